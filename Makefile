@@ -1,0 +1,50 @@
+# Two commands do everything: `make demo` and `make test`. Both set up a local virtual environment first.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.stamp
+SOURCES := $(shell find src bindings -name '*.rs') Cargo.toml bindings/Cargo.toml pyproject.toml
+
+.PHONY: demo test check-rust check-python bench clean
+.DELETE_ON_ERROR:
+
+$(STAMP)-venv: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/pip install --quiet --group lint
+	touch $@
+
+$(STAMP)-build: $(STAMP)-venv $(SOURCES)
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet
+	touch $@
+
+$(STAMP)-test: $(STAMP)-build pyproject.toml
+	$(BIN)/pip install --quiet --group test
+	touch $@
+
+$(STAMP)-bench: $(STAMP)-test pyproject.toml
+	$(BIN)/pip install --quiet --group bench
+	touch $@
+
+demo: $(STAMP)-build          ## build a release and run the main job
+	$(BIN)/orbas demo --output demo-output
+
+test: check-rust check-python ## every check there is
+
+check-rust:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cargo test --quiet
+
+check-python: $(STAMP)-test
+	$(BIN)/ruff format --check python tests benches scripts examples
+	$(BIN)/ruff check python tests benches scripts examples
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+bench: $(STAMP)-bench         ## criterion per stage, then the peers
+	cargo bench
+	$(BIN)/python benches/python/peers.py
+
+clean:
+	rm -rf $(VENV) target demo-output
