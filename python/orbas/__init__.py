@@ -1,0 +1,66 @@
+"""orbas: optimal radial bases for atom-centered density representations.
+
+Structures in, the smallest features that keep the most information out. Names are loaded on first use, so that
+``import orbas`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_HOMES = {
+    "Cutoff": "hypers",
+    "RadialScaling": "hypers",
+    "DensityExpansion": "density",
+    "EquivariantBlocks": "blocks",
+    "Features": "blocks",
+    "OptimalBasis": "optimal",
+    "PowerSpectrum": "invariants",
+    "RadialSpectrum": "invariants",
+    "InternalError": "errors",
+    "LabelError": "errors",
+    "NotFittedError": "errors",
+    "UnknownSpeciesError": "errors",
+    "neighbor_list": "neighbors",
+    "brute_force_neighbor_list": "neighbors",
+    "spherical_harmonics": "angular",
+    "get_num_threads": "parallel",
+    "set_num_threads": "parallel",
+    "read": "io",
+}
+_MODULES = ("bases", "datasets", "models")
+
+__all__ = ["__version__", *_HOMES, *_MODULES]
+
+if TYPE_CHECKING:
+    from orbas import bases, datasets, models
+    from orbas.angular import spherical_harmonics
+    from orbas.blocks import EquivariantBlocks, Features
+    from orbas.density import DensityExpansion
+    from orbas.errors import InternalError, LabelError, NotFittedError, UnknownSpeciesError
+    from orbas.hypers import Cutoff, RadialScaling
+    from orbas.invariants import PowerSpectrum, RadialSpectrum
+    from orbas.io import read
+    from orbas.neighbors import brute_force_neighbor_list, neighbor_list
+    from orbas.optimal import OptimalBasis
+    from orbas.parallel import get_num_threads, set_num_threads
+
+    __version__: str
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"orbas.{_HOMES[name]}"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"orbas.{name}")
+    elif name == "__version__":
+        value = importlib.import_module("orbas._core").__version__
+    else:
+        raise AttributeError(f"module 'orbas' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
