@@ -1,0 +1,34 @@
+//! The one file that knows numpy: arrays in are borrowed or copied once, arrays out are handed over.
+
+use numpy::ndarray::{Array1, Array2, Array3};
+use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyReadonlyArray2};
+use orbas::structure::Vector;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+/// Rows of three, [n, 3].
+pub fn vectors(name: &str, array: &PyReadonlyArray2<'_, f64>) -> PyResult<Vec<Vector>> {
+    let view = array.as_array();
+    if view.ncols() != 3 {
+        return Err(PyValueError::new_err(format!("{name} must have the shape [n, 3], got {:?}", view.shape())));
+    }
+    Ok(view.rows().into_iter().map(|row| [row[0], row[1], row[2]]).collect())
+}
+
+fn fits<T>(shape: impl std::fmt::Display) -> impl FnOnce(T) -> PyErr {
+    move |_| PyValueError::new_err(format!("internal shape mismatch: {shape}"))
+}
+
+pub fn one<T: numpy::Element>(py: Python<'_>, data: Vec<T>) -> Bound<'_, PyArray1<T>> {
+    Array1::from_vec(data).into_pyarray(py)
+}
+
+pub fn two<T: numpy::Element>(py: Python<'_>, shape: [usize; 2], data: Vec<T>) -> PyResult<Bound<'_, PyArray2<T>>> {
+    let array = Array2::from_shape_vec(shape, data).map_err(fits(format!("{shape:?}")))?;
+    Ok(array.into_pyarray(py))
+}
+
+pub fn three<T: numpy::Element>(py: Python<'_>, shape: [usize; 3], data: Vec<T>) -> PyResult<Bound<'_, PyArray3<T>>> {
+    let array = Array3::from_shape_vec(shape, data).map_err(fits(format!("{shape:?}")))?;
+    Ok(array.into_pyarray(py))
+}

@@ -1,0 +1,65 @@
+//! Rust errors to Python's; panics to `InternalError`; signals to what Python makes of them.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use orbas::Error;
+use pyo3::create_exception;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyMemoryError, PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+
+create_exception!(orbas, UnknownSpeciesError, PyValueError, "A species that the basis has no channel for.");
+create_exception!(
+    orbas,
+    InternalError,
+    PyRuntimeError,
+    "A bug in orbas: please report it. The library stays usable."
+);
+
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add("UnknownSpeciesError", m.py().get_type::<UnknownSpeciesError>())?;
+    m.add("InternalError", m.py().get_type::<InternalError>())?;
+    m.add_function(wrap_pyfunction!(_panic_for_tests, m)?)
+}
+
+fn to_python(error: &Error) -> PyErr {
+    let message = error.to_string();
+    match error {
+        Error::UnknownSpecies { .. } => UnknownSpeciesError::new_err(message),
+        Error::OutOfMemory { .. } => PyMemoryError::new_err(message),
+        Error::Interrupted => PyKeyboardInterrupt::new_err(message),
+        _ => PyValueError::new_err(message),
+    }
+}
+
+/// Runs `work` without the interpreter lock; a panic becomes an `InternalError`.
+pub fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> orbas::Result<T> + Send) -> PyResult<T> {
+    match py.detach(|| catch_unwind(AssertUnwindSafe(work))) {
+        Ok(result) => result.map_err(|error| to_python(&error)),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown panic");
+            Err(InternalError::new_err(format!("internal error: {text}")))
+        }
+    }
+}
+
+/// As [`detached`], for work that asks now and then whether it should stop: Python's signals are polled there, and the
+/// exception of a signal handler is the one raised.
+pub fn interruptible<T: Send>(
+    py: Python<'_>,
+    work: impl FnOnce(&mut dyn FnMut() -> bool) -> orbas::Result<T> + Send,
+) -> PyResult<T> {
+    let mut raised = None;
+    let result = detached(py, || {
+        work(&mut || {
+            raised = Python::attach(|py| py.check_signals()).err();
+            raised.is_some()
+        })
+    });
+    raised.map_or(result, Err)
+}
+
+#[pyfunction]
+fn _panic_for_tests(py: Python<'_>) -> PyResult<()> {
+    detached(py, || panic!("injected for tests"))
+}

@@ -1,0 +1,25 @@
+//! Python bindings of orbas. Every function converts, checks, detaches from the interpreter, calls, converts.
+
+mod angular;
+mod arrays;
+mod errors;
+mod neighbors;
+mod parallel;
+mod plan;
+mod structures;
+
+use pyo3::prelude::*;
+
+/// The compiled core of orbas; use it through the `orbas` package.
+#[pymodule]
+fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    errors::register(m)?;
+    parallel::register(m)?;
+    m.add_class::<structures::Batch>()?;
+    m.add_class::<plan::DensityPlan>()?;
+    m.add_function(wrap_pyfunction!(neighbors::neighbor_list, m)?)?;
+    m.add_function(wrap_pyfunction!(plan::interpolate, m)?)?;
+    m.add_function(wrap_pyfunction!(angular::spherical_harmonics, m)?)?;
+    Ok(())
+}

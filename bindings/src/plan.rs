@@ -1,0 +1,111 @@
+//! Expansions: the checked settings, and what is made with them.
+
+use numpy::{PyArray2, PyArray3, PyReadonlyArray1, PyReadonlyArray3};
+use orbas::expansion::{self, DegreeData, PlanSettings};
+use orbas::invariants;
+use orbas::radial::{Cutoff, RadialTable, RadialScaling, RadialWeight, Smoothing};
+use orbas::simd::Level;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::arrays;
+use crate::errors::{detached, interruptible};
+use crate::structures::Batch;
+
+/// Radial functions of one neighbor species at one degree: first output channel, nodes [3, node, channel].
+type Degree<'py> = (usize, PyReadonlyArray3<'py, f64>);
+
+/// A density expansion with its tables.
+#[pyclass(frozen, module = "orbas._core")]
+pub struct DensityPlan(expansion::DensityPlan);
+
+#[pymethods]
+impl DensityPlan {
+    #[new]
+    #[pyo3(signature = (*, cutoff, scaling, species, center_weight, n_nodes, channels, functions, level=None))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        py: Python<'_>,
+        cutoff: (f64, f64, String),
+        scaling: Option<(f64, f64, f64)>,
+        species: Vec<i32>,
+        center_weight: f64,
+        n_nodes: usize,
+        channels: Vec<Vec<usize>>,
+        functions: Vec<Vec<Vec<Degree<'_>>>>,
+        level: Option<String>,
+    ) -> PyResult<Self> {
+        let (radius, width, smoothing) = cutoff;
+        let smoothing = match smoothing.as_str() {
+            "cosine" => Smoothing::Cosine,
+            "smooth" => Smoothing::Quintic,
+            other => return Err(PyValueError::new_err(format!("unknown smoothing {other:?}"))),
+        };
+        let level = parse_level(level.as_deref())?;
+        let functions = functions
+            .into_iter()
+            .map(|kind| kind.into_iter().map(|species| species.into_iter().map(degree_data).collect()).collect())
+            .collect();
+        detached(py, || {
+            let cutoff = Cutoff::new(radius, width, smoothing)?;
+            let scaling = scaling.map(|(c, r0, m)| RadialScaling::new(c, r0, m)).transpose()?;
+            let weight = RadialWeight { cutoff, scaling };
+            let settings = PlanSettings { weight, species, center_weight, n_nodes, channels, functions, level };
+            expansion::DensityPlan::new(&settings)
+        })
+        .map(Self)
+    }
+
+    /// Coefficients, one array [center, width] per center species: for each degree [m, q].
+    fn density<'py>(&self, py: Python<'py>, batch: &Batch) -> PyResult<Vec<Bound<'py, PyArray2<f64>>>> {
+        let values = interruptible(py, |stop| expansion::density_coefficients(&batch.0, &self.0, stop))?;
+        let species = values.into_iter().enumerate();
+        species
+            .map(|(a, values)| {
+                let width = self.0.center(a).layout.width();
+                arrays::two(py, [values.len() / width.max(1), width], values)
+            })
+            .collect()
+    }
+
+    /// Power spectra [atom, feature].
+    fn power_spectrum<'py>(&self, py: Python<'py>, batch: &Batch) -> PyResult<Bound<'py, PyArray2<f64>>> {
+        let values = interruptible(py, |stop| invariants::power_spectrum(&batch.0, &self.0, stop))?;
+        arrays::two(py, [batch.0.n_atoms(), invariants::PowerSpectrum::new(&self.0).width()], values)
+    }
+
+    /// Coefficients of degree 0 [atom, channel].
+    fn radial_spectrum<'py>(&self, py: Python<'py>, batch: &Batch) -> PyResult<Bound<'py, PyArray2<f64>>> {
+        let values = interruptible(py, |stop| invariants::radial_spectrum(&batch.0, &self.0, stop))?;
+        arrays::two(py, [batch.0.n_atoms(), self.0.max_channels(0)], values)
+    }
+}
+
+/// Value and derivative at radii [r, channel, 2] of functions given on nodes over [0, radius], [3, node, channel].
+#[pyfunction]
+pub fn interpolate<'py>(
+    py: Python<'py>,
+    radius: f64,
+    nodes: PyReadonlyArray3<'py, f64>,
+    radii: PyReadonlyArray1<'py, f64>,
+) -> PyResult<Bound<'py, PyArray3<f64>>> {
+    let (n_nodes, count) = (nodes.as_array().shape()[1], nodes.as_array().shape()[2]);
+    let data: Vec<f64> = nodes.as_array().iter().copied().collect();
+    let radii = radii.as_array().to_vec();
+    let values = detached(py, || {
+        let table = RadialTable::new(radius, n_nodes, &[(0, count, &data)], 1)?;
+        Ok(radii.iter().flat_map(|&r| table.evaluate(0, r, 1)).flatten().collect())
+    })?;
+    arrays::three(py, [radii.len(), count, 2], values)
+}
+
+fn degree_data((channel, nodes): Degree<'_>) -> DegreeData {
+    let nodes = nodes.as_array();
+    DegreeData { channel, count: nodes.shape()[2], data: nodes.iter().copied().collect() }
+}
+
+fn parse_level(name: Option<&str>) -> PyResult<Level> {
+    let Some(name) = name else { return Ok(Level::detect()) };
+    let level = Level::available().into_iter().find(|level| format!("{level:?}").eq_ignore_ascii_case(name));
+    level.ok_or_else(|| PyValueError::new_err(format!("level {name:?} is not one of {:?}", Level::available())))
+}

@@ -1,0 +1,55 @@
+"""Types of the compiled core; `tests/python/test_stubs.py` holds this file against the binary."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+__version__: str
+
+class UnknownSpeciesError(ValueError): ...
+class InternalError(RuntimeError): ...
+
+class Batch:
+    def __new__(
+        cls,
+        positions: NDArray[np.float64],
+        numbers: NDArray[np.int32],
+        offsets: NDArray[np.int64],
+        cells: NDArray[np.float64],
+        pbc: NDArray[np.bool_],
+    ) -> Batch: ...
+    @property
+    def n_frames(self) -> int: ...
+    @property
+    def n_atoms(self) -> int: ...
+
+class DensityPlan:
+    def __new__(
+        cls,
+        *,
+        cutoff: tuple[float, float, str],
+        scaling: tuple[float, float, float] | None,
+        species: Sequence[int],
+        center_weight: float,
+        n_nodes: int,
+        channels: Sequence[Sequence[int]],
+        functions: Sequence[Sequence[Sequence[tuple[int, NDArray[np.float64]]]]],
+        level: str | None = None,
+    ) -> DensityPlan: ...
+    def density(self, batch: Batch) -> list[NDArray[np.float64]]: ...
+    def power_spectrum(self, batch: Batch) -> NDArray[np.float64]: ...
+    def radial_spectrum(self, batch: Batch) -> NDArray[np.float64]: ...
+
+def interpolate(
+    radius: float, nodes: NDArray[np.float64], radii: NDArray[np.float64]
+) -> NDArray[np.float64]: ...
+def neighbor_list(
+    batch: Batch, structure: int, cutoff: float, exhaustive: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]: ...
+def spherical_harmonics(
+    vectors: NDArray[np.float64], max_angular: int, gradients: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]: ...
+def set_num_threads(threads: int) -> None: ...
+def get_num_threads() -> int: ...
+def _panic_for_tests() -> None: ...

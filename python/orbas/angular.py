@@ -1,0 +1,53 @@
+"""Real spherical harmonics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, overload
+
+import numpy as np
+
+from orbas import _core
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from orbas.blocks import FloatArray
+
+
+@overload
+def spherical_harmonics(vectors: ArrayLike, max_angular: int) -> FloatArray: ...
+@overload
+def spherical_harmonics(
+    vectors: ArrayLike, max_angular: int, *, gradients: Literal[True]
+) -> tuple[FloatArray, FloatArray]: ...
+def spherical_harmonics(
+    vectors: ArrayLike, max_angular: int, *, gradients: bool = False
+) -> FloatArray | tuple[FloatArray, FloatArray]:
+    """Evaluate ``Y_lm`` of directions for all degrees up to ``max_angular``.
+
+    Real and orthonormal on the sphere, without the Condon-Shortley phase; index ``l^2 + l + m`` with m = -l..l,
+    so that l = 1 is (y, z, x).
+
+    Parameters
+    ----------
+    vectors
+        Shape [n, 3], or [3] for one; they need not be normalized.
+    max_angular
+        The largest degree, inclusive.
+    gradients
+        Also return the derivatives with respect to the components of the vectors, in 1/(unit of the vectors).
+
+    Returns
+    -------
+    Values [n, (max_angular + 1)^2]; with ``gradients`` also [n, 3, (max_angular + 1)^2].
+
+    Raises
+    ------
+    ValueError
+        For a vector that is zero or not finite (the message has its index), or a negative degree.
+    """
+    array = np.ascontiguousarray(np.atleast_2d(np.asarray(vectors, dtype=np.float64)))
+    if isinstance(max_angular, bool) or int(max_angular) != max_angular or not 0 <= max_angular <= 100:
+        raise ValueError(f"max_angular must be an integer in 0..100, got {max_angular!r}")
+    values, slopes = _core.spherical_harmonics(array, int(max_angular), gradients)
+    return values if slopes is None else (values, slopes)

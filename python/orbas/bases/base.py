@@ -1,0 +1,208 @@
+"""What a primitive radial basis is, and the part all bases have in common."""
+
+from __future__ import annotations
+
+import math
+import operator
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from orbas.bases.quadrature import (
+    GAUSSIAN_BAND,
+    Grid,
+    RadialIntegrals,
+    gaussian_integrals,
+    orthonormalize,
+    panel_grid,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+# The grid grows with cutoff_radius / density_width: a Gaussian narrower than this is a delta to any spline.
+_NARROWEST = 1e-3
+
+
+def check_count(name: str, value: Any, least: int) -> int:
+    """Return ``value`` as an int of at least ``least``; bools and floats are a TypeError."""
+    if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    count = operator.index(value)
+    if count < least:
+        raise ValueError(f"{name} must be at least {least}, got {count}")
+    return count
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """The checked surroundings of a basis: lengths in Å, ``max_angular`` inclusive."""
+
+    max_angular: int
+    cutoff_radius: float
+    density_width: float
+
+    def __post_init__(self) -> None:
+        check_count("max_angular", self.max_angular, 0)
+        if not (math.isfinite(self.cutoff_radius) and self.cutoff_radius > 0):
+            raise ValueError(f"the cutoff radius must be a positive length in Å, got {self.cutoff_radius!r}")
+        if not (math.isfinite(self.density_width) and self.density_width >= 0):
+            raise ValueError(
+                f"the density width must be a length in Å, or 0 for a delta, got {self.density_width!r}"
+            )
+        if 0 < self.density_width < _NARROWEST * self.cutoff_radius:
+            raise ValueError(
+                f"a density width of {self.density_width} Å is below {_NARROWEST} of the cutoff radius "
+                f"{self.cutoff_radius} Å: use density_width=0, the delta density, instead"
+            )
+
+
+def _check_distances(r: ArrayLike) -> NDArray[np.float64]:
+    distances = np.asarray(r, dtype=np.float64)
+    if distances.ndim != 1:
+        raise ValueError(f"r must be a one-dimensional array of distances, got shape {distances.shape}")
+    if not (np.isfinite(distances).all() and (distances >= 0).all()):
+        raise ValueError("r must hold finite distances in Å that are not negative")
+    return distances
+
+
+class PrimitiveBasis(ABC):
+    """A set of orthonormal radial functions ``R_nl(r)`` and their integrals with a density.
+
+    The number of functions may depend on l (:meth:`counts`). Orthonormal means ``∫ R_nl R_n'l r² dr = δ``.
+    Arguments common to the methods:
+
+    - ``max_angular``: the largest angular degree l, inclusive, at least 0;
+    - ``cutoff_radius``: in Å, positive;
+    - ``density_width``: of the Gaussian, in Å; 0 is the delta density; otherwise at least a thousandth
+      of the cutoff radius.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def counts(self, max_angular: int) -> tuple[int, ...]:
+        """Return the number of radial functions for ``l = 0 .. max_angular``."""
+
+    @abstractmethod
+    def _sample(self, setup: Setup) -> tuple[NDArray[np.float64], list[NDArray[np.float64]]]:
+        """Return quadrature nodes [n_x] and, per l, ``w x² R_nl(x)`` there [n_x, n_l]."""
+
+    @abstractmethod
+    def _evaluate(self, r: NDArray[np.float64], setup: Setup, order: int) -> list[NDArray[np.float64]]:
+        """Return per l the functions and ``order`` derivatives, [order + 1, n_r, n_l]."""
+
+    def functions(
+        self, r: ArrayLike, *, max_angular: int, cutoff_radius: float, density_width: float
+    ) -> list[NDArray[np.float64]]:
+        """Return the orthonormal radial functions themselves.
+
+        Parameters
+        ----------
+        r
+            Distances in Å, ``[n_r]``, not negative.
+        max_angular, cutoff_radius, density_width
+            See the class. The width matters only to a basis whose extent depends on it (:class:`DVR`).
+
+        Returns
+        -------
+        Per l, ``R_nl(r)`` in Å^-1.5, ``[n_r, n_l]``.
+
+        Raises
+        ------
+        ValueError
+            If an argument is out of range.
+        """
+        setup = Setup(max_angular, cutoff_radius, density_width)
+        return [values[0] for values in self._evaluate(_check_distances(r), setup, 0)]
+
+    def integrals(
+        self, r: ArrayLike, *, max_angular: int, cutoff_radius: float, density_width: float
+    ) -> list[RadialIntegrals]:
+        """Return the radial integrals ``I_nl(r)``, Eq. 5 of Goscinski et al. 2021, with two derivatives.
+
+        A neighbor at distance r and direction r̂ contributes ``I_nl(r) Y_lm(r̂)`` to the density
+        coefficients. Its Gaussian has *peak* 1, that is a norm (integral) of ``(2π density_width²)^(3/2)``.
+        The delta density of ``density_width = 0`` is normalized to *integral* 1 instead, so that
+        ``I_nl(r) = R_nl(r)``: it is the limit of the Gaussian integrals divided by that norm.
+
+        Parameters
+        ----------
+        r
+            Distances in Å, ``[n_r]``, not negative. At ``r = 0`` a Gaussian density leaves only l = 0; with
+            a delta density every l keeps ``R_nl(0)``, whose direction is undefined.
+        max_angular, cutoff_radius, density_width
+            See the class.
+
+        Returns
+        -------
+        Per l, the values (Å^1.5; Å^-1.5 for the delta density) and analytic derivatives, each ``[n_r,
+        n_l]``.
+
+        Raises
+        ------
+        ValueError
+            If an argument is out of range, or the functions are linearly dependent.
+        """
+        setup = Setup(max_angular, cutoff_radius, density_width)
+        distances = _check_distances(r)
+        if setup.density_width == 0:
+            return [RadialIntegrals(*values) for values in self._evaluate(distances, setup, 2)]
+        nodes, projectors = self._sample(setup)
+        return gaussian_integrals(distances, nodes, projectors, setup.density_width)
+
+
+class OrthonormalizedBasis(PrimitiveBasis):
+    """Functions that are not orthonormal by themselves: sampled on a grid and orthonormalized there.
+
+    A subclass gives its functions, where they end, and how fast they vary.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def _primitives(
+        self, r: NDArray[np.float64], degree: int, setup: Setup, order: int
+    ) -> NDArray[np.float64]:
+        """Return the functions of one l and ``order`` derivatives, [order + 1, n_r, n_l]; r <= end."""
+
+    @abstractmethod
+    def _extent(self, setup: Setup) -> tuple[float, float]:
+        """Return where the functions end (Å) and the largest wave number in them (1/Å)."""
+
+    def _grid(self, setup: Setup) -> Grid:
+        end, wave_number = self._extent(setup)
+        density = GAUSSIAN_BAND / setup.density_width if setup.density_width > 0 else 0.0
+        # Products are integrated: of two functions (overlap) and of a function with the density (Eq. 5).
+        return panel_grid(end, wave_number + max(wave_number, density))
+
+    def _twin(self, degree: int) -> int:
+        """Return the smallest l with the same functions as ``degree``: they are orthonormalized once."""
+        return degree
+
+    def _orthonormalized(
+        self, grid: Grid, setup: Setup
+    ) -> dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Return the polar factor [n_x, n_l] and the transformation [n_l, n_l] of every distinct l."""
+        results = {}
+        for degree in sorted({self._twin(degree) for degree in range(setup.max_angular + 1)}):
+            primitives = self._primitives(grid.nodes, degree, setup, 0)[0]  # [n_x, n_l]
+            results[degree] = orthonormalize(grid.root_measure[:, None] * primitives, degree)
+        return results
+
+    def _sample(self, setup: Setup) -> tuple[NDArray[np.float64], list[NDArray[np.float64]]]:
+        grid = self._grid(setup)
+        polar = {key: factor for key, (factor, _) in self._orthonormalized(grid, setup).items()}
+        root = grid.root_measure[:, None]
+        return grid.nodes, [root * polar[self._twin(degree)] for degree in range(setup.max_angular + 1)]
+
+    def _evaluate(self, r: NDArray[np.float64], setup: Setup, order: int) -> list[NDArray[np.float64]]:
+        inside = r <= self._extent(setup)[0]
+        results = {}
+        for degree, (_, transform) in self._orthonormalized(self._grid(setup), setup).items():
+            values = np.zeros((order + 1, len(r), len(transform)))
+            values[:, inside] = self._primitives(r[inside], degree, setup, order) @ transform
+            results[degree] = values
+        return [results[self._twin(degree)].copy() for degree in range(setup.max_angular + 1)]

@@ -1,0 +1,35 @@
+"""Structures of different sizes in flat arrays: `offsets` says where each begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+def load(name: str) -> dict[str, NDArray[np.generic]]:
+    """Load one of the array files that lie beside this module."""
+    with np.load(Path(__file__).with_name(name), allow_pickle=False) as file:
+        return {key: file[key] for key in file.files}
+
+
+def offsets(sizes: list[int]) -> NDArray[np.int32]:
+    """Return where each structure begins, and the end of the last: [n + 1] from the [n] numbers of atoms."""
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+
+
+def draw(n: int, available: int, seed: int, what: str) -> IntArray:
+    """Return `n` of `available` indices in random order, the same for the same seed.
+
+    Raises
+    ------
+    ValueError
+        If `n` is not between 1 and `available`.
+    """
+    if not 1 <= n <= available:
+        raise ValueError(f"asked for {n} structures: {what} has between 1 and {available} to give")
+    return np.random.default_rng(seed).permutation(available)[:n]

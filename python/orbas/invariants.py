@@ -1,0 +1,87 @@
+"""Invariant features of every atom: power spectrum and radial spectrum of a density expansion."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from orbas import structures
+from orbas._estimator import Estimator
+from orbas.blocks import Features
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ase import Atoms
+
+    from orbas import _core
+    from orbas.blocks import FloatArray
+    from orbas.density import DensityExpansion
+
+
+class _Spectrum(Estimator):
+    """What all spectra share: the density they are made of, and how samples are labeled."""
+
+    def __init__(self, density: DensityExpansion) -> None:
+        self.density = density
+
+    def fit(self, frames: Sequence[Atoms], y: object = None) -> Self:
+        """Fit the density expansion: it takes its species from the structures, unless they were given."""
+        self.density.fit(frames)
+        return self
+
+    def transform(self, frames: Sequence[Atoms]) -> Features:
+        """Compute the features of every atom, [n_atoms, n_features]; the densities are not kept.
+
+        Raises
+        ------
+        ValueError
+            For bad structures or coincident atoms; the message names the structure and the atoms.
+        orbas.UnknownSpeciesError
+            For a species without channels, before any work.
+        """
+        listed = structures.as_frames(frames)
+        plan, species = self.density.plan_for(listed)
+        values = self._evaluate(plan, structures.to_batch(listed))
+        return Features(
+            values=values,
+            samples=structures.samples_of(listed),
+            center_numbers=structures.atomic_numbers(listed),
+            species=species,
+            n_structures=len(listed),
+        )
+
+    def fit_transform(self, frames: Sequence[Atoms], y: object = None) -> Features:
+        """Fit, then transform the same structures."""
+        return self.fit(frames).transform(frames)
+
+    def _evaluate(self, plan: _core.DensityPlan, batch: _core.Batch) -> FloatArray:
+        raise NotImplementedError
+
+
+class PowerSpectrum(_Spectrum):
+    """The power spectrum ``p_{q1 q2 l} = (2l + 1)^(-1/2) sum_m c_{q1 lm} c_{q2 lm}`` (Eq. 10).
+
+    Features are ordered by l, then by pairs ``q1 <= q2`` row by row; pairs of different channels carry sqrt 2, so
+    that norms and scalar products are those of the full array.
+
+    Parameters
+    ----------
+    density
+        A primitive or contracted expansion.
+    """
+
+    def _evaluate(self, plan: _core.DensityPlan, batch: _core.Batch) -> FloatArray:
+        return plan.power_spectrum(batch)
+
+
+class RadialSpectrum(_Spectrum):
+    """The coefficients of degree 0, ``c_q00``: two-body features, invariant as they are.
+
+    Parameters
+    ----------
+    density
+        A primitive or contracted expansion; its degrees above 0 are computed in vain, so give ``max_angular=0``.
+    """
+
+    def _evaluate(self, plan: _core.DensityPlan, batch: _core.Batch) -> FloatArray:
+        return plan.radial_spectrum(batch)

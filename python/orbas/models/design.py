@@ -1,0 +1,119 @@
+"""The design matrix of models whose row is a structure: features summed over its atoms by center species."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from orbas.models.baseline import count_atoms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ase import Atoms
+
+    from orbas.blocks import Features, FloatArray
+
+
+class Representation(Protocol):
+    """Anything with ``transform(frames) -> Features``, such as ``PowerSpectrum``."""
+
+    def transform(self, frames: Sequence[Atoms], /) -> Features:
+        """Return the invariant features of every atomic environment."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StructureFeatures:
+    """Features summed over the atoms of a structure.
+
+    Attributes
+    ----------
+    values
+        Shape [n_structures, n_species * n_features]; center species vary slowest.
+    species
+        The center species that order the columns.
+    """
+
+    values: FloatArray
+    species: tuple[int, ...]
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> StructureFeatures:
+        """Return the chosen structures."""
+        return StructureFeatures(self.values[np.asarray(rows)], self.species)
+
+
+def structure_features(
+    representation: Representation, frames: Sequence[Atoms], *, chunk: int = 4096, progress: bool = False
+) -> StructureFeatures:
+    """Transform structures piece by piece and keep only the sums over each structure.
+
+    Parameters
+    ----------
+    representation
+        Gives :class:`orbas.Features`; its species must not depend on which structures it sees.
+    frames
+        Structures.
+    chunk
+        Number of atoms after which a piece ends (a structure is never cut): it bounds the memory, whether
+        there are many small molecules or a few large cells.
+    progress
+        Show a progress bar.
+
+    Raises
+    ------
+    ValueError
+        If there is no structure, ``chunk < 1``, the features of two pieces do not fit together, or a sum is
+        not finite.
+    """
+    if len(frames) == 0:
+        raise ValueError("there are no structures to compute features of")
+    if chunk < 1:
+        raise ValueError(f"chunk must be a positive number of atoms, got {chunk!r}")
+    from tqdm import tqdm
+
+    values: FloatArray | None = None
+    species: tuple[int, ...] = ()
+    with tqdm(total=len(frames), desc="features", unit="structure", disable=not progress) as bar:
+        for start, stop in _pieces(frames, chunk):
+            features = _transform(representation, frames, start, stop)
+            summed = features.per_structure()
+            if values is None:
+                values, species = np.empty((len(frames), summed.shape[1])), features.species
+            if summed.shape != (stop - start, values.shape[1]) or features.species != species:
+                raise ValueError(
+                    f"structures {start} to {stop - 1} gave features of shape {summed.shape} for species "
+                    f"{features.species}, those before {values.shape[1]} columns for species {species}: "
+                    "give the representation its species, or fit it, so that no structure decides on them"
+                )
+            bad = np.flatnonzero(~np.isfinite(summed).all(axis=1))
+            if bad.size:
+                raise ValueError(f"the features of structure {start + bad[0]} are not finite")
+            values[start:stop] = summed
+            bar.update(stop - start)
+    assert values is not None
+    return StructureFeatures(values, species)
+
+
+def _transform(representation: Representation, frames: Sequence[Atoms], start: int, stop: int) -> Features:
+    """Transform one piece; an error that counts structures within the piece says where the piece begins."""
+    try:
+        return representation.transform(frames[start:stop])
+    except Exception as error:
+        if start > 0:
+            error.add_note(f"structures are counted from structure {start} of the list here")
+        raise
+
+
+def _pieces(frames: Sequence[Atoms], chunk: int) -> Iterator[tuple[int, int]]:
+    """Yield ranges of structures that end as soon as they hold ``chunk`` atoms."""
+    start, atoms = 0, 0
+    for index, count in enumerate(count_atoms(frames).tolist()):
+        atoms += count
+        if atoms >= chunk:
+            yield start, index + 1
+            start, atoms = index + 1, 0
+    if start < len(frames):
+        yield start, len(frames)

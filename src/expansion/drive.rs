@@ -1,0 +1,199 @@
+//! All centers of a batch: in parallel over rows of the output, in waves between which the caller may stop.
+//!
+//! Work is split by rows of the result and never by merging partial sums, so that the bits do not depend on the number
+//! of threads. Centers are visited in the order of their bins (neighbors are then in the cache); where a center's row
+//! stands in the result does not depend on it.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rayon::prelude::*;
+
+use super::center::Workspace;
+use super::layout::Layout;
+use super::plan::DensityPlan;
+use crate::error::{Error, Result};
+use crate::neighbors::CellList;
+use crate::parallel;
+use crate::simd::{Kernel, Simd};
+use crate::structure::Batch;
+
+/// Asked between waves of work; `true` stops it.
+pub type Interrupt<'a> = &'a mut dyn FnMut() -> bool;
+
+/// What becomes of the coefficients of a center. Implementations must be `#[inline(always)]`.
+pub trait Consumer: Sync {
+    /// Writes the row of one center from its padded coefficients.
+    fn consume<S: Simd>(&self, s: S, layout: &Layout, c: &[f64], row: &mut [f64]);
+}
+
+/// Centers of one task.
+const TASK: usize = 32;
+/// Atoms of the frames whose cell lists are built together.
+const GROUP: usize = 8192;
+/// How long a wave should take.
+const WAVE: Duration = Duration::from_millis(30);
+
+/// A few centers of one structure and the rows of their results.
+struct Task<'a, 'o> {
+    cells: &'a CellList<'a>,
+    species: &'a [u32],
+    centers: Vec<(u32, &'o mut [f64])>,
+}
+
+/// Rows of the results, sorted by center species.
+#[derive(Debug)]
+pub struct Rows<'a> {
+    species: &'a [u32],
+    widths: &'a [usize],
+}
+
+impl Rows<'_> {
+    /// The row of every atom of the batch, in the order of the atoms.
+    #[must_use]
+    pub fn rows<'o>(&self, arrays: &'o mut [Vec<f64>]) -> Vec<&'o mut [f64]> {
+        let mut next: Vec<_> =
+            arrays.iter_mut().zip(self.widths).map(|(array, &width)| array.chunks_exact_mut(width.max(1))).collect();
+        // A width of zero has no chunks; its rows are empty.
+        self.species.iter().map(|&a| next[a as usize].next().unwrap_or_default()).collect()
+    }
+}
+
+/// One array [center, width] per species, and the recipe to split them into rows.
+///
+/// # Errors
+/// [`Error::OutOfMemory`] if an array cannot be had.
+pub fn outputs_by_species<'a>(species: &'a [u32], widths: &'a [usize]) -> Result<(Vec<Vec<f64>>, Rows<'a>)> {
+    let mut counts = vec![0usize; widths.len()];
+    for &a in species {
+        counts[a as usize] += 1;
+    }
+    let arrays = counts.iter().zip(widths).map(|(&n, &width)| zeros(n, width)).collect::<Result<_>>()?;
+    Ok((arrays, Rows { species, widths }))
+}
+
+/// Zeros of the shape [n, width], refused instead of aborted when memory is short.
+pub(crate) fn zeros(n: usize, width: usize) -> Result<Vec<f64>> {
+    let len = n.saturating_mul(width);
+    let refuse = || Error::OutOfMemory { bytes: len.saturating_mul(8), what: "features" };
+    // The reservation only asks whether the memory is there; zeroed pages are then had without being touched.
+    Vec::<f64>::new().try_reserve_exact(len).map_err(|_| refuse())?;
+    Ok(vec![0.0; len])
+}
+
+/// Expands every center and hands its coefficients to `consumer`, which fills the center's row.
+///
+/// `species` holds the species index and `rows` the row of every atom of the batch.
+///
+/// # Errors
+/// The first error in the order of the structures, or [`Error::Interrupted`].
+pub fn drive<C: Consumer>(
+    batch: &Batch,
+    plan: &DensityPlan,
+    species: &[u32],
+    consumer: &C,
+    rows: Vec<&mut [f64]>,
+    interrupt: Interrupt<'_>,
+) -> Result<()> {
+    let pool = parallel::pool()?;
+    let workspaces = Mutex::new(Vec::new());
+    let mut rows = rows.into_iter();
+    let mut wave = 64 * pool.current_num_threads();
+    let mut first = 0;
+    while first < batch.n_frames() {
+        let mut end = first + 1;
+        let start = batch.atoms_of(first).start;
+        while end < batch.n_frames() && batch.atoms_of(end).end - start <= GROUP {
+            end += 1;
+        }
+        let build = |structure| CellList::new(batch.frame(structure), plan.weight.cutoff.radius());
+        let lists: Vec<CellList<'_>> = if end - first == 1 {
+            vec![build(first)?]
+        } else {
+            first_error(pool.install(|| (first..end).into_par_iter().map(build).collect()))?
+        };
+        let mut tasks = Vec::new();
+        for (structure, cells) in (first..end).zip(&lists) {
+            split(cells, &species[batch.atoms_of(structure)], &mut rows, &mut tasks);
+        }
+        let mut tasks = tasks.into_iter();
+        loop {
+            let now: Vec<Task<'_, '_>> = tasks.by_ref().take(wave).collect();
+            if now.is_empty() {
+                break;
+            }
+            let full = now.len() == wave;
+            let begin = Instant::now();
+            let run = |task: Task<'_, '_>| run_task(plan, consumer, &workspaces, task);
+            if now.len() == 1 {
+                now.into_iter().try_for_each(run)?;
+            } else {
+                first_error(pool.install(|| now.into_par_iter().map(run).collect()))?;
+            }
+            if full {
+                let ratio = WAVE.as_secs_f64() / begin.elapsed().as_secs_f64().max(1e-6);
+                wave = ((wave as f64 * ratio.clamp(0.25, 4.0)) as usize).clamp(8, 1 << 16);
+            }
+            if interrupt() {
+                return Err(Error::Interrupted);
+            }
+        }
+        first = end;
+    }
+    Ok(())
+}
+
+/// The error of the earliest task, whichever thread met one first.
+fn first_error<T>(results: Vec<Result<T>>) -> Result<Vec<T>> {
+    results.into_iter().collect()
+}
+
+/// Cuts the centers of a structure into tasks, in the order of their bins.
+fn split<'a, 'o>(
+    cells: &'a CellList<'a>,
+    species: &'a [u32],
+    rows: &mut impl Iterator<Item = &'o mut [f64]>,
+    tasks: &mut Vec<Task<'a, 'o>>,
+) {
+    let mut of_atom: Vec<Option<&'o mut [f64]>> = rows.take(species.len()).map(Some).collect();
+    for chunk in cells.spatial_order().chunks(TASK) {
+        let centers = chunk.iter().map(|&atom| (atom, of_atom[atom as usize].take().unwrap_or_default())).collect();
+        tasks.push(Task { cells, species, centers });
+    }
+}
+
+fn run_task<C: Consumer>(
+    plan: &DensityPlan,
+    consumer: &C,
+    workspaces: &Mutex<Vec<Workspace>>,
+    task: Task<'_, '_>,
+) -> Result<()> {
+    let spare = workspaces.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let mut workspace = spare.unwrap_or_else(|| Workspace::new(plan));
+    let result = plan.level.run(TaskKernel { plan, consumer, workspace: &mut workspace, task });
+    workspaces.lock().unwrap_or_else(PoisonError::into_inner).push(workspace);
+    result
+}
+
+struct TaskKernel<'w, 'a, 'o, C> {
+    plan: &'w DensityPlan,
+    consumer: &'w C,
+    workspace: &'w mut Workspace,
+    task: Task<'a, 'o>,
+}
+
+impl<C: Consumer> Kernel for TaskKernel<'_, '_, '_, C> {
+    type Output = Result<()>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Result<()> {
+        let Self { plan, consumer, workspace, task } = self;
+        for (center, row) in task.centers {
+            let center = center as usize;
+            workspace.expand(s, plan, task.cells, task.species, center)?;
+            let layout = &plan.center(task.species[center] as usize).layout;
+            consumer.consume(s, layout, &workspace.coefficients, row);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,24 @@
+//! Radial spectrum: the coefficients of degree 0, invariant as they are (two-body features).
+
+use super::rows_of_all;
+use crate::error::Result;
+use crate::expansion::{Consumer, DensityPlan, Interrupt, Layout};
+use crate::simd::Simd;
+use crate::structure::Batch;
+
+struct RadialSpectrum;
+
+impl Consumer for RadialSpectrum {
+    #[inline(always)]
+    fn consume<S: Simd>(&self, _: S, layout: &Layout, c: &[f64], row: &mut [f64]) {
+        layout.unpad_row(0, c, 0, row);
+    }
+}
+
+/// `c_q00` of all atoms, [atom, q]; where center species differ in their channels, missing ones are zero.
+///
+/// # Errors
+/// As [`crate::expansion::density_coefficients`].
+pub fn radial_spectrum(batch: &Batch, plan: &DensityPlan, interrupt: Interrupt<'_>) -> Result<Vec<f64>> {
+    rows_of_all(batch, plan, &RadialSpectrum, plan.max_channels(0), interrupt)
+}

@@ -1,0 +1,32 @@
+//! Optimal radial bases for atom-centered density expansions.
+//!
+//! The modules follow the way of the data; nothing imports against it:
+//!
+//! ```text
+//! structure -> neighbors -> angular, radial -> expansion -> invariants
+//! ```
+//!
+//! | module | formula |
+//! |---|---|
+//! | [`structure`] | atoms, cells, batches of frames |
+//! | [`neighbors`] | `r_ij = r_j - r_i + S . cell`, `|r_ij| < rc` |
+//! | [`angular`] | real spherical harmonics `Y_lm` |
+//! | [`radial`] | `f(r) = f_cut(r) u(r)` and the tabulated radial integrals `I_nl(r)` (Eq. 5, 9, 18) |
+//! | [`expansion`] | `c_qlm = sum_j f(r_ij) I_ql(r_ij) Y_lm(r_ij)` (Eq. 4, 8, 18) |
+//! | [`invariants`] | power spectrum (Eq. 10) and radial spectrum |
+//!
+//! Equation numbers are those of Goscinski et al., J. Chem. Phys. 155, 104106 (2021). The crate knows no Python,
+//! reads no files and prints nothing; lengths are Å.
+
+pub mod angular;
+pub mod error;
+pub mod expansion;
+pub mod invariants;
+pub mod math;
+pub mod neighbors;
+pub mod parallel;
+pub mod radial;
+pub mod simd;
+pub mod structure;
+
+pub use error::{Error, Result};

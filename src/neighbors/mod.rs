@@ -1,0 +1,67 @@
+//! Neighbors of a center: `r_ij = r_j - r_i + S . cell`, `|r_ij| < rc` (the cutoff itself is outside).
+//!
+//! [`CellList`] is the fast search; [`brute_force`] the slow, obvious one that tests and benches compare it with. Both
+//! evaluate the same formula on the positions as given, so that their pairs agree to the bit.
+//!
+//! What is not guaranteed: the order of the neighbors of one center (it is deterministic, but may change between
+//! versions).
+
+mod brute_force;
+mod cell_list;
+mod grid;
+mod neighborhood;
+mod pair_list;
+
+pub use brute_force::brute_force;
+pub use cell_list::CellList;
+pub use neighborhood::Neighborhood;
+pub use pair_list::PairList;
+
+use crate::error::{Error, Result};
+use crate::structure::{Frame, Matrix, Vector};
+
+/// Atoms closer than this (Å) coincide: their direction is rounding noise.
+pub const COINCIDENT: f64 = 1e-13;
+
+/// More neighbors than this per atom are taken for a broken cell.
+const ABSURD: f64 = 1e7;
+
+/// `r_j - r_i + S . cell`: the one formula every search uses.
+#[inline(always)]
+fn separation(from: Vector, to: Vector, shift: [i32; 3], matrix: &Matrix) -> Vector {
+    let mut out = [to[0] - from[0], to[1] - from[1], to[2] - from[2]];
+    if shift != [0; 3] {
+        let [a, b, c] = shift.map(f64::from);
+        for x in 0..3 {
+            out[x] += a * matrix[0][x] + b * matrix[1][x] + c * matrix[2][x];
+        }
+    }
+    out
+}
+
+/// Refuses cutoffs that are no length and cells so small that the sphere would hold millions of images.
+fn check(frame: &Frame<'_>, cutoff: f64) -> Result<()> {
+    if !(cutoff > 0.0 && cutoff < 1e6) {
+        return Err(Error::BadParameter {
+            name: "cutoff",
+            requirement: "positive and below 1e6 Å",
+            value: cutoff.to_string(),
+        });
+    }
+    let images = (0..3).filter(|&d| frame.cell.pbc[d]).map(|d| 1.0 + 2.0 * cutoff / frame.cell.heights[d]).product::<f64>();
+    let neighbors = images * frame.positions.len() as f64;
+    // Many atoms in a large cell are fine: only the images of the same few atoms are absurd.
+    if images > ABSURD {
+        return Err(Error::TooDense { structure: frame.structure, neighbors });
+    }
+    Ok(())
+}
+
+/// Refuses two atoms on one point.
+#[inline]
+fn check_distance(frame: &Frame<'_>, first: usize, second: usize, distance2: f64) -> Result<()> {
+    if distance2 < COINCIDENT * COINCIDENT {
+        return Err(Error::CoincidentAtoms { structure: frame.structure, first, second, distance: distance2.sqrt() });
+    }
+    Ok(())
+}

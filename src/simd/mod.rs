@@ -1,0 +1,132 @@
+//! Vectors of `f64` with run-time dispatch. The only module with `unsafe` code.
+//!
+//! A kernel is written once, generic over [`Simd`], and compiled for every instruction set; [`Level::run`] picks the
+//! widest one the processor has. A value of a [`Simd`] type is a token that proves the instructions exist: it can
+//! only be made by [`Level::run`] after detection, which is the contract every `unsafe` block here rests on.
+//!
+//! Results of different levels differ by rounding only (fused or separate multiply-add): at most 1e-13 relative.
+
+#![allow(unsafe_code)]
+
+mod aligned;
+mod microkernel;
+mod portable;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub use aligned::Aligned;
+pub use microkernel::{accumulate, hermite_row};
+pub use portable::Portable;
+
+/// The widest vector of any level; scratch arrays of pairs are padded to a multiple of it.
+pub const MAX_LANES: usize = 8;
+
+/// A vector instruction set. Methods must inline into a function compiled for that set, hence `inline(always)`
+/// on every generic function between [`Level::run`] and here.
+pub trait Simd: Copy + Send + Sync {
+    /// Numbers in one vector.
+    const LANES: usize;
+    /// The vector.
+    type V: Copy;
+
+    /// All lanes equal to `x`.
+    fn splat(self, x: f64) -> Self::V;
+    /// The first `LANES` numbers of `from`; panics if there are fewer.
+    fn load(self, from: &[f64]) -> Self::V;
+    /// Writes to the first `LANES` numbers of `to`; panics if there are fewer.
+    fn store(self, v: Self::V, to: &mut [f64]);
+    /// Loads without a bounds check.
+    ///
+    /// # Safety
+    /// `from` must be valid for reading `LANES` numbers.
+    unsafe fn load_ptr(self, from: *const f64) -> Self::V;
+    /// Stores without a bounds check.
+    ///
+    /// # Safety
+    /// `to` must be valid for writing `LANES` numbers.
+    unsafe fn store_ptr(self, v: Self::V, to: *mut f64);
+    /// `a + b`
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a - b`
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b`
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a / b`
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b + c`, fused where the hardware can.
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `c - a * b`, fused where the hardware can.
+    fn fnma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// Square root.
+    fn sqrt(self, a: Self::V) -> Self::V;
+    /// Lane-wise minimum.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+    /// Lane-wise maximum.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+}
+
+/// A computation that is generic over the instruction set.
+pub trait Kernel {
+    /// What it returns.
+    type Output;
+    /// Runs it; implementations must be `#[inline(always)]`.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// An instruction set this crate has code for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// What every processor of the target has (SSE2 on x86-64, NEON on aarch64).
+    Baseline,
+    /// 4 lanes with fused multiply-add.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// 8 lanes with fused multiply-add.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Level {
+    /// The levels that this processor can run, narrowest first.
+    #[must_use]
+    pub fn available() -> Vec<Self> {
+        let mut levels = vec![Self::Baseline];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                levels.push(Self::Avx2);
+                if is_x86_feature_detected!("avx512f") {
+                    levels.push(Self::Avx512);
+                }
+            }
+        }
+        levels
+    }
+
+    /// The widest level of this processor.
+    #[must_use]
+    pub fn detect() -> Self {
+        Self::available().into_iter().max().unwrap_or(Self::Baseline)
+    }
+
+    /// Numbers in one vector of this level.
+    #[must_use]
+    pub fn lanes(self) -> usize {
+        match self {
+            Self::Baseline => Portable::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => x86::Avx2::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => x86::Avx512::LANES,
+        }
+    }
+
+    /// Runs a kernel with the instructions of this level (of the baseline, should the processor lack them).
+    pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self {
+            Self::Baseline => kernel.run(Portable::new()),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 | Self::Avx512 => x86::run(self, kernel),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Plain arrays that the compiler turns into the vectors of the target's baseline: SSE2 or NEON.
+
+use super::Simd;
+
+/// Four numbers in an array.
+#[derive(Debug, Clone, Copy)]
+pub struct Portable(());
+
+impl Portable {
+    pub(super) fn new() -> Self {
+        Self(())
+    }
+}
+
+#[inline(always)]
+fn zip(a: [f64; 4], b: [f64; 4], op: impl Fn(f64, f64) -> f64) -> [f64; 4] {
+    [op(a[0], b[0]), op(a[1], b[1]), op(a[2], b[2]), op(a[3], b[3])]
+}
+
+/// Fused only where the baseline has the instruction: elsewhere `mul_add` would be a call into libm.
+#[inline(always)]
+fn multiply_add(a: f64, b: f64, c: f64) -> f64 {
+    if cfg!(any(target_arch = "aarch64", target_feature = "fma")) { a.mul_add(b, c) } else { a * b + c }
+}
+
+impl Simd for Portable {
+    const LANES: usize = 4;
+    type V = [f64; 4];
+
+    #[inline(always)]
+    fn splat(self, x: f64) -> Self::V {
+        [x; 4]
+    }
+    #[inline(always)]
+    fn load(self, from: &[f64]) -> Self::V {
+        [from[0], from[1], from[2], from[3]]
+    }
+    #[inline(always)]
+    fn store(self, v: Self::V, to: &mut [f64]) {
+        to[..4].copy_from_slice(&v);
+    }
+    #[inline(always)]
+    unsafe fn load_ptr(self, from: *const f64) -> Self::V {
+        // SAFETY: the caller vouches for four readable numbers.
+        unsafe { from.cast::<[f64; 4]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store_ptr(self, v: Self::V, to: *mut f64) {
+        // SAFETY: the caller vouches for four writable numbers.
+        unsafe { to.cast::<[f64; 4]>().write_unaligned(v) }
+    }
+    #[inline(always)]
+    fn add(self, a: Self::V, b: Self::V) -> Self::V {
+        zip(a, b, |x, y| x + y)
+    }
+    #[inline(always)]
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V {
+        zip(a, b, |x, y| x - y)
+    }
+    #[inline(always)]
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V {
+        zip(a, b, |x, y| x * y)
+    }
+    #[inline(always)]
+    fn div(self, a: Self::V, b: Self::V) -> Self::V {
+        zip(a, b, |x, y| x / y)
+    }
+    #[inline(always)]
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        let mut out = c;
+        for k in 0..4 {
+            out[k] = multiply_add(a[k], b[k], c[k]);
+        }
+        out
+    }
+    #[inline(always)]
+    fn fnma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        let mut out = c;
+        for k in 0..4 {
+            out[k] = multiply_add(-a[k], b[k], c[k]);
+        }
+        out
+    }
+    #[inline(always)]
+    fn sqrt(self, a: Self::V) -> Self::V {
+        a.map(f64::sqrt)
+    }
+    #[inline(always)]
+    fn min(self, a: Self::V, b: Self::V) -> Self::V {
+        zip(a, b, |x, y| if x < y { x } else { y })
+    }
+    #[inline(always)]
+    fn max(self, a: Self::V, b: Self::V) -> Self::V {
+        zip(a, b, |x, y| if x > y { x } else { y })
+    }
+}
