@@ -48,9 +48,7 @@ class EquivariantBlocks(Mapping[BlockKey, Block]):
             return self._blocks[BlockKey(*key)]
         except (KeyError, TypeError):
             known = ", ".join(str(tuple(k)) for k in self._blocks)
-            raise KeyError(
-                f"no block {key!r} (nu, o3_lambda, o3_sigma, center_species); there are: {known}"
-            ) from None
+            raise KeyError(f"no block {key!r} (nu, o3_lambda, o3_sigma, center_species); there are: {known}") from None
 
     def __iter__(self) -> Iterator[BlockKey]:
         return iter(self._blocks)

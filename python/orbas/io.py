@@ -177,15 +177,11 @@ def collect_labels(
         forces = _gather(frames, "forces", (forces_key,), lambda atoms, where: _forces(atoms, forces_key, where))
     tensors = tuple(key for key in (stress_key, virial_key) if key is not None)
     if tensors:
-        stress = _gather(
-            frames, "stress", tensors, lambda atoms, where: _stress(atoms, stress_key, virial_key, where)
-        )
+        stress = _gather(frames, "stress", tensors, lambda atoms, where: _stress(atoms, stress_key, virial_key, where))
     return Labels(np.array(energies), forces, None if stress is None else np.array(stress))
 
 
-def _gather(
-    frames: Sequence[Atoms], what: str, keys: tuple[str, ...], get: Callable[[Atoms, str], Any]
-) -> list[Any]:
+def _gather(frames: Sequence[Atoms], what: str, keys: tuple[str, ...], get: Callable[[Atoms, str], Any]) -> list[Any]:
     values = [get(atoms, f"structure {i}") for i, atoms in enumerate(frames)]
     found = sum(value is not None for value in values)
     if found == 0:
@@ -254,15 +250,11 @@ def _parse(i: int, line: int, text: str) -> Atoms:
 def _parse_comment(line: str) -> dict[str, Any]:
     from ase.io.extxyz import key_val_str_to_dict
 
-    hidden: dict[str, Any] = key_val_str_to_dict(
-        _TENSOR_KEY.sub(lambda match: match[1] or _HIDDEN + match[2], line)
-    )
+    hidden: dict[str, Any] = key_val_str_to_dict(_TENSOR_KEY.sub(lambda match: match[1] or _HIDDEN + match[2], line))
     return hidden
 
 
-def _choose(
-    frames: Sequence[Atoms], what: str, explicit: tuple[str, ...], plain: tuple[str, ...]
-) -> tuple[str, ...]:
+def _choose(frames: Sequence[Atoms], what: str, explicit: tuple[str, ...], plain: tuple[str, ...]) -> tuple[str, ...]:
     """Return the keys to use for the whole file."""
     for key in explicit:
         if not any(key in _keys(atoms) for atoms in frames):
@@ -274,8 +266,7 @@ def _choose(
     if not any(with_reference):
         return plain
     left = sum(
-        not has and not _keys(atoms).isdisjoint(plain)
-        for has, atoms in zip(with_reference, frames, strict=True)
+        not has and not _keys(atoms).isdisjoint(plain) for has, atoms in zip(with_reference, frames, strict=True)
     )
     if left:
         _LOG.warning("%d structures carry %s only under %s and stay unlabeled: others use %s",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-
 from orbas import _core
 from orbas.structures import to_batch
 

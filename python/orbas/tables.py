@@ -72,9 +72,7 @@ def tabulate(
         If ``accuracy`` cannot be reached with 4,097 nodes.
     """
     matrices = [
-        np.concatenate(
-            [center.blocks[a][l].matrix for center in centers for a in range(len(center.blocks))], axis=1
-        )
+        np.concatenate([center.blocks[a][l].matrix for center in centers for a in range(len(center.blocks))], axis=1)
         for l in range(max_angular + 1)
     ]
 

@@ -90,7 +90,7 @@ def systems():
 @pytest.fixture(scope="session")
 def molecules():
     """Twelve molecules of H, C, N and O as in QM9, some without C, some without O; slightly rattled."""
-    names = ["CH4", "H2O", "C2H6", "CH3OH", "NH3", "C2H4", "HCN", "CH3CHO", "C6H6", "HCOOH", "CH3NH2", "N2"]
+    names = ["CH4", "H2O", "C2H6", "CH3OH", "NH3", "C2H4", "HCN", "CH3CHO", "C6H6", "HCOOH", "H3CNH2", "N2"]
     frames = [ase.build.molecule(name) for name in names]
     for seed, atoms in enumerate(frames):
         atoms.rattle(0.05, seed=seed)

@@ -1,0 +1,351 @@
+"""The optimal radial basis of a data set: principal components of its own density coefficients.
+
+Goscinski et al., J. Chem. Phys. 155, 104106 (2021), Eq. 6-9, 17, 18. The primitive basis may be as large as one likes:
+it is only used to fit; what is evaluated afterwards is a table of the few contracted functions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+
+import numpy as np
+
+from orbas import contraction, structures
+from orbas._estimator import Estimator
+from orbas.contraction import ContractedBasis
+from orbas.density import DensityExpansion
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ase import Atoms
+    from matplotlib.figure import Figure
+
+    from orbas.blocks import FloatArray
+
+Mixing = Literal["combined", "separate"]
+
+#: Coefficients held at a time while fitting, in bytes.
+CHUNK_BYTES = 1 << 26
+
+
+@dataclass(slots=True)
+class _Covariance:
+    """Sums of ``c c^T`` over environments and m, for one kind of center: [l][species a, species b] -> [n_l, n_l]."""
+
+    environments: int = 0
+    sums: dict[tuple[int, int, int], FloatArray] = field(default_factory=dict)
+
+    def add(self, l: int, a: int, b: int, product: FloatArray) -> None:
+        key = (l, a, b)
+        self.sums[key] = self.sums[key] + product if key in self.sums else product
+
+    def joint(self, l: int, n: int, species: Sequence[int]) -> FloatArray:
+        """Eq. 6 over the joint index (a, n), divided by the number of all environments."""
+        zero = np.zeros((n, n))
+        rows = [[self.sums.get((l, a, b), zero) for b in species] for a in species]
+        matrix = np.block(rows) if n else np.zeros((0, 0))
+        return matrix / max(1, self.environments)
+
+
+@dataclass(frozen=True, slots=True)
+class _Spectrum:
+    """Eigenpairs of one kind of center: ``[l][group]``, a group being a species, or all of them when combined."""
+
+    values: list[list[FloatArray]]
+    vectors: list[list[FloatArray]]
+
+    def residual_variance(self) -> FloatArray:
+        """Fraction of the variance lost when q functions are kept of every group and degree, q = 1, 2, ..."""
+        flat = [values for groups in self.values for values in groups]
+        kept = np.zeros(max((values.size for values in flat), default=0))
+        for values in flat:
+            kept[: values.size] += values
+        total = kept.sum()
+        lost = total - np.cumsum(kept)
+        return np.maximum(lost, 0.0) / total if total > 0 else np.zeros_like(kept)
+
+    def counts_for(self, residual: float) -> list[list[int]]:
+        """Fewest functions, taken in the order of their variance over all l and groups, that leave a residual."""
+        ranked = sorted(
+            (-float(value), l, g)
+            for l, groups in enumerate(self.values)
+            for g, values in enumerate(groups)
+            for value in values
+        )
+        total = -sum(value for value, _, _ in ranked)
+        counts = [[0] * len(groups) for groups in self.values]
+        left = total
+        for value, l, g in ranked:
+            if left <= residual * total:
+                break
+            left += value
+            counts[l][g] += 1
+        return counts
+
+
+class OptimalBasis(Estimator):
+    """Principal components of the density coefficients of a data set, per degree l.
+
+    Parameters
+    ----------
+    density
+        The expansion on a large primitive basis, such as ``GTO(20)``.
+    n_optimal
+        Number of functions kept: one number for every l, or a list with one per l. With separate mixing it counts
+        the functions of each neighbor species.
+    residual
+        Instead of ``n_optimal``: keep the fewest functions, in the order of their variance over all l, whose
+        residual variance is at most this fraction; their number then differs by l.
+    mixing
+        ``"combined"``: one covariance over the joint index (a, n), so that a function mixes species (Eq. 18);
+        ``"separate"``: one per neighbor species (Eq. 6).
+    per_center
+        One basis for every center species instead of one for all.
+
+    Attributes
+    ----------
+    species_
+        Sorted atomic numbers seen.
+    contraction_
+        ``[l]`` -> U [n_species * n_l, q_l] when combined (species slowest); ``[l][a]`` -> U [n_l, q_al] when
+        separate; with ``per_center`` a dict from center species to that.
+    eigenvalues_
+        Variances in descending order, nested like ``contraction_`` and complete (not cut to ``n_optimal``).
+    residual_variance_
+        Fraction of the variance lost with q = 1, 2, ... functions for every l (and species, when separate): an
+        array, or a dict by center species.
+    expansion_
+        A :class:`DensityExpansion` whose tables are the contracted functions: the primitive coefficients are never
+        made, and q functions cost what q functions of any basis cost.
+    n_environments_
+        Number of environments seen.
+
+    Notes
+    -----
+    The covariance is not centered and is divided by the number of all environments, with or without neighbors of a
+    species. An eigenvector's sign is such that its first component of (nearly) largest magnitude is positive.
+    """
+
+    def __init__(
+        self,
+        density: DensityExpansion,
+        n_optimal: int | Sequence[int] | None = None,
+        *,
+        residual: float | None = None,
+        mixing: Mixing = "combined",
+        per_center: bool = False,
+    ) -> None:
+        self.density = density
+        self.n_optimal = n_optimal
+        self.residual = residual
+        self.mixing = mixing
+        self.per_center = per_center
+
+    def fit(self, frames: Sequence[Atoms], y: object = None) -> Self:
+        """Fit on structures, forgetting earlier ones.
+
+        Raises
+        ------
+        ValueError
+            For settings out of range, bad structures, or structures without a single atom.
+        """
+        self._covariances: dict[int | None, _Covariance] = {}
+        self._seen: set[int] = set()
+        return self.partial_fit(frames)
+
+    def partial_fit(self, frames: Sequence[Atoms], y: object = None) -> Self:
+        """Add structures to what was seen: batches of any size, with any species, equal one fit of them all."""
+        counts = self._check()
+        if not hasattr(self, "_covariances"):
+            self._covariances, self._seen = {}, set()
+        listed = structures.as_frames(frames)
+        self._accumulate(listed, counts)
+        if not self._seen:
+            raise ValueError("an optimal basis needs at least one atom to fit on")
+        self._solve(counts)
+        return self
+
+    def radial_functions(self, r: FloatArray) -> Any:
+        """Return the optimal functions themselves, ``sum_n U_qn R_nl(r)`` (Eq. 17).
+
+        Parameters
+        ----------
+        r
+            Radii in Å, [n_r].
+
+        Returns
+        -------
+        ``[l][a]`` -> [n_r, q]: the functions that neighbors of species a are expanded on; with ``per_center`` a dict
+        from center species to that.
+        """
+        basis = self._fitted("contracted_")
+        primitives = self.density._primitive().functions(
+            np.asarray(r, dtype=np.float64),
+            max_angular=self.density.max_angular,
+            cutoff_radius=self.density.cutoff.radius,
+            density_width=self.density.density_width,
+        )
+        by_center = [
+            [[primitives[l] @ blocks[l].matrix for blocks in center.blocks] for l in range(len(primitives))]
+            for center in basis.centers
+        ]
+        return dict(zip(self.species_, by_center, strict=True)) if self.per_center else by_center[0]
+
+    def plot(self, degrees: Sequence[int] | None = None, n_functions: int = 4) -> Figure:
+        """Draw the first optimal functions of some degrees, one panel each, and the residual variance."""
+        from orbas.plots import plot_basis
+
+        self._fitted("contracted_")
+        return plot_basis(self, degrees, n_functions)
+
+    # --- fitting ----------------------------------------------------------------------------------------------
+
+    def _check(self) -> tuple[int, ...]:
+        """Check the settings; return the number of primitive functions of each degree."""
+        if not isinstance(self.density, DensityExpansion) or isinstance(self.density.basis, ContractedBasis):
+            raise TypeError(f"density must be a DensityExpansion on a primitive basis, got {self.density!r}")
+        self.density._check()
+        if self.mixing not in get_args(Mixing):
+            raise ValueError(f"unknown mixing {self.mixing!r}: choose one of {get_args(Mixing)}")
+        if (self.n_optimal is None) == (self.residual is None):
+            raise ValueError("give either n_optimal (how many functions) or residual (how much variance may be lost)")
+        if self.residual is not None and not 0 < self.residual < 1:
+            raise ValueError(f"residual must lie in (0, 1), got {self.residual!r}")
+        degrees = self.density.max_angular + 1
+        if self.n_optimal is not None:
+            wanted = self._wanted(degrees)
+            if (
+                len(wanted) != degrees
+                or any(isinstance(q, bool) or int(q) != q or q < 0 for q in wanted)
+                or not sum(wanted)
+            ):
+                raise ValueError(
+                    f"n_optimal must be a positive integer or one for each of {degrees} degrees, got {self.n_optimal!r}"
+                )
+        return self.density._primitive().counts(self.density.max_angular)
+
+    def _wanted(self, degrees: int) -> list[int]:
+        given = self.n_optimal
+        return [given] * degrees if isinstance(given, int | np.integer) else list(given or [])
+
+    def _accumulate(self, frames: list[Atoms], counts: tuple[int, ...]) -> None:
+        species = self.density._given_species()
+        if species is None:
+            species = structures.species_of(frames)
+        if not species:
+            return
+        expansion = DensityExpansion(**{**self.density.get_params(deep=False), "species": species})
+        width = len(species) * sum((2 * l + 1) * n for l, n in enumerate(counts))
+        most = max(1, CHUNK_BYTES // (8 * width))
+        expansion.plan_for(frames)
+        start = 0
+        while start < len(frames):
+            end, atoms = start, 0
+            while end < len(frames) and (end == start or atoms + len(frames[end]) <= most):
+                atoms += len(frames[end])
+                end += 1
+            self._add_chunk(expansion, frames[start:end], species, counts)
+            start = end
+        self._seen.update(species)
+
+    def _add_chunk(
+        self,
+        expansion: DensityExpansion,
+        frames: list[Atoms],
+        species: tuple[int, ...],
+        counts: tuple[int, ...],
+    ) -> None:
+        for key, block in expansion.transform(frames).items():
+            covariance = self._covariances.setdefault(key.center_species if self.per_center else None, _Covariance())
+            l, n = key.o3_lambda, counts[key.o3_lambda]
+            if l == 0:
+                covariance.environments += len(block.samples)
+            rows = block.values.reshape(-1, block.values.shape[2])  # [sample * m, a * n]
+            parts = np.split(np.arange(rows.shape[1]), len(species)) if n else []
+            if self.mixing == "combined":
+                product = rows.T @ rows
+                for a, first in zip(species, parts, strict=False):
+                    for b, second in zip(species, parts, strict=False):
+                        covariance.add(l, a, b, product[np.ix_(first, second)])
+            else:
+                for a, part in zip(species, parts, strict=False):
+                    own = rows[:, part]
+                    covariance.add(l, a, a, own.T @ own)
+
+    def _solve(self, counts: tuple[int, ...]) -> None:
+        self.species_ = tuple(sorted(self._seen))
+        self.n_environments_ = sum(covariance.environments for covariance in self._covariances.values())
+        keys = list(self.species_) if self.per_center else [None]
+        spectra = {key: self._diagonalize(self._covariances.get(key, _Covariance()), counts) for key in keys}
+        kept = {key: self._cut(spectrum) for key, spectrum in spectra.items()}
+        make = self._center_contraction
+        self.contracted_ = ContractedBasis(
+            self.density._primitive(), self.species_, tuple(make(kept[key]) for key in keys)
+        )
+        combined = self.mixing == "combined"
+
+        def nested(lists: list[list[FloatArray]]) -> Any:
+            return [groups[0] for groups in lists] if combined else lists
+
+        def by_center(values: dict[int | None, Any]) -> Any:
+            return values if self.per_center else values[None]
+
+        self.contraction_ = by_center({key: nested(vectors) for key, vectors in kept.items()})
+        self.eigenvalues_ = by_center({key: nested(spectrum.values) for key, spectrum in spectra.items()})
+        self.residual_variance_ = by_center({key: spectra[key].residual_variance() for key in keys})
+        self.expansion_ = DensityExpansion(
+            **{**self.density.get_params(deep=False), "basis": self.contracted_, "species": self.species_}
+        )
+
+    def _diagonalize(self, covariance: _Covariance, counts: tuple[int, ...]) -> _Spectrum:
+        groups = [self.species_] if self.mixing == "combined" else [(a,) for a in self.species_]
+        values, vectors = [], []
+        for l, n in enumerate(counts):
+            pairs = [eigenpairs(covariance.joint(l, n, group)) for group in groups]
+            values.append([value for value, _ in pairs])
+            vectors.append([vector for _, vector in pairs])
+        return _Spectrum(values, vectors)
+
+    def _cut(self, spectrum: _Spectrum) -> list[list[FloatArray]]:
+        if self.residual is not None:
+            wanted = spectrum.counts_for(self.residual)
+        else:
+            degrees = len(spectrum.values)
+            per_degree = zip(self._wanted(degrees), spectrum.values, strict=True)
+            wanted = [[int(q)] * len(groups) for q, groups in per_degree]
+        return [
+            [matrix[:, :q] for matrix, q in zip(matrices, counts, strict=True)]
+            for matrices, counts in zip(spectrum.vectors, wanted, strict=True)
+        ]
+
+    def _center_contraction(self, vectors: list[list[FloatArray]]) -> contraction.CenterContraction:
+        if self.mixing == "combined":
+            return contraction.combined([groups[0] for groups in vectors], len(self.species_))
+        return contraction.separate(vectors)
+
+    def _fitted(self, name: str) -> Any:
+        from orbas.errors import NotFittedError
+
+        if not hasattr(self, name):
+            raise NotFittedError("this OptimalBasis is not fitted yet: call fit(frames) first")
+        return getattr(self, name)
+
+
+def eigenpairs(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Eigenvalues in descending order (rounding below zero cut off) and eigenvectors as columns, signs fixed.
+
+    The sign is such that the first component within 1e-6 of the largest magnitude is positive: a component chosen by
+    magnitude alone could change with the rounding of two that are equal by symmetry.
+    """
+    from scipy.linalg import eigh
+
+    if matrix.shape[0] == 0:
+        return np.zeros(0), np.zeros((0, 0))
+    values, vectors = eigh(matrix)
+    values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
+    size = np.abs(vectors)
+    leading = np.argmax(size >= (1 - 1e-6) * size.max(axis=0), axis=0)
+    signs = np.sign(vectors[leading, np.arange(vectors.shape[1])])
+    return values, np.ascontiguousarray(vectors * signs)
