@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-
 from orbas.datasets import _qm9
 
 N_MOLECULES = 2000

@@ -5,7 +5,7 @@
 pub enum Error {
     // --- structures -----------------------------------------------------------------------------------------
     /// A coordinate is NaN, infinite or absurdly large.
-    #[error("structure {structure}, atom {atom}: position component {axis} is {value}; positions must be finite and below 1e12 Å")]
+    #[error("structure {structure}, atom {atom}: position component {axis} is {value}; positions must be finite and below 1e15 Å")]
     BadPosition {
         /// Index of the structure in the batch.
         structure: usize,
@@ -17,7 +17,7 @@ pub enum Error {
         value: f64,
     },
     /// A cell entry is NaN, infinite or absurdly large.
-    #[error("structure {structure}: cell vector {vector} has the entry {value}; cell entries must be finite and below 1e12 Å")]
+    #[error("structure {structure}: cell vector {vector} has the entry {value}; cell entries must be finite and below 1e15 Å")]
     BadCell {
         /// Index of the structure in the batch.
         structure: usize,

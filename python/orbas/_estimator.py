@@ -9,6 +9,14 @@ from typing import Any, Self
 class Estimator:
     """``get_params``, ``set_params`` and a repr; the constructor of a subclass only stores its arguments."""
 
+    def __getattr__(self, name: str) -> Any:
+        # Only asked for what is not there: a fitted attribute before the fit.
+        if name.endswith("_") and not name.startswith("_"):
+            from orbas.errors import NotFittedError
+
+            raise NotFittedError(f"{type(self).__name__} has no {name!r} before it is fitted: call fit first")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     @classmethod
     def _parameter_names(cls) -> list[str]:
         signature = inspect.signature(cls.__init__)

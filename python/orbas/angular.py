@@ -47,6 +47,8 @@ def spherical_harmonics(
         For a vector that is zero or not finite (the message has its index), or a negative degree.
     """
     array = np.ascontiguousarray(np.atleast_2d(np.asarray(vectors, dtype=np.float64)))
+    if array.ndim != 2 or array.shape[1] != 3:
+        raise ValueError(f"vectors must have the shape [n, 3] or [3], got {np.shape(vectors)}")
     if isinstance(max_angular, bool) or int(max_angular) != max_angular or not 0 <= max_angular <= 100:
         raise ValueError(f"max_angular must be an integer in 0..100, got {max_angular!r}")
     values, slopes = _core.spherical_harmonics(array, int(max_angular), gradients)

@@ -114,4 +114,4 @@ class Features:
             counts = np.searchsorted(rows, starts)
             filled = np.flatnonzero(np.diff(counts))
             summed[filled, a] = np.add.reduceat(self.values[rows], counts[filled], axis=0)
-        return summed.reshape(self.n_structures, -1)
+        return summed.reshape(self.n_structures, len(self.species) * n_features)

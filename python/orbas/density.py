@@ -121,7 +121,11 @@ class DensityExpansion(Estimator):
     def plan_for(self, frames: Sequence[Atoms]) -> tuple[_core.DensityPlan, tuple[int, ...]]:
         """Return the compiled expansion for some structures, and its species."""
         self._check()
-        species = getattr(self, "species_", None) or self._given_species() or structures.species_of(frames) or (1,)
+        species = getattr(self, "species_", None) or self._given_species() or structures.species_of(frames)
+        if not species:
+            raise ValueError(
+                "no species: give structures with atoms, fit first, or name the species in the constructor"
+            )
         key = (*self.get_params(deep=False).items(), species)
         cached = self.__dict__.get("_cached_plan")
         if cached is not None and cached[0] == key:
@@ -184,8 +188,10 @@ class DensityExpansion(Estimator):
             raise ValueError(f"spline_accuracy must lie in (0, 1), got {self.spline_accuracy!r}")
         if not math.isfinite(self.center_weight):
             raise ValueError(f"center_weight must be finite, got {self.center_weight!r}")
-        if self.species is not None and len(self.species) == 0:
-            raise ValueError("species must be None or name at least one atomic number")
+        if self.species is not None:
+            listed = list(self.species)
+            if not listed or any(isinstance(a, bool) or int(a) != a or not 0 <= a <= 255 for a in listed):
+                raise ValueError(f"species must be None or a list of atomic numbers, got {self.species!r}")
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_cached_plan"}

@@ -234,6 +234,7 @@ def _select(items: Iterator[Any], index: int | str | slice) -> Iterator[Any]:
 def _parse(i: int, line: int, text: str) -> Atoms:
     from ase.io.extxyz import read_xyz
 
+    atoms: Atoms
     try:
         (atoms,) = read_xyz(io.StringIO(text), index=slice(0, 1), properties_parser=_parse_comment)
     except (ValueError, KeyError, IndexError, TypeError, OSError) as error:
@@ -248,10 +249,11 @@ def _parse(i: int, line: int, text: str) -> Atoms:
 
 
 def _parse_comment(line: str) -> dict[str, Any]:
-    from ase.io.extxyz import key_val_str_to_dict
+    from ase.io import extxyz
 
-    hidden: dict[str, Any] = key_val_str_to_dict(_TENSOR_KEY.sub(lambda match: match[1] or _HIDDEN + match[2], line))
-    return hidden
+    parse: Any = extxyz.key_val_str_to_dict
+    found: dict[str, Any] = parse(_TENSOR_KEY.sub(lambda match: match[1] or _HIDDEN + match[2], line))
+    return found
 
 
 def _choose(frames: Sequence[Atoms], what: str, explicit: tuple[str, ...], plain: tuple[str, ...]) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from orbas import _core
 from orbas.structures import to_batch
 
@@ -12,7 +14,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def neighbor_list(quantities: str, atoms: Atoms, cutoff: float) -> NDArray | tuple[NDArray, ...]:  # type: ignore[type-arg]
+def neighbor_list(
+    quantities: str, atoms: Atoms, cutoff: float, self_interaction: bool = False
+) -> NDArray | tuple[NDArray, ...]:  # type: ignore[type-arg]
     """Find all pairs of atoms closer than a cutoff, in any cell, periodic or not.
 
     ``D = r_j - r_i + S @ cell`` and ``|D| < cutoff``, evaluated on the positions as given; a pair stands in the list
@@ -34,6 +38,8 @@ def neighbor_list(quantities: str, atoms: Atoms, cutoff: float) -> NDArray | tup
         One structure.
     cutoff
         Radius in Å.
+    self_interaction
+        Also list every atom with itself, at the distance 0.
 
     Notes
     -----
@@ -44,24 +50,33 @@ def neighbor_list(quantities: str, atoms: Atoms, cutoff: float) -> NDArray | tup
     ValueError
         For an unknown letter, a cutoff that is no length, a bad structure, or two atoms on one point.
     """
-    return _select(quantities, atoms, cutoff, exhaustive=False)
+    return _select(quantities, atoms, cutoff, self_interaction, exhaustive=False)
 
 
 def brute_force_neighbor_list(
     quantities: str,
     atoms: Atoms,
     cutoff: float,
+    self_interaction: bool = False,
 ) -> NDArray | tuple[NDArray, ...]:  # type: ignore[type-arg]
     """Do the same as :func:`neighbor_list` by trying every pair and every image: slow, the oracle of the tests."""
-    return _select(quantities, atoms, cutoff, exhaustive=True)
+    return _select(quantities, atoms, cutoff, self_interaction, exhaustive=True)
 
 
-def _select(quantities: str, atoms: Atoms, cutoff: float, *, exhaustive: bool) -> NDArray | tuple[NDArray, ...]:  # type: ignore[type-arg]
+def _select(
+    quantities: str, atoms: Atoms, cutoff: float, self_interaction: bool, *, exhaustive: bool
+) -> NDArray | tuple[NDArray, ...]:  # type: ignore[type-arg]
     unknown = sorted(set(quantities) - set("ijSDd"))
     if unknown or not quantities:
         raise ValueError(f"quantities must be letters of 'ijSDd', got {quantities!r}")
     arrays = _core.neighbor_list(to_batch([atoms]), 0, float(cutoff), exhaustive)
-    by_letter = dict(zip("ijSDd", arrays, strict=True))
+    by_letter: dict[str, NDArray] = dict(zip("ijSDd", arrays, strict=True))  # type: ignore[type-arg]
+    if self_interaction:
+        # Each atom before its neighbors, so that centers stay in rising order.
+        own = np.arange(len(atoms))
+        places = np.searchsorted(by_letter["i"], own)
+        for letter, array in by_letter.items():
+            by_letter[letter] = np.insert(array, places, own if letter in "ij" else 0, axis=0)
     picked = tuple(by_letter[letter] for letter in quantities)
     return picked[0] if len(picked) == 1 else picked
 

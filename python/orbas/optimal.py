@@ -162,7 +162,7 @@ class OptimalBasis(Estimator):
             self._covariances, self._seen = {}, set()
         listed = structures.as_frames(frames)
         self._accumulate(listed, counts)
-        if not self._seen:
+        if not any(covariance.environments for covariance in self._covariances.values()):
             raise ValueError("an optimal basis needs at least one atom to fit on")
         self._solve(counts)
         return self
@@ -180,7 +180,7 @@ class OptimalBasis(Estimator):
         ``[l][a]`` -> [n_r, q]: the functions that neighbors of species a are expanded on; with ``per_center`` a dict
         from center species to that.
         """
-        basis = self._fitted("contracted_")
+        basis = self.contracted_
         primitives = self.density._primitive().functions(
             np.asarray(r, dtype=np.float64),
             max_angular=self.density.max_angular,
@@ -197,7 +197,6 @@ class OptimalBasis(Estimator):
         """Draw the first optimal functions of some degrees, one panel each, and the residual variance."""
         from orbas.plots import plot_basis
 
-        self._fitted("contracted_")
         return plot_basis(self, degrees, n_functions)
 
     # --- fitting ----------------------------------------------------------------------------------------------
@@ -324,13 +323,6 @@ class OptimalBasis(Estimator):
         if self.mixing == "combined":
             return contraction.combined([groups[0] for groups in vectors], len(self.species_))
         return contraction.separate(vectors)
-
-    def _fitted(self, name: str) -> Any:
-        from orbas.errors import NotFittedError
-
-        if not hasattr(self, name):
-            raise NotFittedError("this OptimalBasis is not fitted yet: call fit(frames) first")
-        return getattr(self, name)
 
 
 def eigenpairs(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:

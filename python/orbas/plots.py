@@ -2,75 +2,142 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from orbas.blocks import FloatArray
+    from orbas.blocks import FloatArray, IntArray
     from orbas.optimal import OptimalBasis
 
+#: Line colors of neighbor species where chemists expect one; others take matplotlib's.
+_SPECIES_COLORS = {1: "0.55", 6: "black", 7: "#1f5fd6", 8: "#d62728", 9: "#2ca02c", 15: "#ff7f0e", 16: "#c8a800"}
+_FAINT = {"color": "0.8", "lw": 0.8, "zorder": 0}
 
-def _figure(n_panels: int, width: float = 4.2, height: float = 3.4) -> tuple[Figure, list[Axes]]:
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResidualCurve:
+    """Residual variance against the number of radial channels; ``channels`` and ``residual`` are both [n]."""
+
+    label: str
+    channels: IntArray
+    residual: FloatArray
+    color: str
+    dashed: bool = False
+
+
+def plot_basis(basis: OptimalBasis, degrees: Sequence[int] | None, n_functions: int) -> Figure:
+    """Draw the first optimal functions of some degrees, and the residual variance against their number.
+
+    With one neighbor species a degree is one panel; with several it is a row of panels, one for each function, where
+    colors tell the species. Of a basis per center species, the functions of the first species are drawn.
+    """
+    chosen = list(degrees) if degrees is not None else sorted({0, min(4, basis.density.max_angular)})
+    r = np.linspace(1e-3, basis.density.cutoff.radius, 400)
+    functions = basis.radial_functions(r)
+    if basis.per_center:
+        functions = functions[basis.species_[0]]
+    by_degree = {l: functions[l] for l in chosen}
+    if len(basis.species_) == 1:
+        figure, panels, last = _grid(1, len(chosen) + 1)
+        for panel, (l, (curves,)) in zip(panels, by_degree.items(), strict=True):
+            for q, curve in enumerate(curves.T[:n_functions]):
+                panel.plot(r, curve, color=f"C{q}", label=f"q = {q + 1}")
+            panel.set(title=f"l = {l}", xlabel="r / Å")
+        panels[0].legend(frameon=False, fontsize="small")
+    else:
+        figure, panels, last = _grid(len(chosen), n_functions + 1)
+        _draw_mixed(panels, r, by_degree, basis.species_, n_functions)
+        figure.suptitle(f"Optimal radial functions ({_description(basis)})")
+    for panel in panels:
+        panel.axhline(0, **_FAINT)
+        panel.set_xlim(0, basis.density.cutoff.radius)
+    panels[0].set_ylabel("$R_q(r)$ / Å$^{-3/2}$")
+    _draw_residual(last, basis)
+    return figure
+
+
+def plot_residual_variance(curves: Sequence[ResidualCurve], title: str, target: float = 1e-4) -> Figure:
+    """Draw residual variances against the number of radial channels, and where they meet a target."""
+    figure, _, panel = _grid(1, 1, width=6.4, height=4.4)
+    for curve in curves:
+        shown = curve.residual > 1e-7
+        style = {"ls": "--" if curve.dashed else "-", "marker": "o", "ms": 3.2, "lw": 1.5}
+        panel.semilogy(curve.channels[shown], curve.residual[shown], color=curve.color, label=curve.label, **style)
+    most = max(int(curve.channels[-1]) for curve in curves)
+    panel.axhline(target, color="0.7", lw=0.8, ls=":", zorder=0)
+    panel.set(xlabel="radial channels", ylabel="residual variance", title=title, xlim=(0, most), ylim=(1e-6, 1.2))
+    panel.legend(frameon=False, fontsize="small")
+    return figure
+
+
+def _grid(n_rows: int, n_columns: int, width: float = 3.1, height: float = 2.7) -> tuple[Figure, list[Axes], Axes]:
+    """Return a figure, a grid of panels and, as the last column, one panel over all rows."""
     # Without pyplot: no global state, no display, nothing to close.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width * n_panels, height), layout="constrained")
+    figure = Figure(figsize=(width * n_columns, height * n_rows), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = [figure.add_subplot(1, n_panels, k + 1) for k in range(n_panels)]
-    for panel in axes:
+    grid = figure.add_gridspec(n_rows, n_columns)
+    panels = [figure.add_subplot(grid[row, column]) for row in range(n_rows) for column in range(n_columns - 1)]
+    last = figure.add_subplot(grid[:, -1])
+    for panel in (*panels, last):
         panel.spines[["top", "right"]].set_visible(False)
-    return figure, axes
+    return figure, panels, last
 
 
-def plot_basis(basis: OptimalBasis, degrees: Sequence[int] | None, n_functions: int) -> Figure:
-    """Draw the first optimal functions of some degrees, and the residual variance against their number."""
+def _draw_mixed(
+    panels: Sequence[Axes],
+    r: FloatArray,
+    by_degree: dict[int, list[FloatArray]],
+    species: Sequence[int],
+    n_functions: int,
+) -> None:
+    """Draw one panel for every function: its part for every neighbor species."""
     from ase.data import chemical_symbols
 
-    top = basis.density.max_angular
-    chosen = list(degrees) if degrees is not None else sorted({0, min(4, top)})
-    r = np.linspace(1e-3, basis.density.cutoff.radius, 400)
-    functions = basis.radial_functions(r)
-    center = basis.species_[0] if basis.per_center else None
-    functions = functions[center] if center is not None else functions
-    figure, axes = _figure(len(chosen) + 1)
-    styles = ["-", "--", ":", "-.", (0, (1, 3))]
-    for panel, l in zip(axes, chosen, strict=False):
-        for a, number in enumerate(basis.species_):
-            for q in range(min(n_functions, functions[l][a].shape[1])):
-                label = f"q = {q + 1}" if a == 0 else None
-                panel.plot(r, functions[l][a][:, q], color=f"C{q}", ls=styles[a % len(styles)], label=label)
-        panel.axhline(0, color="0.8", lw=0.8, zorder=0)
-        panel.set(xlabel="r / Å", ylabel="optimal function", title=f"l = {l}")
-        panel.legend(frameon=False, fontsize="small")
+    for row, (l, by_species) in enumerate(by_degree.items()):
+        own = panels[row * n_functions : (row + 1) * n_functions]
+        largest = max((float(np.abs(curves[:, :n_functions]).max(initial=0)) for curves in by_species), default=1.0)
+        for q, panel in enumerate(own):
+            for a, (number, curves) in enumerate(zip(species, by_species, strict=True)):
+                if q < curves.shape[1]:
+                    color = _SPECIES_COLORS.get(number, f"C{a}")
+                    panel.plot(r, curves[:, q], color=color, lw=1.6, label=chemical_symbols[number])
+            panel.set_title(f"l = {l},  q = {q + 1}", fontsize="medium")
+            panel.set_ylim(-1.08 * largest, 1.08 * largest)
+            if q > 0:
+                panel.tick_params(labelleft=False)
+            if row == len(by_degree) - 1:
+                panel.set_xlabel("r / Å")
+            else:
+                panel.tick_params(labelbottom=False)
+    panels[0].legend(frameon=False, fontsize="small", title="neighbor", title_fontsize="small")
+
+
+def _draw_residual(panel: Axes, basis: OptimalBasis) -> None:
+    from ase.data import chemical_symbols
+
     residual = basis.residual_variance_
     curves = residual if isinstance(residual, dict) else {None: residual}
     for number, curve in curves.items():
-        label = "all centers" if number is None else f"{chemical_symbols[number]} centers"
-        axes[-1].semilogy(np.arange(1, curve.size + 1), np.maximum(curve, 1e-16), ".-", label=label)
-    axes[-1].set(xlabel="functions per l", ylabel="residual variance", title=f"{basis.mixing} basis")
-    axes[-1].legend(frameon=False, fontsize="small")
-    species = ", ".join(
-        f"{chemical_symbols[number]} {name}"
-        for number, name in zip(basis.species_, ["solid", "dashed", "dotted", "dash-dot", "sparse"], strict=False)
-    )
-    figure.suptitle(f"neighbors: {species}" if len(basis.species_) > 1 else "", fontsize="small")
-    return figure
+        shown = np.flatnonzero(curve > 1e-12)
+        label = None if number is None else f"{chemical_symbols[number]} centers"
+        panel.loglog(shown + 1, curve[shown], ".-", label=label)
+    panel.set(xlabel="functions for every l", title="residual variance")
+    if len(curves) > 1:
+        panel.legend(frameon=False, fontsize="small")
 
 
-def plot_residual_variance(curves: Mapping[str, tuple[FloatArray, FloatArray]], title: str) -> Figure:
-    """Draw residual variances against the number of radial channels: name -> (channels, residual variance)."""
-    figure, (panel,) = _figure(1, 5.5, 4.0)
-    for name, (channels, residual) in curves.items():
-        shown = residual > 1e-12
-        panel.loglog(channels[shown], residual[shown], ".-", label=name)
-    panel.axhline(1e-4, color="0.7", lw=0.8, ls="--", zorder=0)
-    panel.set(xlabel="radial channels", ylabel="residual variance", title=title)
-    panel.legend(frameon=False, fontsize="small")
-    return figure
+def _description(basis: OptimalBasis) -> str:
+    from ase.data import chemical_symbols
+
+    mixing = "species mixed" if basis.mixing == "combined" else "one species at a time"
+    return f"{mixing}, {chemical_symbols[basis.species_[0]]} centers" if basis.per_center else mixing

@@ -6,7 +6,7 @@ use super::{Matrix, PeriodicCell, Vector};
 use crate::error::{Error, Result};
 
 /// Coordinates beyond this (Å) have no digits left for a neighbor list.
-const LARGEST: f64 = 1e12;
+const LARGEST: f64 = 1e15;
 
 /// Checked structures: finite positions, consistent shapes, cells that span their periodic directions.
 #[derive(Debug, Clone)]

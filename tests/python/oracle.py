@@ -6,7 +6,6 @@ Coefficients are lists over l of arrays [atom, 2l+1, q] with q = a * n_radial + 
 D = r_j - r_i + S @ cell.
 """
 
-# ruff: noqa: E741  (l is the degree)
 from __future__ import annotations
 
 import functools

@@ -151,9 +151,7 @@ def test_gto_integrals_match_the_closed_form(n_radial, width):
 
 @every_basis
 def test_functions_are_orthonormal_on_an_independent_grid(basis):
-    end = {GTO: 60.0 if basis == GTO(1) else 20.0, DVR: RC + 0.9, LaplacianEigenstates: RC, Custom: 8.0}[
-        type(basis)
-    ]
+    end = {GTO: 60.0 if basis == GTO(1) else 20.0, DVR: RC + 0.9, LaplacianEigenstates: RC, Custom: 8.0}[type(basis)]
     x, w = grid(end)
     for degree, values in enumerate(functions(basis, x)):
         assert values.shape == (len(x), basis.counts(3)[degree])
@@ -171,9 +169,7 @@ def test_twenty_gtos_are_orthonormal_within_the_documented_rounding():
 def test_integrals_are_equation_five_of_the_functions(basis):
     """Integrate over directions by brute force instead of by Bessel functions."""
     width, r = 0.4, np.array([0.3, 1.7, 3.6])
-    end = {GTO: 60.0 if basis == GTO(1) else 20.0, DVR: RC + 1.2, LaplacianEigenstates: RC, Custom: 8.0}[
-        type(basis)
-    ]
+    end = {GTO: 60.0 if basis == GTO(1) else 20.0, DVR: RC + 1.2, LaplacianEigenstates: RC, Custom: 8.0}[type(basis)]
     x, w = grid(end)
     u, wu = grid(2.0)  # 1 + cosine of the angle between x and r
     u -= 1.0
@@ -199,9 +195,7 @@ def test_dvr_matches_its_formula():
         below = bessel[degree - 1] if degree else 0
         slope = (degree * below + (degree + 1) * bessel[degree + 1]) / (2 * degree + 1)
         close_to_scale(result.values, common * bessel[degree], 1e-14)
-        close_to_scale(
-            result.first, common * (-2 * alpha * r * bessel[degree] + 2 * alpha * x * slope), 1e-13
-        )
+        close_to_scale(result.first, common * (-2 * alpha * r * bessel[degree] + 2 * alpha * x * slope), 1e-13)
 
 
 @pytest.mark.parametrize("width", [0.05, 0.3, 1.0])
@@ -254,9 +248,7 @@ def test_custom_functions_with_the_shapes_of_gtos_are_gtos():
     shapes = [lambda r, n=n, s=s: r**n * np.exp(-0.5 * (r / s) ** 2) for n, s in enumerate(widths)]
     r = np.linspace(0.0, RC, 25)
     for width in (0.3, 0.0):
-        pairs = zip(
-            integrals(Custom(shapes, support=22.0), r, width), integrals(GTO(6), r, width), strict=True
-        )
+        pairs = zip(integrals(Custom(shapes, support=22.0), r, width), integrals(GTO(6), r, width), strict=True)
         for custom, gto in pairs:
             close_to_scale(custom.values, gto.values, 1e-12)
             # Rounding of the Chebyshev interpolant grows towards the ends with each derivative.
@@ -317,9 +309,7 @@ def test_derivatives_match_finite_differences(basis, width):
     r = np.linspace(0.2, RC - 0.2, 30)
     points = (r[:, None] + step * np.arange(-4, 5)).ravel()
     for result in integrals(basis, points, width):
-        values, first, second = (
-            getattr(result, name).reshape(len(r), 9, -1) for name in ("values", "first", "second")
-        )
+        values, first, second = (getattr(result, name).reshape(len(r), 9, -1) for name in ("values", "first", "second"))
         close_to_scale(first[:, 4], np.einsum("s,rsn->rn", STENCIL, values) / step, 1e-9)
         close_to_scale(second[:, 4], np.einsum("s,rsn->rn", STENCIL, first) / step, 1e-9)
 
@@ -331,9 +321,7 @@ def test_derivatives_at_the_ends(basis):
     near = np.array([0.0, step, RC - step, RC])
     for result in integrals(basis, near, 0.3, 4):
         for start, end in ((0, 1), (2, 3)):
-            predicted = (
-                result.values[start] + step * result.first[start] + 0.5 * step**2 * result.second[start]
-            )
+            predicted = result.values[start] + step * result.first[start] + 0.5 * step**2 * result.second[start]
             assert_allclose(result.values[end], predicted, atol=1e-6)
             assert_allclose(result.first[end], result.first[start] + step * result.second[start], atol=1e-3)
 

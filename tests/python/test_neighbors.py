@@ -119,8 +119,8 @@ def integer_pairs(points, lengths, pbc, square):
 @pytest.mark.parametrize("pbc", [(1, 1, 1), (0, 1, 1), (1, 0, 0), (0, 0, 0)])
 def test_cutoff_exactly_on_a_shell(radius, pbc, rng):
     lengths = np.array([4, 8, 16])
-    points = rng.permutation(np.array(list(itertools.product(range(4), range(8), range(6)))))[:12]
-    atoms = ase.Atoms("H12", positions=points / 8, cell=np.diag(lengths) / 8, pbc=pbc)
+    points = rng.permutation(np.array(list(itertools.product(range(4), range(8), range(6)))))[:24]
+    atoms = ase.Atoms("H24", positions=points / 8, cell=np.diag(lengths) / 8, pbc=pbc)
     inside = integer_pairs(points, lengths, pbc, radius**2)
     with_shell = integer_pairs(points, lengths, pbc, radius**2 + 1)
     assert len(with_shell) > len(inside) or not any(pbc)
@@ -147,10 +147,10 @@ def test_quantities_and_types_are_those_of_ase(quantities, systems):
 @pytest.mark.parametrize("self_interaction", [False, True])
 def test_same_sets_as_ase(name, self_interaction, systems):
     atoms = systems(name)
-    options = {"cutoff": 4.1, "self_interaction": self_interaction}
-    expected = sorted_pairs(*ase.neighborlist.neighbor_list("ijS", atoms, **options))
+    options = {"self_interaction": True} if self_interaction else {}
+    expected = sorted_pairs(*ase.neighborlist.neighbor_list("ijS", atoms, 4.1, **options))
     for function in (orbas.neighbor_list, orbas.brute_force_neighbor_list):
-        assert np.array_equal(sorted_pairs(*function("ijS", atoms, **options)), expected)
+        assert np.array_equal(sorted_pairs(*function("ijS", atoms, 4.1, **options)), expected)
 
 
 def test_every_pair_has_its_reverse(systems):
@@ -209,7 +209,7 @@ cases = {
     "huge cell": ase.Atoms("H20", positions=points, cell=[1e6] * 3, pbc=True),
     "thin": ase.Atoms("H", cell=[0.21, 30, 30], pbc=True),
     "sheared": ase.Atoms("H20", positions=points, cell=sheared, pbc=True),
-    "exploding": ase.Atoms("H20", positions=points * np.geomspace(1, 1e12, 20)[:, None]),
+    "exploding": ase.Atoms("H20", positions=points * np.geomspace(1, 1e9, 20)[:, None]),
 }
 start, result = peak(), {}
 for name, atoms in cases.items():

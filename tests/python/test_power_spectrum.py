@@ -1,6 +1,5 @@
 """Power spectrum and radial spectrum: order, norm, and the same numbers as the oracle and featomic."""
 
-# ruff: noqa: E741  (l is the degree)
 from __future__ import annotations
 
 import itertools

@@ -1,6 +1,5 @@
 """Rows 1 to 5 of the reliability table: what must not change, and how the rest does."""
 
-# ruff: noqa: E741  (l is the degree)
 from __future__ import annotations
 
 import ase

@@ -49,9 +49,7 @@ class Setup:
         if not (math.isfinite(self.cutoff_radius) and self.cutoff_radius > 0):
             raise ValueError(f"the cutoff radius must be a positive length in Å, got {self.cutoff_radius!r}")
         if not (math.isfinite(self.density_width) and self.density_width >= 0):
-            raise ValueError(
-                f"the density width must be a length in Å, or 0 for a delta, got {self.density_width!r}"
-            )
+            raise ValueError(f"the density width must be a length in Å, or 0 for a delta, got {self.density_width!r}")
         if 0 < self.density_width < _NARROWEST * self.cutoff_radius:
             raise ValueError(
                 f"a density width of {self.density_width} Å is below {_NARROWEST} of the cutoff radius "
@@ -163,9 +161,7 @@ class OrthonormalizedBasis(PrimitiveBasis):
     __slots__ = ()
 
     @abstractmethod
-    def _primitives(
-        self, r: NDArray[np.float64], degree: int, setup: Setup, order: int
-    ) -> NDArray[np.float64]:
+    def _primitives(self, r: NDArray[np.float64], degree: int, setup: Setup, order: int) -> NDArray[np.float64]:
         """Return the functions of one l and ``order`` derivatives, [order + 1, n_r, n_l]; r <= end."""
 
     @abstractmethod
@@ -182,9 +178,7 @@ class OrthonormalizedBasis(PrimitiveBasis):
         """Return the smallest l with the same functions as ``degree``: they are orthonormalized once."""
         return degree
 
-    def _orthonormalized(
-        self, grid: Grid, setup: Setup
-    ) -> dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    def _orthonormalized(self, grid: Grid, setup: Setup) -> dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Return the polar factor [n_x, n_l] and the transformation [n_l, n_l] of every distinct l."""
         results = {}
         for degree in sorted({self._twin(degree) for degree in range(setup.max_angular + 1)}):

@@ -80,9 +80,7 @@ class Custom(OrthonormalizedBasis):
         if callable(entries[0]):
             return entries
         if degree >= len(entries):
-            raise ValueError(
-                f"functions are given up to l = {len(entries) - 1}, but l = {degree} is asked for"
-            )
+            raise ValueError(f"functions are given up to l = {len(entries) - 1}, but l = {degree} is asked for")
         of_degree: tuple[RadialFunction, ...] = entries[degree]
         return of_degree
 
@@ -96,9 +94,7 @@ class Custom(OrthonormalizedBasis):
         most = max(self.counts(setup.max_angular))
         return self._end(setup), math.pi * max(_HALF_WAVES, 2 * most) / self._end(setup)
 
-    def _primitives(
-        self, r: NDArray[np.float64], degree: int, setup: Setup, order: int
-    ) -> NDArray[np.float64]:
+    def _primitives(self, r: NDArray[np.float64], degree: int, setup: Setup, order: int) -> NDArray[np.float64]:
         functions = self._of_degree(degree)
         values = np.empty((order + 1, len(r), len(functions)))
         for n, function in enumerate(functions):
@@ -113,8 +109,7 @@ def _as_functions(entry: Any, degree: int) -> tuple[RadialFunction, ...]:
     """Check the sequence of callables given for one l."""
     if not isinstance(entry, Sequence) or not all(callable(function) for function in entry):
         raise TypeError(
-            "functions must be a sequence of callables, or one such sequence per l; "
-            f"entry {degree} is {entry!r}"
+            f"functions must be a sequence of callables, or one such sequence per l; entry {degree} is {entry!r}"
         )
     return tuple(entry)
 

@@ -66,9 +66,7 @@ class GTO(OrthonormalizedBasis):
             stretch = np.sqrt(1.0 + 2.0 * np.log(stretch) + 2.0 * _DECAY / power)
         return float((widths * np.sqrt(power) * stretch).max()), GAUSSIAN_BAND / float(widths[0])
 
-    def _primitives(
-        self, r: NDArray[np.float64], degree: int, setup: Setup, order: int
-    ) -> NDArray[np.float64]:
+    def _primitives(self, r: NDArray[np.float64], degree: int, setup: Setup, order: int) -> NDArray[np.float64]:
         widths = self._widths(setup)
         values = np.empty((order + 1, len(r), self.n_radial))
         for n, width in enumerate(widths):

@@ -50,9 +50,7 @@ class LaplacianEigenstates(OrthonormalizedBasis):
     def _extent(self, setup: Setup) -> tuple[float, float]:
         return setup.cutoff_radius, self.n_radial * math.pi / setup.cutoff_radius
 
-    def _primitives(
-        self, r: NDArray[np.float64], degree: int, setup: Setup, order: int
-    ) -> NDArray[np.float64]:
+    def _primitives(self, r: NDArray[np.float64], degree: int, setup: Setup, order: int) -> NDArray[np.float64]:
         from scipy.special import spherical_jn
 
         zeros = np.array(bessel_zeros(self.n_radial, degree))  # [n_l]

@@ -82,9 +82,7 @@ def panel_grid(end: float, wave_number: float) -> Grid:
     return Grid(nodes, np.tile(panel.weights, n_panels))
 
 
-def orthonormalize(
-    samples: NDArray[np.float64], degree: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def orthonormalize(samples: NDArray[np.float64], degree: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Orthonormalize sampled functions symmetrically (Löwdin), by the polar factor of the samples.
 
     The functions are first scaled to unit norm. The polar factor equals ``samples @ overlap^(-1/2)`` but

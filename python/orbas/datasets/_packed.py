@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
-def load(name: str) -> dict[str, NDArray[np.generic]]:
+def load(name: str) -> dict[str, NDArray[Any]]:
     """Load one of the array files that lie beside this module."""
     with np.load(Path(__file__).with_name(name), allow_pickle=False) as file:
         return {key: file[key] for key in file.files}

@@ -88,9 +88,7 @@ def qm9(n: int = _SHIPPED, seed: int = 0) -> list[Atoms]:
     molecules = []
     for k in _packed.draw(n, _SHIPPED, seed, "the shipped part of QM9"):
         atoms = slice(begin[k], begin[k + 1])
-        molecules.append(
-            _molecule(int(data["index"][k]), numbers[atoms], positions[atoms], data["targets"][k])
-        )
+        molecules.append(_molecule(int(data["index"][k]), numbers[atoms], positions[atoms], data["targets"][k]))
     return molecules
 
 
@@ -102,9 +100,7 @@ def pack(rows: Iterable[Mapping[str, str]]) -> dict[str, np.ndarray]:
     return {
         "index": np.array([index for index, *_ in parsed], dtype=np.int32),
         "offsets": _packed.offsets([len(symbols) for _, symbols, *_ in parsed]),
-        "numbers": np.array(
-            [atomic_numbers[s] for _, symbols, *_ in parsed for s in symbols], dtype=np.uint8
-        ),
+        "numbers": np.array([atomic_numbers[s] for _, symbols, *_ in parsed for s in symbols], dtype=np.uint8),
         "positions": np.rint(np.concatenate([x for *_, x, _ in parsed]) / _RESOLUTION).astype(np.int32),
         "targets": np.array([targets for *_, targets in parsed]),
     }
@@ -142,10 +138,8 @@ def size() -> int:
 def _whole(n: int, seed: int) -> list[Atoms]:
     drawn = _packed.draw(n, size(), seed, "the whole of QM9")
     order = np.argsort(drawn)
-    molecules: list[Atoms] = [None] * n
-    for place, row in zip(order, rows(drawn[order], progress=True), strict=True):
-        molecules[place] = _molecule(*_parse(row))
-    return molecules
+    ordered = [_molecule(*_parse(row)) for row in rows(drawn[order], progress=True)]
+    return [ordered[k] for k in np.argsort(order)]
 
 
 def _tables() -> list[Path]:
@@ -170,9 +164,7 @@ def _parse(row: Mapping[str, str]) -> tuple[int, list[str], np.ndarray, list[flo
     return index, symbols, np.array(flat, dtype=np.float64).reshape(-1, 3), targets
 
 
-def _molecule(
-    index: int, atoms: Sequence[str] | np.ndarray, positions: np.ndarray, targets: ArrayLike
-) -> Atoms:
+def _molecule(index: int, atoms: Sequence[str] | np.ndarray, positions: np.ndarray, targets: ArrayLike) -> Atoms:
     from ase import Atoms
 
     values = np.asarray(targets) * _FACTORS

@@ -58,6 +58,6 @@ def silicon(n: int | None = None, seed: int = 0) -> list[Atoms]:
                 "config_type": str(data["config_types"][k]),
             },
         )
-        atoms.new_array("REF_forces", data["forces"][mine])
+        atoms.arrays["REF_forces"] = data["forces"][mine].copy()
         frames.append(atoms)
     return frames

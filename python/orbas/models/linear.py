@@ -74,7 +74,7 @@ class LinearPotential(Estimator):
         The relative alpha, and the mean squared norm of a row that it is relative to: the ridge penalty is
         ``alpha_ * scale_ * |w|^2``.
     alphas_, cv_errors_
-        Candidates in rising order and their held-out RMSE in eV per structure; empty with :class:`Fixed`.
+        Candidates in rising order and their held-out MAE in eV per structure; empty with :class:`Fixed`.
     baseline_
         The fitted :class:`CompositionBaseline`.
     species_

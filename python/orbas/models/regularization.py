@@ -3,6 +3,9 @@
 Alphas are relative to the mean squared norm of a row of the design matrix, ``tr(X X^T) / n_structures``. They
 have no unit, do not change when all features are multiplied by a number, and mean the same for any number of
 structures: alpha is the noise variance over the mean prior variance of an energy.
+
+Held-out errors are compared by their mean magnitude: a squared error is decided by a few odd structures (on QM9 it
+is flat to 1 % over two decades of alpha where the mean magnitude has a clear minimum).
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ DEFAULT_ALPHAS: tuple[float, ...] = tuple(10.0 ** (exponent / 2) for exponent in
 
 @dataclass(frozen=True, slots=True)
 class LeaveOneOut:
-    """The alpha of the smallest leave-one-out RMSE; exact and almost free after the factorization.
+    """The alpha of the smallest leave-one-out MAE; exact and almost free after the factorization.
 
     Parameters
     ----------
@@ -45,7 +48,7 @@ class LeaveOneOut:
 
 @dataclass(frozen=True, slots=True)
 class KFold:
-    """The alpha of the smallest K-fold RMSE over folds of a seeded permutation of the structures.
+    """The alpha of the smallest K-fold MAE over folds of a seeded permutation of the structures.
 
     Parameters
     ----------
@@ -79,7 +82,7 @@ class KFold:
 
 @dataclass(frozen=True, slots=True)
 class HoldOut:
-    """The alpha of the smallest RMSE on the last training structures; then all of them are fitted.
+    """The alpha of the smallest MAE on the last training structures; then all of them are fitted.
 
     Parameters
     ----------
@@ -164,7 +167,7 @@ class RidgeFit:
     """What :func:`fit_ridge` returns.
 
     ``weights`` [n_features]; ``alpha`` the relative alpha and ``scale`` what it is relative to; ``alphas``
-    and ``errors`` [n_alphas] the candidates and their held-out RMSE in the units of the targets, empty for
+    and ``errors`` [n_alphas] the candidates and their held-out MAE in the units of the targets, empty for
     :class:`Fixed`.
     """
 
@@ -207,7 +210,7 @@ def fit_ridge(design: FloatArray, targets: FloatArray, rule: Regularization) -> 
         case HoldOut(n_validation=n_validation):
             head = Ridge(design[:-n_validation]).weights(targets[:-n_validation], alphas * scale)
             residuals = targets[-n_validation:] - head @ design[-n_validation:].T
-    errors = np.sqrt(np.mean(residuals**2, axis=1))
+    errors = np.mean(np.abs(residuals), axis=1)
     best = float(alphas[np.argmin(errors)])
     weights = ridge.weights(targets, [best * scale])[0]
     return RidgeFit(weights, best, scale, alphas[::-1].copy(), errors[::-1].copy())

@@ -215,9 +215,7 @@ def _held_out_interpolating(left: FloatArray, damping: FloatArray, rotated: Floa
     return solution
 
 
-def _held_out_tall(
-    left: FloatArray, damping: FloatArray, rotated: FloatArray, outside: FloatArray
-) -> FloatArray:
+def _held_out_tall(left: FloatArray, damping: FloatArray, rotated: FloatArray, outside: FloatArray) -> FloatArray:
     """Solve ``(1 - H_KK) r = (y - X w)_K`` when samples outnumber features."""
     remainder = -(left * (1.0 - damping)) @ left.T
     # One epsilon more on the diagonal keeps a leverage of exactly one (a feature of one fold only) solvable.

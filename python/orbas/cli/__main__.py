@@ -1,0 +1,7 @@
+"""``python -m orbas.cli``."""
+
+import sys
+
+from orbas.cli import main
+
+sys.exit(main())

@@ -1,0 +1,185 @@
+"""The flags. Those of settings are made from the declared fields, so that a file and a flag never differ."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Never
+
+from orbas import settings
+from orbas.settings import FIELDS, Settings, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from orbas.cli.console import Console
+
+    Command = Callable[[argparse.Namespace, Console], None]
+
+REPRESENTATIONS = ("power_spectrum", "radial_spectrum", "density")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors are one line, and no flag may be abbreviated."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def error(self, message: str) -> Never:
+        _, _, command = self.prog.partition(" ")
+        self.exit(2, f"orbas: error: {command + ': ' if command else ''}{message} (--help lists what there is)\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole program; ``options.run`` is the command."""
+    top = _Parser(prog="orbas", description="Optimal radial bases: the smallest features that keep the most.")
+    top.add_argument("--version", action=_Version)
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    _add_demo(commands)
+    basis = commands.add_parser("basis", help="fit an optimal basis to structures, or look at one")
+    actions = basis.add_subparsers(metavar="fit|show", required=True)
+    _add_basis_fit(actions)
+    _add_basis_show(actions)
+    _add_featurize(commands)
+    return top
+
+
+def read_settings(options: argparse.Namespace, sections: Collection[str]) -> Settings:
+    """Return the checked settings of ``--config``, with those of flags put over them.
+
+    Raises
+    ------
+    SettingsError
+        If the file is not TOML or a setting is wrong; names the file and the field.
+    """
+    given: dict[str, Any] = {}
+    flags: Settings = {}
+    for name, value in given_flags(options).items():
+        section, _, field = name.partition(".")
+        flags.setdefault(section, {})[field] = value
+    if options.config is not None:
+        given = _read_toml(options.config)
+    try:
+        return settings.check(settings.merge(given, flags), sections)
+    except SettingsError as error:
+        raise SettingsError(f"{options.config}: {error}" if options.config else str(error)) from error
+
+
+def given_flags(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings given as flags, by ``section.name``."""
+    return {field.path: getattr(options, field.path) for field in FIELDS if hasattr(options, field.path)}
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except ValueError as error:  # of TOML or of UTF-8
+        raise SettingsError(f"{path} is not TOML: {error}") from error
+
+
+def _add_demo(commands: Any) -> None:
+    demo = _command(commands, "demo", "the four contractions and an energy model on QM9, with pictures", "demo")
+    demo.add_argument("--output", type=Path, default=Path("demo-output"), metavar="DIR", help="default: %(default)s")
+    demo.add_argument("--quick", action="store_true", help="fewer molecules: a few seconds, rougher numbers")
+
+
+def _add_basis_fit(actions: Any) -> None:
+    fit = _command(actions, "fit", "fit an optimal basis to structures", "basis.fit")
+    _add_structures(fit)
+    _add_output(fit, "the basis, as one .npz file")
+    _add_settings(fit, settings.SECTIONS)
+
+
+def _add_basis_show(actions: Any) -> None:
+    show = _command(actions, "show", "settings and residual variance of a basis", "basis.show")
+    show.add_argument("basis", type=Path, metavar="basis.npz", help="a file of `orbas basis fit`")
+    show.add_argument("--plot", type=Path, metavar="FILE.png", help="also draw the functions")
+
+
+def _add_featurize(commands: Any) -> None:
+    features = _command(
+        commands, "featurize", "features of structures, on an optimal or a primitive basis", "featurize"
+    )
+    _add_structures(features)
+    _add_output(features, "the features, as one .npz file")
+    features.add_argument("--basis", type=Path, metavar="basis.npz", help="an optimal basis of `orbas basis fit`")
+    features.add_argument("--representation", choices=REPRESENTATIONS, default=REPRESENTATIONS[0], help="%(default)s")
+    features.add_argument("--per-structure", action="store_true", help="sum over the atoms of each center species")
+    _add_settings(features, settings.DENSITY_SECTIONS)
+
+
+def _command(commands: Any, name: str, help: str, target: str) -> argparse.ArgumentParser:
+    """Add a command that runs ``orbas.cli.<module>.<function>``, imported when it runs."""
+    command: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help)
+    module, _, function = target.partition(".")
+    command.set_defaults(run=_lazily(module, function or "run"))
+    command.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    command.add_argument("--quiet", action="store_true", help="no progress bars")
+    command.add_argument("--threads", type=_threads, metavar="N", help="threads (default: ORBAS_NUM_THREADS, else all)")
+    command.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
+    return command
+
+
+def _lazily(module: str, function: str) -> Command:
+    def run(options: argparse.Namespace, console: Console) -> None:
+        import importlib
+
+        getattr(importlib.import_module(f"orbas.cli.{module}"), function)(options, console)
+
+    return run
+
+
+def _add_structures(command: argparse.ArgumentParser) -> None:
+    command.add_argument("structures", type=Path, nargs="+", metavar="STRUCTURES", help="extended XYZ, plain or .gz")
+
+
+def _add_output(command: argparse.ArgumentParser, help: str) -> None:
+    command.add_argument("--output", type=Path, required=True, metavar="FILE", help=help)
+
+
+def _add_settings(command: argparse.ArgumentParser, sections: Collection[str]) -> None:
+    command.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; flags go before it")
+    for section in sections:
+        group = command.add_argument_group(f"[{section}]")
+        for field in FIELDS:
+            if field.section == section:
+                group.add_argument(
+                    f"--{field.path}",
+                    dest=field.path,
+                    type=_flag(field),
+                    metavar="X",
+                    default=argparse.SUPPRESS,
+                    help=field.meaning,
+                )
+
+
+def _flag(field: settings.Field) -> Callable[[str], Any]:
+    def parse(text: str) -> Any:
+        try:
+            return field.parse(text)
+        except SettingsError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse
+
+
+def _threads(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1024:
+        raise argparse.ArgumentTypeError(f"must be a number from 1 to 1024, got {text!r}")
+    return int(text)
+
+
+class _Version(argparse.Action):
+    """``--version`` without importing the compiled core for anything else."""
+
+    def __init__(self, option_strings: list[str], dest: str) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help="print the version")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> Never:
+        import orbas
+
+        print(f"orbas {orbas.__version__}")
+        parser.exit()

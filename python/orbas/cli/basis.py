@@ -1,0 +1,98 @@
+"""``orbas basis fit`` and ``orbas basis show``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from orbas import settings
+from orbas.basis_file import load_basis, save_basis
+from orbas.cli import arguments, inputs
+
+if TYPE_CHECKING:
+    import argparse
+
+    from orbas.blocks import FloatArray
+    from orbas.cli.console import Console
+    from orbas.optimal import OptimalBasis
+
+_SHOWN = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 50, 64, 80, 100)
+
+
+def fit(options: argparse.Namespace, console: Console) -> None:
+    """Fit a basis to structures and write it."""
+    optimal = settings.build_optimal(arguments.read_settings(options, settings.SECTIONS))
+    inputs.check_output(options.output)
+    structures = inputs.read_structures(options.structures, console)
+    console.say(f"read   {structures.summary}")
+    # Every piece sees all species: the density must not depend on which structures it meets first.
+    given = optimal.density.species
+    optimal.density.species = given or structures.species or None
+    with console.timed("fit"):
+        for start, frames in structures.chunks(console, "fitting"):
+            with structures.locating(start):
+                optimal.partial_fit(frames)
+    optimal.density.species = given
+    save_basis(optimal, options.output)
+    console.say(f"fitted {_summary(optimal)} ({console.timings['fit']:.1f} s)")
+    console.say(f"wrote  {options.output}: see it with `orbas basis show {options.output}`")
+    console.document({"command": "basis fit", "output": str(options.output), **_document(optimal)})
+
+
+def show(options: argparse.Namespace, console: Console) -> None:
+    """Print what a basis file holds."""
+    optimal = load_basis(options.basis)
+    if options.plot is not None:
+        inputs.check_output(options.plot)
+    console.title(f"{options.basis}: {_summary(optimal)}")
+    console.say(f"neighbor species {inputs.symbols(optimal.species_)}; {optimal.n_environments_:,} environments seen\n")
+    console.say(settings.to_toml(settings.describe(optimal)))
+    _print_residuals(optimal, console)
+    if options.plot is not None:
+        optimal.plot().savefig(options.plot, dpi=200)
+        console.say(f"\nwrote {options.plot}")
+    plot = None if options.plot is None else str(options.plot)
+    console.document({"command": "basis show", "basis": str(options.basis), "plot": plot, **_document(optimal)})
+
+
+def _residuals(optimal: OptimalBasis) -> dict[str, FloatArray]:
+    """Residual variance curves by the name of their centers."""
+    residual = optimal.residual_variance_
+    if optimal.per_center:
+        return {f"{inputs.symbol(number)} centers": curve for number, curve in residual.items()}
+    return {"all centers": residual}
+
+
+def _summary(optimal: OptimalBasis) -> str:
+    counts = optimal.expansion_.channel_counts(optimal.species_)
+    channels = " | ".join(sorted({", ".join(map(str, center)) for center in counts}))
+    centers = "per center species" if optimal.per_center else "shared by all centers"
+    return f"{optimal.mixing} basis {centers}, {channels} channels for l = 0..{optimal.density.max_angular}"
+
+
+def _print_residuals(optimal: OptimalBasis, console: Console) -> None:
+    curves = _residuals(optimal)
+    longest = max(curve.size for curve in curves.values())
+    separate = optimal.mixing == "separate"
+    rows = [
+        [
+            f"{q}",
+            *([f"{q * len(optimal.species_)}"] if separate else []),
+            *(f"{curve[q - 1]:.1e}" for curve in curves.values()),
+        ]
+        for q in _SHOWN
+        if q <= longest
+    ]
+    console.say("residual variance: the fraction of the density's variance lost with q functions for every l")
+    console.table(["q", *(["channels"] if separate else []), *curves], rows)
+
+
+def _document(optimal: OptimalBasis) -> dict[str, Any]:
+    counts = optimal.expansion_.channel_counts(optimal.species_)
+    return {
+        "schema": 1,
+        "settings": settings.describe(optimal),
+        "species": list(optimal.species_),
+        "n_environments": optimal.n_environments_,
+        "channels": {str(number): list(center) for number, center in zip(optimal.species_, counts, strict=True)},
+        "residual_variance": {name: curve.tolist() for name, curve in _residuals(optimal).items()},
+    }

@@ -1,0 +1,110 @@
+"""``orbas featurize``: features of structures, written to a NumPy archive."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from orbas import invariants, settings, structures
+from orbas.basis_file import load_basis, write_archive
+from orbas.cli import arguments, inputs
+from orbas.settings import SettingsError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from orbas.cli.console import Console
+    from orbas.cli.inputs import Structures
+    from orbas.density import DensityExpansion
+
+    Arrays = dict[str, np.ndarray]
+
+SCHEMA = 1
+
+
+def run(options: argparse.Namespace, console: Console) -> None:
+    """Compute features piece by piece and write them."""
+    if options.per_structure and options.representation == "density":
+        raise SettingsError(
+            "--per-structure: coefficients of the density are not invariant, so their sums mean nothing"
+        )
+    density, described = _density(options)
+    inputs.check_output(options.output)
+    found = inputs.read_structures(options.structures, console)
+    console.say(f"read  {found.summary}")
+    with found.locating(0):
+        density.fit(found.frames)
+        _, species = density.plan_for(found.frames)
+    with console.timed("features"):
+        if options.representation == "density":
+            arrays = _coefficients(density, found, console)
+        else:
+            arrays = _features(density, found, options, console)
+    metadata = {
+        "format": "orbas.features",
+        "schema": SCHEMA,
+        "representation": options.representation,
+        "per_structure": options.per_structure,
+        "settings": described,
+        "files": found.files,
+    }
+    arrays["species"] = np.array(species)
+    arrays["n_structures"] = np.array(len(found.frames))
+    write_archive(options.output, {"metadata": np.array(json.dumps(metadata)), **arrays})
+    shapes = {name: list(array.shape) for name, array in arrays.items() if array.ndim}
+    main = next(iter(shapes.items())) if "values" not in shapes else ("values", shapes["values"])
+    console.say(f"wrote {options.output}: {main[0]} {tuple(main[1])} ({console.timings['features']:.1f} s)")
+    console.document({"command": "featurize", "output": str(options.output), **metadata, "arrays": shapes})
+
+
+def _density(options: argparse.Namespace) -> tuple[DensityExpansion, settings.Settings]:
+    """Return the expansion to use, and its settings."""
+    flags = list(arguments.given_flags(options))
+    if options.basis is None and options.config is None and not flags:
+        raise SettingsError("featurize needs --basis basis.npz, or settings of a primitive basis (--config FILE.toml)")
+    if options.basis is None:
+        given = arguments.read_settings(options, settings.DENSITY_SECTIONS)
+        return settings.build_density(given), given
+    if options.config is not None or flags:
+        other = "--config" if options.config is not None else f"--{flags[0]}"
+        raise SettingsError(f"{other} contradicts --basis, which has settings of its own")
+    optimal = load_basis(options.basis)
+    return optimal.expansion_, settings.describe(optimal)
+
+
+def _features(density: DensityExpansion, found: Structures, options: argparse.Namespace, console: Console) -> Arrays:
+    """Invariants of all atoms, [atom, feature], or their sums over structures."""
+    makers = {"power_spectrum": invariants.PowerSpectrum, "radial_spectrum": invariants.RadialSpectrum}
+    representation = makers[options.representation](density)
+    n_rows = len(found.frames) if options.per_structure else sum(map(len, found.frames))
+    values: np.ndarray | None = None
+    done = 0
+    for start, frames in found.chunks(console, "features"):
+        with found.locating(start):
+            features = representation.transform(frames)
+        part = features.per_structure() if options.per_structure else features.values
+        if values is None:
+            values = np.empty((n_rows, part.shape[1]))
+        values[done : done + len(part)] = part
+        done += len(part)
+    assert values is not None  # a file holds at least one structure
+    if options.per_structure:
+        return {"values": values}
+    samples, numbers = structures.samples_of(found.frames), structures.atomic_numbers(found.frames)
+    return {"values": values, "samples": samples, "center_numbers": numbers}
+
+
+def _coefficients(density: DensityExpansion, found: Structures, console: Console) -> Arrays:
+    """Density coefficients: ``values_l<l>_c<center>`` [sample, m, q] and ``samples_c<center>``."""
+    values: dict[str, list[Any]] = {}
+    samples: dict[str, list[Any]] = {}
+    for start, frames in found.chunks(console, "density"):
+        with found.locating(start):
+            blocks = density.transform(frames)
+        for key, block in blocks.items():
+            values.setdefault(f"values_l{key.o3_lambda}_c{key.center_species}", []).append(block.values)
+            if key.o3_lambda == 0:
+                samples.setdefault(f"samples_c{key.center_species}", []).append(block.samples + [start, 0])
+    return {name: np.concatenate(parts) for name, parts in (values | samples).items()}

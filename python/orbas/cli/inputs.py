@@ -1,0 +1,125 @@
+"""Structures from files: read, taken in pieces, and named by file and place when something is wrong."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from ase import Atoms
+
+    from orbas.cli.console import Console
+
+#: About this many atoms are worked on at once.
+CHUNK_ATOMS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Structures:
+    """The structures of some files, one after the other.
+
+    Attributes
+    ----------
+    frames
+        All structures.
+    places
+        File and index in it of every structure.
+    """
+
+    frames: list[Atoms]
+    places: list[tuple[Path, int]]
+
+    @property
+    def files(self) -> list[str]:
+        """Names of the files that have structures."""
+        return [str(path) for path in dict.fromkeys(path for path, _ in self.places)]
+
+    @property
+    def summary(self) -> str:
+        """Counts and species, for people."""
+        n_atoms = sum(map(len, self.frames))
+        return f"{len(self.frames):,} structures, {n_atoms:,} atoms of {symbols(self.species)}"
+
+    @property
+    def species(self) -> tuple[int, ...]:
+        """Sorted atomic numbers that occur."""
+        from orbas.structures import species_of
+
+        return species_of(self.frames)
+
+    def chunks(self, console: Console, what: str) -> Iterator[tuple[int, list[Atoms]]]:
+        """Yield (index of the first structure, structures), whole ones of about CHUNK_ATOMS atoms, with progress."""
+        with console.progress(len(self.frames), what, "structure") as bar:
+            start, atoms = 0, 0
+            for index, frame in enumerate(self.frames):
+                atoms += len(frame)
+                if atoms >= CHUNK_ATOMS or index + 1 == len(self.frames):
+                    yield start, self.frames[start : index + 1]
+                    bar.update(index + 1 - start)
+                    start, atoms = index + 1, 0
+
+    @contextmanager
+    def locating(self, start: int) -> Iterator[None]:
+        """Let errors about the structures from ``start`` on name file and place instead of the index in the piece."""
+
+        def place(match: re.Match[str]) -> str:
+            path, index = self.places[start + int(match[1])]
+            return f"{path}, structure {index}"
+
+        try:
+            yield
+        except ValueError as error:
+            raise ValueError(re.sub(r"\bstructure (\d+)", place, str(error), count=1)) from error
+
+
+def read_structures(paths: Sequence[Path], console: Console) -> Structures:
+    """Read extended XYZ files.
+
+    Raises
+    ------
+    ValueError
+        If a structure cannot be used; names file and structure.
+    OSError
+        If a file cannot be read.
+    """
+    from orbas.io import read
+
+    frames: list[Atoms] = []
+    places: list[tuple[Path, int]] = []
+    with console.progress(len(paths), "reading", "file") as bar:
+        for path in paths:
+            try:
+                found = read(path)
+            except ValueError as error:
+                raise ValueError(str(error) if str(path) in str(error) else f"{path}, {error}") from error
+            frames += found
+            places += [(path, index) for index in range(len(found))]
+            bar.update()
+    return Structures(frames, places)
+
+
+def check_output(path: Path) -> None:
+    """Raise OSError before any work if a file cannot be written there."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "No such folder", str(path.parent))
+
+
+def symbols(species: Sequence[int]) -> str:
+    """Return ``H, C, O``."""
+    from ase.data import chemical_symbols
+
+    return ", ".join(chemical_symbols[number] for number in species)
+
+
+def symbol(number: Any) -> str:
+    """Return ``C`` for 6."""
+    return symbols([int(number)])

@@ -1,0 +1,81 @@
+"""The program: picks the command, turns every failure into one line and an exit code."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from orbas.cli import arguments
+from orbas.cli.console import Console
+from orbas.settings import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class ExitCode(IntEnum):
+    """What the shell gets to see."""
+
+    OK = 0
+    FAILURE = 1
+    USAGE = 2
+    INTERRUPT = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Failures of data and files end with 1, of the command line and of settings with 2, an interrupt with 130; each is
+    one line on stderr. A reader that closes the pipe ends the program silently.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # "Å" on a terminal that cannot show it
+    debug = False
+    try:
+        options = arguments.parser().parse_args(argv)
+        debug = options.debug
+        if options.threads is not None:
+            from orbas.parallel import set_num_threads
+
+            set_num_threads(options.threads)
+        options.run(options, Console(json=options.json, quiet=options.quiet))
+        sys.stdout.flush()
+    except SystemExit as end:  # argparse: --help, --version, wrong usage
+        return int(end.code or 0)
+    except BrokenPipeError:
+        _discard_stdout()
+        return ExitCode.OK
+    except KeyboardInterrupt:
+        return _fail("interrupted", ExitCode.INTERRUPT)
+    except Exception as error:
+        if debug:
+            raise
+        code = ExitCode.USAGE if isinstance(error, SettingsError) else ExitCode.FAILURE
+        return _fail(f"error: {_describe(error)}", code)
+    return ExitCode.OK
+
+
+def _describe(error: Exception) -> str:
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    elif isinstance(error, MemoryError):
+        text = f"not enough memory {text}"
+    elif not isinstance(error, ValueError | OSError | ImportError):
+        text = f"{type(error).__name__}: {text} (--debug shows where)"
+    return " ".join(text.split())
+
+
+def _fail(text: str, code: ExitCode) -> int:
+    print(f"orbas: {text}", file=sys.stderr)
+    return code
+
+
+def _discard_stdout() -> None:
+    # What is still buffered would raise again when Python closes the stream.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
