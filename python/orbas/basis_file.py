@@ -45,12 +45,11 @@ def save_basis(optimal: OptimalBasis, path: str | os.PathLike[str]) -> None:
     OSError
         If the file cannot be written; an older file of that name is then untouched.
     """
-    optimal._fitted("contracted_")
     metadata = {
         "format": FORMAT,
         "schema": SCHEMA,
         "settings": settings.describe(optimal),
-        "species": list(optimal.species_),
+        "species": [int(number) for number in optimal.species_],
         "n_environments": int(optimal.n_environments_),
     }
     arrays = {"metadata": np.array(json.dumps(metadata))}
@@ -165,7 +164,7 @@ def _read_metadata(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
 
 
 def _read_species(value: Any, given: tuple[int, ...] | None) -> tuple[int, ...]:
-    sound = isinstance(value, list) and all(type(number) is int and 0 < number <= 118 for number in value)
+    sound = isinstance(value, list) and all(type(number) is int and 0 <= number <= 255 for number in value)
     if not sound or not value or value != sorted(set(value)):
         raise ValueError(f"species must be rising atomic numbers, got {value!r}")
     species = tuple(value)

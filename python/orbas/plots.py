@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: Line colors of neighbor species where chemists expect one; others take matplotlib's.
 _SPECIES_COLORS = {1: "0.55", 6: "black", 7: "#1f5fd6", 8: "#d62728", 9: "#2ca02c", 15: "#ff7f0e", 16: "#c8a800"}
-_FAINT = {"color": "0.8", "lw": 0.8, "zorder": 0}
+_FAINT: dict[str, Any] = {"color": "0.8", "lw": 0.8, "zorder": 0}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,17 +48,19 @@ def plot_basis(basis: OptimalBasis, degrees: Sequence[int] | None, n_functions: 
         figure, panels, last = _grid(1, len(chosen) + 1)
         for panel, (l, (curves,)) in zip(panels, by_degree.items(), strict=True):
             for q, curve in enumerate(curves.T[:n_functions]):
-                panel.plot(r, curve, color=f"C{q}", label=f"q = {q + 1}")
+                panel.plot(r, r * curve, color=f"C{q}", label=f"q = {q + 1}")
             panel.set(title=f"l = {l}", xlabel="r / Å")
-        panels[0].legend(frameon=False, fontsize="small")
     else:
         figure, panels, last = _grid(len(chosen), n_functions + 1)
         _draw_mixed(panels, r, by_degree, basis.species_, n_functions)
-        figure.suptitle(f"Optimal radial functions ({_description(basis)})")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.suptitle(f"Optimal radial functions: {_description(basis)}", x=0.01, ha="left")
+    figure.legend(handles, labels, loc="outside upper right", ncols=max(1, len(labels)), frameon=False)
     for panel in panels:
         panel.axhline(0, **_FAINT)
         panel.set_xlim(0, basis.density.cutoff.radius)
-    panels[0].set_ylabel("$R_q(r)$ / Å$^{-3/2}$")
+    for panel in panels[:: max(1, len(panels) // len(chosen))] if len(basis.species_) > 1 else panels[:1]:
+        panel.set_ylabel(r"$r\,R_q(r)$ / Å$^{-1/2}$")
     _draw_residual(last, basis)
     return figure
 
@@ -68,8 +70,17 @@ def plot_residual_variance(curves: Sequence[ResidualCurve], title: str, target: 
     figure, _, panel = _grid(1, 1, width=6.4, height=4.4)
     for curve in curves:
         shown = curve.residual > 1e-7
-        style = {"ls": "--" if curve.dashed else "-", "marker": "o", "ms": 3.2, "lw": 1.5}
-        panel.semilogy(curve.channels[shown], curve.residual[shown], color=curve.color, label=curve.label, **style)
+        line, fill = ("--", "white") if curve.dashed else ("-", curve.color)
+        panel.semilogy(
+            curve.channels[shown],
+            curve.residual[shown],
+            color=curve.color,
+            ls=line,
+            marker="o",
+            ms=3.2,
+            mfc=fill,
+            label=curve.label,
+        )
     most = max(int(curve.channels[-1]) for curve in curves)
     panel.axhline(target, color="0.7", lw=0.8, ls=":", zorder=0)
     panel.set(xlabel="radial channels", ylabel="residual variance", title=title, xlim=(0, most), ylim=(1e-6, 1.2))
@@ -105,12 +116,15 @@ def _draw_mixed(
 
     for row, (l, by_species) in enumerate(by_degree.items()):
         own = panels[row * n_functions : (row + 1) * n_functions]
-        largest = max((float(np.abs(curves[:, :n_functions]).max(initial=0)) for curves in by_species), default=1.0)
+        weighted = [r[:, None] * curves[:, :n_functions] for curves in by_species]
+        largest = max(float(np.abs(curves).max(initial=1e-12)) for curves in weighted)
         for q, panel in enumerate(own):
-            for a, (number, curves) in enumerate(zip(species, by_species, strict=True)):
+            for a, (number, curves) in enumerate(zip(species, weighted, strict=True)):
                 if q < curves.shape[1]:
                     color = _SPECIES_COLORS.get(number, f"C{a}")
-                    panel.plot(r, curves[:, q], color=color, lw=1.6, label=chemical_symbols[number])
+                    panel.plot(
+                        r, curves[:, q], color=color, lw=1.6, zorder=3 - 0.01 * a, label=chemical_symbols[number]
+                    )
             panel.set_title(f"l = {l},  q = {q + 1}", fontsize="medium")
             panel.set_ylim(-1.08 * largest, 1.08 * largest)
             if q > 0:
@@ -119,7 +133,6 @@ def _draw_mixed(
                 panel.set_xlabel("r / Å")
             else:
                 panel.tick_params(labelbottom=False)
-    panels[0].legend(frameon=False, fontsize="small", title="neighbor", title_fontsize="small")
 
 
 def _draw_residual(panel: Axes, basis: OptimalBasis) -> None:
@@ -128,7 +141,7 @@ def _draw_residual(panel: Axes, basis: OptimalBasis) -> None:
     residual = basis.residual_variance_
     curves = residual if isinstance(residual, dict) else {None: residual}
     for number, curve in curves.items():
-        shown = np.flatnonzero(curve > 1e-12)
+        shown = np.flatnonzero(curve > 1e-8)
         label = None if number is None else f"{chemical_symbols[number]} centers"
         panel.loglog(shown + 1, curve[shown], ".-", label=label)
     panel.set(xlabel="functions for every l", title="residual variance")
@@ -139,5 +152,8 @@ def _draw_residual(panel: Axes, basis: OptimalBasis) -> None:
 def _description(basis: OptimalBasis) -> str:
     from ase.data import chemical_symbols
 
-    mixing = "species mixed" if basis.mixing == "combined" else "one species at a time"
-    return f"{mixing}, {chemical_symbols[basis.species_[0]]} centers" if basis.per_center else mixing
+    if len(basis.species_) == 1:
+        mixing = f"{chemical_symbols[basis.species_[0]]} neighbors"
+    else:
+        mixing = "neighbor species mixed" if basis.mixing == "combined" else "one neighbor species at a time"
+    return f"{mixing}, around {chemical_symbols[basis.species_[0]]}" if basis.per_center else mixing

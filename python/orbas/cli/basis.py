@@ -46,6 +46,7 @@ def show(options: argparse.Namespace, console: Console) -> None:
     console.title(f"{options.basis}: {_summary(optimal)}")
     console.say(f"neighbor species {inputs.symbols(optimal.species_)}; {optimal.n_environments_:,} environments seen\n")
     console.say(settings.to_toml(settings.describe(optimal)))
+    _print_channels(optimal, console)
     _print_residuals(optimal, console)
     if options.plot is not None:
         optimal.plot().savefig(options.plot, dpi=200)
@@ -62,11 +63,26 @@ def _residuals(optimal: OptimalBasis) -> dict[str, FloatArray]:
     return {"all centers": residual}
 
 
-def _summary(optimal: OptimalBasis) -> str:
+def _channels(optimal: OptimalBasis) -> dict[str, tuple[int, ...]]:
+    """Number of channels of every l, by the name of the centers."""
     counts = optimal.expansion_.channel_counts(optimal.species_)
-    channels = " | ".join(sorted({", ".join(map(str, center)) for center in counts}))
-    centers = "per center species" if optimal.per_center else "shared by all centers"
-    return f"{optimal.mixing} basis {centers}, {channels} channels for l = 0..{optimal.density.max_angular}"
+    names = [f"{inputs.symbol(number)} centers" for number in optimal.species_]
+    return dict(zip(names, counts, strict=True)) if optimal.per_center else {"all centers": counts[0]}
+
+
+def _summary(optimal: OptimalBasis) -> str:
+    sizes = sorted({count for counts in _channels(optimal).values() for count in counts})
+    channels = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    centers = "one for every center species" if optimal.per_center else "shared by all centers"
+    return f"{optimal.mixing} basis, {centers}, {channels} channels for l = 0..{optimal.density.max_angular}"
+
+
+def _print_channels(optimal: OptimalBasis, console: Console) -> None:
+    channels = _channels(optimal)
+    if len({count for counts in channels.values() for count in counts}) > 1:
+        degrees = [f"l = {l}" for l in range(optimal.density.max_angular + 1)]
+        console.table(["channels", *degrees], [[name, *map(str, counts)] for name, counts in channels.items()])
+        console.say()
 
 
 def _print_residuals(optimal: OptimalBasis, console: Console) -> None:
@@ -87,12 +103,11 @@ def _print_residuals(optimal: OptimalBasis, console: Console) -> None:
 
 
 def _document(optimal: OptimalBasis) -> dict[str, Any]:
-    counts = optimal.expansion_.channel_counts(optimal.species_)
     return {
         "schema": 1,
         "settings": settings.describe(optimal),
         "species": list(optimal.species_),
         "n_environments": optimal.n_environments_,
-        "channels": {str(number): list(center) for number, center in zip(optimal.species_, counts, strict=True)},
+        "channels": {name: list(counts) for name, counts in _channels(optimal).items()},
         "residual_variance": {name: curve.tolist() for name, curve in _residuals(optimal).items()},
     }

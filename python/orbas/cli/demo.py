@@ -81,8 +81,9 @@ def _print_energies(console: Console, energies: EnergyStudy) -> None:
 
 def _print_files(console: Console, folder: Path, files: dict[str, Path]) -> None:
     console.title("3  Written")
+    width = max(len(str(path)) for path in files.values())
     for name, path in files.items():
-        console.say(f"   {path}  {name.replace('_', ' ')}")
+        console.say(f"   {str(path).ljust(width)}   {name.replace('_', ' ')}")
     _say_seconds(console, "files")
     basis, config, sample = files["optimal_basis"], files["its_settings"], files["some_test_molecules"]
     console.title("Next")

@@ -10,6 +10,7 @@ import numpy as np
 from orbas import invariants, settings, structures
 from orbas.basis_file import load_basis, write_archive
 from orbas.cli import arguments, inputs
+from orbas.models.baseline import check_species
 from orbas.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ def run(options: argparse.Namespace, console: Console) -> None:
     inputs.check_output(options.output)
     found = inputs.read_structures(options.structures, console)
     console.say(f"read  {found.summary}")
+    species = density.fit(found.frames).species_
     with found.locating(0):
-        density.fit(found.frames)
-        _, species = density.plan_for(found.frames)
+        check_species(found.frames, species)
     with console.timed("features"):
         if options.representation == "density":
             arrays = _coefficients(density, found, console)
@@ -54,8 +55,9 @@ def run(options: argparse.Namespace, console: Console) -> None:
     arrays["n_structures"] = np.array(len(found.frames))
     write_archive(options.output, {"metadata": np.array(json.dumps(metadata)), **arrays})
     shapes = {name: list(array.shape) for name, array in arrays.items() if array.ndim}
-    main = next(iter(shapes.items())) if "values" not in shapes else ("values", shapes["values"])
-    console.say(f"wrote {options.output}: {main[0]} {tuple(main[1])} ({console.timings['features']:.1f} s)")
+    n_blocks = sum(name.startswith("values_") for name in shapes)
+    content = f"values {tuple(shapes['values'])}" if "values" in shapes else f"{n_blocks} blocks values_l?_c?"
+    console.say(f"wrote {options.output}: {content} ({console.timings['features']:.1f} s)")
     console.document({"command": "featurize", "output": str(options.output), **metadata, "arrays": shapes})
 
 
@@ -106,5 +108,5 @@ def _coefficients(density: DensityExpansion, found: Structures, console: Console
         for key, block in blocks.items():
             values.setdefault(f"values_l{key.o3_lambda}_c{key.center_species}", []).append(block.values)
             if key.o3_lambda == 0:
-                samples.setdefault(f"samples_c{key.center_species}", []).append(block.samples + [start, 0])
+                samples.setdefault(f"samples_c{key.center_species}", []).append(block.samples + np.array([start, 0]))
     return {name: np.concatenate(parts) for name, parts in (values | samples).items()}

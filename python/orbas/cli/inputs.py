@@ -117,7 +117,7 @@ def symbols(species: Sequence[int]) -> str:
     """Return ``H, C, O``."""
     from ase.data import chemical_symbols
 
-    return ", ".join(chemical_symbols[number] for number in species)
+    return ", ".join(chemical_symbols[a] if a < len(chemical_symbols) else f"{a}" for a in species)
 
 
 def symbol(number: Any) -> str:

@@ -156,7 +156,7 @@ def _primitive_curve(frames: Sequence[Atoms], tick: Callable[[], Any]) -> Residu
         tick()
     captured = np.array(variances)
     residual = np.maximum(1.0 - captured / captured[-1], 0.0)
-    return ResidualCurve("GTO", len(SPECIES) * np.arange(1, LARGEST + 1), residual, "black")
+    return ResidualCurve("GTO, primitive", len(SPECIES) * np.arange(1, LARGEST + 1), residual, "black")
 
 
 def channels_needed(curve: ResidualCurve, threshold: float) -> int | None:
@@ -166,7 +166,7 @@ def channels_needed(curve: ResidualCurve, threshold: float) -> int | None:
 
 
 def energy_models(train: Sequence[Atoms], test: Sequence[Atoms], *, progress: bool) -> EnergyStudy:
-    """Train linear models of the internal energy on power spectra of 5 channels; nothing is fitted to test molecules."""
+    """Train linear models of U0 on power spectra of 5 channels; nothing, the basis included, sees test molecules."""
     truth = energies_of(test, TARGET)
     baseline = CompositionBaseline().fit(train, energies_of(train, TARGET))
     basis = OptimalBasis(model_density(12), n_optimal=len(SPECIES)).fit(train)
