@@ -18,7 +18,8 @@ fn values(c: &mut Criterion) {
         ("mol18x1000", common::molecules(1000), 0),
     ];
     for (name, batch, n_species) in &cases {
-        let species: Vec<i32> = if *n_species == 0 { vec![1, 6, 7, 8, 9] } else { (14..14 + n_species).collect() };
+        let species: Vec<i32> =
+            if *n_species == 0 { vec![1, 6, 7, 8, 9] } else { (14..14 + n_species).collect() };
         group.throughput(Throughput::Elements(batch.n_atoms() as u64));
         for (n, l, nodes) in [(8, 6, 96), (12, 9, 96), (8, 6, 8), (12, 9, 8)] {
             for combined in [true, false] {
@@ -27,9 +28,12 @@ fn values(c: &mut Criterion) {
                 }
                 let plan = common::plan(species.clone(), n, l, combined, nodes, level);
                 let mixing = if combined { "combined" } else { "separate" };
-                group.bench_function(BenchmarkId::new(format!("{name}-{mixing}"), format!("n{n}l{l}k{nodes}")), |b| {
-                    b.iter(|| density_coefficients(batch, &plan, &mut || false));
-                });
+                group.bench_function(
+                    BenchmarkId::new(format!("{name}-{mixing}"), format!("n{n}l{l}k{nodes}")),
+                    |b| {
+                        b.iter(|| density_coefficients(batch, &plan, &mut || false));
+                    },
+                );
             }
         }
     }

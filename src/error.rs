@@ -5,7 +5,9 @@
 pub enum Error {
     // --- structures -----------------------------------------------------------------------------------------
     /// A coordinate is NaN, infinite or absurdly large.
-    #[error("structure {structure}, atom {atom}: position component {axis} is {value}; positions must be finite and below 1e15 Å")]
+    #[error(
+        "structure {structure}, atom {atom}: position component {axis} is {value}; positions must be finite and below 1e15 Å"
+    )]
     BadPosition {
         /// Index of the structure in the batch.
         structure: usize,
@@ -17,7 +19,9 @@ pub enum Error {
         value: f64,
     },
     /// A cell entry is NaN, infinite or absurdly large.
-    #[error("structure {structure}: cell vector {vector} has the entry {value}; cell entries must be finite and below 1e15 Å")]
+    #[error(
+        "structure {structure}: cell vector {vector} has the entry {value}; cell entries must be finite and below 1e15 Å"
+    )]
     BadCell {
         /// Index of the structure in the batch.
         structure: usize,
@@ -66,7 +70,9 @@ pub enum Error {
         distance: f64,
     },
     /// An atom so many cells away that its lattice shift does not fit 32 bits.
-    #[error("structure {structure}, atom {atom}: more than 2^30 periodic cells away from its own; wrap the positions")]
+    #[error(
+        "structure {structure}, atom {atom}: more than 2^30 periodic cells away from its own; wrap the positions"
+    )]
     FarImage {
         /// Index of the structure in the batch.
         structure: usize,

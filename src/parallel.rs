@@ -75,15 +75,14 @@ pub fn pool() -> Result<Arc<ThreadPool>> {
         return Ok(Arc::clone(pool));
     }
     let threads = slot.requested.unwrap_or_else(default_threads);
-    let pool = ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .thread_name(|i| format!("orbas-{i}"))
-        .build()
-        .map_err(|error| Error::BadParameter {
-            name: "number of threads",
-            requirement: "available from the operating system",
-            value: format!("{threads} ({error})"),
-        })?;
+    let pool =
+        ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("orbas-{i}")).build().map_err(
+            |error| Error::BadParameter {
+                name: "number of threads",
+                requirement: "available from the operating system",
+                value: format!("{threads} ({error})"),
+            },
+        )?;
     let pool = Arc::new(pool);
     slot.pool = Some(Arc::clone(&pool));
     Ok(pool)

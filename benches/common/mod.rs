@@ -63,11 +63,19 @@ pub fn molecules(n: usize) -> Batch {
     }
     let numbers = (0..positions.len()).map(|k| [1, 6, 1, 7, 1, 8, 1, 6, 9][k % 9]).collect();
     let offsets = (0..=n).map(|k| 18 * k).collect();
-    Batch::new(positions, numbers, offsets, vec![[[0.0; 3]; 3]; n], &vec![[false; 3]; n]).expect("valid molecules")
+    Batch::new(positions, numbers, offsets, vec![[[0.0; 3]; 3]; n], &vec![[false; 3]; n])
+        .expect("valid molecules")
 }
 
 /// Gaussians in r as radial functions: what is tabulated does not matter for speed.
-pub fn plan(species: Vec<i32>, n: usize, max_angular: usize, combined: bool, n_nodes: usize, level: Level) -> DensityPlan {
+pub fn plan(
+    species: Vec<i32>,
+    n: usize,
+    max_angular: usize,
+    combined: bool,
+    n_nodes: usize,
+    level: Level,
+) -> DensityPlan {
     let radius = 6.0;
     let weight = RadialWeight {
         cutoff: Cutoff::new(radius, 0.5, Smoothing::Cosine).expect("a valid cutoff"),
@@ -82,8 +90,15 @@ pub fn plan(species: Vec<i32>, n: usize, max_angular: usize, combined: bool, n_n
                 .collect()
         })
         .collect();
-    let settings =
-        PlanSettings { weight, species, center_weight: 1.0, n_nodes, channels, functions: vec![functions], level };
+    let settings = PlanSettings {
+        weight,
+        species,
+        center_weight: 1.0,
+        n_nodes,
+        channels,
+        functions: vec![functions],
+        level,
+    };
     DensityPlan::new(&settings).expect("a valid plan")
 }
 

@@ -10,7 +10,10 @@ use pyo3::prelude::*;
 pub fn vectors(name: &str, array: &PyReadonlyArray2<'_, f64>) -> PyResult<Vec<Vector>> {
     let view = array.as_array();
     if view.ncols() != 3 {
-        return Err(PyValueError::new_err(format!("{name} must have the shape [n, 3], got {:?}", view.shape())));
+        return Err(PyValueError::new_err(format!(
+            "{name} must have the shape [n, 3], got {:?}",
+            view.shape()
+        )));
     }
     Ok(view.rows().into_iter().map(|row| [row[0], row[1], row[2]]).collect())
 }
@@ -23,12 +26,20 @@ pub fn one<T: numpy::Element>(py: Python<'_>, data: Vec<T>) -> Bound<'_, PyArray
     Array1::from_vec(data).into_pyarray(py)
 }
 
-pub fn two<T: numpy::Element>(py: Python<'_>, shape: [usize; 2], data: Vec<T>) -> PyResult<Bound<'_, PyArray2<T>>> {
+pub fn two<T: numpy::Element>(
+    py: Python<'_>,
+    shape: [usize; 2],
+    data: Vec<T>,
+) -> PyResult<Bound<'_, PyArray2<T>>> {
     let array = Array2::from_shape_vec(shape, data).map_err(fits(format!("{shape:?}")))?;
     Ok(array.into_pyarray(py))
 }
 
-pub fn three<T: numpy::Element>(py: Python<'_>, shape: [usize; 3], data: Vec<T>) -> PyResult<Bound<'_, PyArray3<T>>> {
+pub fn three<T: numpy::Element>(
+    py: Python<'_>,
+    shape: [usize; 3],
+    data: Vec<T>,
+) -> PyResult<Bound<'_, PyArray3<T>>> {
     let array = Array3::from_shape_vec(shape, data).map_err(fits(format!("{shape:?}")))?;
     Ok(array.into_pyarray(py))
 }

@@ -1,44 +1,78 @@
 //! Neighbor lists as arrays.
 
-use numpy::{PyArray1, PyArray2};
-use orbas::neighbors::{PairList, brute_force};
+use numpy::{PyArray1, PyArray2, PyArrayMethods};
+use orbas::neighbors::{CellList, PairArrays, brute_force, count_pairs, fill_pairs};
 use pyo3::prelude::*;
 
 use crate::arrays;
 use crate::errors::detached;
 use crate::structures::Batch;
 
+/// i [pair], j [pair], S [pair, 3], D [pair, 3], d [pair]; `None` where not asked for.
 type Pairs<'py> = (
-    Bound<'py, PyArray1<i64>>,
-    Bound<'py, PyArray1<i64>>,
-    Bound<'py, PyArray2<i64>>,
-    Bound<'py, PyArray2<f64>>,
-    Bound<'py, PyArray1<f64>>,
+    Option<Bound<'py, PyArray1<i64>>>,
+    Option<Bound<'py, PyArray1<i64>>>,
+    Option<Bound<'py, PyArray2<i64>>>,
+    Option<Bound<'py, PyArray2<f64>>>,
+    Option<Bound<'py, PyArray1<f64>>>,
 );
 
-/// Centers i [pair], neighbors j [pair], shifts S [pair, 3], vectors D [pair, 3], distances d [pair] of one structure.
+/// The pairs of one structure; `quantities` is made of the letters ijSDd.
 #[pyfunction]
 pub fn neighbor_list<'py>(
     py: Python<'py>,
     batch: &Batch,
     structure: usize,
     cutoff: f64,
-    exhaustive: bool,
+    quantities: &str,
 ) -> PyResult<Pairs<'py>> {
     let frame = batch.0.frame(structure);
-    let (i, j, shifts, vectors, distances) = detached(py, || {
-        let pairs = if exhaustive { brute_force(&frame, cutoff) } else { PairList::new(&frame, cutoff) }?;
-        let widen = |list: &[u32]| list.iter().map(|&k| i64::from(k)).collect::<Vec<_>>();
-        let shifts: Vec<i64> = pairs.shifts.as_flattened().iter().map(|&k| i64::from(k)).collect();
-        let vectors = pairs.vectors.into_iter().flatten().collect::<Vec<f64>>();
-        Ok((widen(&pairs.centers), widen(&pairs.neighbors), shifts, vectors, pairs.distances))
+    let (cells, counts) = detached(py, || {
+        let cells = CellList::new(frame, cutoff)?;
+        let counts = count_pairs(&cells)?;
+        Ok((cells, counts))
     })?;
-    let n = distances.len();
+    let n = counts.iter().sum();
+    let wanted = |letter| quantities.contains(letter);
+    // numpy's own memory: it asks for huge pages, which are touched five times faster than small ones.
+    let i = wanted('i').then(|| PyArray1::zeros(py, n, false));
+    let j = wanted('j').then(|| PyArray1::zeros(py, n, false));
+    let shifts = wanted('S').then(|| PyArray2::zeros(py, [n, 3], false));
+    let vectors = wanted('D').then(|| PyArray2::zeros(py, [n, 3], false));
+    let distances = wanted('d').then(|| PyArray1::zeros(py, n, false));
+    {
+        let (mut i, mut j) = (i.as_ref().map(|a| a.readwrite()), j.as_ref().map(|a| a.readwrite()));
+        let mut shifts = shifts.as_ref().map(|a| a.readwrite());
+        let mut vectors = vectors.as_ref().map(|a| a.readwrite());
+        let mut distances = distances.as_ref().map(|a| a.readwrite());
+        let to_fill = PairArrays {
+            centers: i.as_mut().map(|a| a.as_slice_mut()).transpose()?,
+            neighbors: j.as_mut().map(|a| a.as_slice_mut()).transpose()?,
+            shifts: shifts.as_mut().map(|a| a.as_slice_mut()).transpose()?.map(|a| a.as_chunks_mut().0),
+            vectors: vectors.as_mut().map(|a| a.as_slice_mut()).transpose()?.map(|a| a.as_chunks_mut().0),
+            distances: distances.as_mut().map(|a| a.as_slice_mut()).transpose()?,
+        };
+        detached(py, || fill_pairs(&cells, &counts, to_fill))?;
+    }
+    Ok((i, j, shifts, vectors, distances))
+}
+
+/// The pairs of one structure by trying all: i, j, S, D, d.
+#[pyfunction]
+pub fn brute_force_neighbor_list<'py>(
+    py: Python<'py>,
+    batch: &Batch,
+    structure: usize,
+    cutoff: f64,
+) -> PyResult<Pairs<'py>> {
+    let frame = batch.0.frame(structure);
+    let pairs = detached(py, || brute_force(&frame, cutoff))?;
+    let n = pairs.len();
     Ok((
-        arrays::one(py, i),
-        arrays::one(py, j),
-        arrays::two(py, [n, 3], shifts)?,
-        arrays::two(py, [n, 3], vectors)?,
-        arrays::one(py, distances),
+        Some(arrays::one(py, pairs.centers)),
+        Some(arrays::one(py, pairs.neighbors)),
+        Some(arrays::two(py, [n, 3], pairs.shifts.into_flattened())?),
+        Some(arrays::two(py, [n, 3], pairs.vectors.into_flattened())?),
+        Some(arrays::one(py, pairs.distances)),
     ))
 }

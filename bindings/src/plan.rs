@@ -3,7 +3,7 @@
 use numpy::{PyArray2, PyArray3, PyReadonlyArray1, PyReadonlyArray3};
 use orbas::expansion::{self, DegreeData, PlanSettings};
 use orbas::invariants;
-use orbas::radial::{Cutoff, RadialTable, RadialScaling, RadialWeight, Smoothing};
+use orbas::radial::{Cutoff, RadialScaling, RadialTable, RadialWeight, Smoothing};
 use orbas::simd::Level;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -44,13 +44,16 @@ impl DensityPlan {
         let level = parse_level(level.as_deref())?;
         let functions = functions
             .into_iter()
-            .map(|kind| kind.into_iter().map(|species| species.into_iter().map(degree_data).collect()).collect())
+            .map(|kind| {
+                kind.into_iter().map(|species| species.into_iter().map(degree_data).collect()).collect()
+            })
             .collect();
         detached(py, || {
             let cutoff = Cutoff::new(radius, width, smoothing)?;
             let scaling = scaling.map(|(c, r0, m)| RadialScaling::new(c, r0, m)).transpose()?;
             let weight = RadialWeight { cutoff, scaling };
-            let settings = PlanSettings { weight, species, center_weight, n_nodes, channels, functions, level };
+            let settings =
+                PlanSettings { weight, species, center_weight, n_nodes, channels, functions, level };
             expansion::DensityPlan::new(&settings)
         })
         .map(Self)
@@ -107,5 +110,7 @@ fn degree_data((channel, nodes): Degree<'_>) -> DegreeData {
 fn parse_level(name: Option<&str>) -> PyResult<Level> {
     let Some(name) = name else { return Ok(Level::detect()) };
     let level = Level::available().into_iter().find(|level| format!("{level:?}").eq_ignore_ascii_case(name));
-    level.ok_or_else(|| PyValueError::new_err(format!("level {name:?} is not one of {:?}", Level::available())))
+    level.ok_or_else(|| {
+        PyValueError::new_err(format!("level {name:?} is not one of {:?}", Level::available()))
+    })
 }

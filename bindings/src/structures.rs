@@ -26,7 +26,8 @@ impl Batch {
         let numbers: Vec<i32> = numbers.as_array().to_vec();
         let offsets: Vec<usize> = offsets.as_array().iter().map(|&o| o as usize).collect();
         let cells = cells.as_array();
-        let cells = cells.outer_iter().map(|m| std::array::from_fn(|a| std::array::from_fn(|x| m[[a, x]]))).collect();
+        let cells =
+            cells.outer_iter().map(|m| std::array::from_fn(|a| std::array::from_fn(|x| m[[a, x]]))).collect();
         let pbc: Vec<[bool; 3]> = pbc.as_array().rows().into_iter().map(|p| [p[0], p[1], p[2]]).collect();
         detached(py, || orbas::structure::Batch::new(positions, numbers, offsets, cells, &pbc)).map(Self)
     }

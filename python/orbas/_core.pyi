@@ -42,9 +42,16 @@ class DensityPlan:
     def radial_spectrum(self, batch: Batch) -> NDArray[np.float64]: ...
 
 def interpolate(radius: float, nodes: NDArray[np.float64], radii: NDArray[np.float64]) -> NDArray[np.float64]: ...
-def neighbor_list(
-    batch: Batch, structure: int, cutoff: float, exhaustive: bool
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]: ...
+_Pairs = tuple[
+    NDArray[np.int64] | None,
+    NDArray[np.int64] | None,
+    NDArray[np.int64] | None,
+    NDArray[np.float64] | None,
+    NDArray[np.float64] | None,
+]
+
+def neighbor_list(batch: Batch, structure: int, cutoff: float, quantities: str) -> _Pairs: ...
+def brute_force_neighbor_list(batch: Batch, structure: int, cutoff: float) -> _Pairs: ...
 def spherical_harmonics(
     vectors: NDArray[np.float64], max_angular: int, gradients: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]: ...

@@ -50,7 +50,10 @@ def neighbor_list(
     ValueError
         For an unknown letter, a cutoff that is no length, a bad structure, or two atoms on one point.
     """
-    return _select(quantities, atoms, cutoff, self_interaction, exhaustive=False)
+    _check(quantities)
+    letters = quantities if "i" in quantities or not self_interaction else quantities + "i"
+    arrays = _core.neighbor_list(to_batch([atoms]), 0, float(cutoff), letters)
+    return _pick(quantities, arrays, len(atoms) if self_interaction else 0)
 
 
 def brute_force_neighbor_list(
@@ -60,20 +63,22 @@ def brute_force_neighbor_list(
     self_interaction: bool = False,
 ) -> NDArray | tuple[NDArray, ...]:  # type: ignore[type-arg]
     """Do the same as :func:`neighbor_list` by trying every pair and every image: slow, the oracle of the tests."""
-    return _select(quantities, atoms, cutoff, self_interaction, exhaustive=True)
+    _check(quantities)
+    arrays = _core.brute_force_neighbor_list(to_batch([atoms]), 0, float(cutoff))
+    return _pick(quantities, arrays, len(atoms) if self_interaction else 0)
 
 
-def _select(
-    quantities: str, atoms: Atoms, cutoff: float, self_interaction: bool, *, exhaustive: bool
-) -> NDArray | tuple[NDArray, ...]:  # type: ignore[type-arg]
-    unknown = sorted(set(quantities) - set("ijSDd"))
-    if unknown or not quantities:
+def _check(quantities: str) -> None:
+    if not quantities or set(quantities) - set("ijSDd"):
         raise ValueError(f"quantities must be letters of 'ijSDd', got {quantities!r}")
-    arrays = _core.neighbor_list(to_batch([atoms]), 0, float(cutoff), exhaustive)
-    by_letter: dict[str, NDArray] = dict(zip("ijSDd", arrays, strict=True))  # type: ignore[type-arg]
-    if self_interaction:
+
+
+def _pick(quantities: str, arrays: tuple[NDArray | None, ...], n_own: int) -> NDArray | tuple[NDArray, ...]:  # type: ignore[type-arg]
+    """Order the arrays as asked for, with ``n_own`` atoms paired with themselves."""
+    by_letter = {letter: array for letter, array in zip("ijSDd", arrays, strict=True) if array is not None}
+    if n_own:
         # Each atom before its neighbors, so that centers stay in rising order.
-        own = np.arange(len(atoms))
+        own = np.arange(n_own)
         places = np.searchsorted(by_letter["i"], own)
         for letter, array in by_letter.items():
             by_letter[letter] = np.insert(array, places, own if letter in "ij" else 0, axis=0)

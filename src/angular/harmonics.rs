@@ -10,7 +10,7 @@
 
 use super::n_harmonics;
 use crate::error::{Error, Result};
-use crate::simd::{Kernel, Level, MAX_LANES, Simd};
+use crate::simd::{Kernel, Level, MAX_LANES, Simd, harmonic_values};
 
 /// Coefficients of the recurrences up to one degree.
 #[derive(Debug, Clone)]
@@ -55,29 +55,16 @@ impl Harmonics {
         self.max_angular
     }
 
-    /// Values for one vector's worth of unit vectors: `out[lm * stride + lane]`.
+    /// Values for `W` vectors' worth of unit vectors: `out[lm * stride + lane]`.
     #[inline(always)]
-    pub(crate) fn values<S: Simd>(&self, s: S, [x, y, z]: [S::V; 3], out: &mut [f64], stride: usize) {
-        let (mut re, mut im) = (s.splat(1.0), s.splat(0.0));
-        let mut steps = self.steps.iter();
-        for (m, &start) in self.start.iter().enumerate() {
-            if m > 0 {
-                (re, im) = (s.fnma(y, im, s.mul(x, re)), s.fma(x, im, s.mul(y, re)));
-            }
-            let (mut below, mut here) = (s.splat(0.0), s.splat(start));
-            for l in m..=self.max_angular {
-                if l > m {
-                    let Some(&[a, b]) = steps.next() else { return };
-                    let next = s.fnma(s.splat(b), below, s.mul(s.mul(s.splat(a), z), here));
-                    (below, here) = (here, next);
-                }
-                let center = l * l + l;
-                s.store(s.mul(here, re), &mut out[(center + m) * stride..]);
-                if m > 0 {
-                    s.store(s.mul(here, im), &mut out[(center - m) * stride..]);
-                }
-            }
-        }
+    pub(crate) fn values<S: Simd, const W: usize>(
+        &self,
+        s: S,
+        units: [[S::V; W]; 3],
+        out: &mut [f64],
+        stride: usize,
+    ) {
+        harmonic_values::<S, W>(s, &self.start, &self.steps, units, out, stride);
     }
 
     /// Values and tangential gradients for one vector's worth of unit vectors: `out[lm * stride + lane]` and
@@ -168,7 +155,12 @@ pub fn spherical_harmonics(
     let mut values = vec![0.0; vectors.len() * width];
     let mut gradients = with_gradients.then(|| vec![0.0; 3 * vectors.len() * width]);
     let harmonics = Harmonics::new(max_angular);
-    level.run(Many { harmonics: &harmonics, vectors, values: &mut values, gradients: gradients.as_deref_mut() });
+    level.run(Many {
+        harmonics: &harmonics,
+        vectors,
+        values: &mut values,
+        gradients: gradients.as_deref_mut(),
+    });
     Ok((values, gradients))
 }
 
@@ -225,7 +217,7 @@ impl Kernel for Many<'_> {
                     }
                 }
             } else {
-                self.harmonics.values(s, xyz, &mut block, lanes);
+                self.harmonics.values::<S, 1>(s, [[xyz[0]], [xyz[1]], [xyz[2]]], &mut block, lanes);
             }
             for lane in 0..vectors.len() {
                 let row = &mut self.values[(first + lane) * width..][..width];
@@ -242,7 +234,8 @@ mod tests {
     use super::*;
 
     fn vectors() -> Vec<[f64; 3]> {
-        let mut list = vec![[0.0, 0.0, 1.0], [0.0, 0.0, -2.0], [1.0, 0.0, 0.0], [0.0, -3.0, 0.0], [1e-9, 0.0, 1.0]];
+        let mut list =
+            vec![[0.0, 0.0, 1.0], [0.0, 0.0, -2.0], [1.0, 0.0, 0.0], [0.0, -3.0, 0.0], [1e-9, 0.0, 1.0]];
         list.extend((0..50).map(|k| {
             let t = f64::from(k);
             [(1.7 * t).sin() + 0.01, (2.3 * t + 1.0).cos(), (0.9 * t + 2.0).sin() * 1.5]

@@ -6,8 +6,8 @@
 use super::plan::{CenterTables, DensityPlan};
 use crate::angular::n_harmonics;
 use crate::error::Result;
-use crate::math::hermite_spline::value_weights;
-use crate::neighbors::{CellList, Neighborhood};
+use crate::math::hermite_spline::value_weights_of;
+use crate::neighbors::{Neighborhood, Search};
 use crate::simd::{Aligned, MAX_LANES, Simd, accumulate, hermite_row};
 
 /// Pairs of a block: harmonics and radial rows of this many stay in the L1 cache.
@@ -16,7 +16,13 @@ pub(super) const PAIRS: usize = 32;
 /// Scratch memory of one thread, reused from center to center.
 #[derive(Debug)]
 pub struct Workspace {
-    near: Neighborhood,
+    pub(super) near: Neighborhood,
+    pub(super) scratch: Scratch,
+}
+
+/// All of it but the neighbors, which a search borrows.
+#[derive(Debug)]
+pub(super) struct Scratch {
     /// Neighbors in the order of their species. [pair]
     order: Vec<u32>,
     /// Species index of each neighbor, in that order. [pair]
@@ -36,8 +42,8 @@ struct Block {
     intervals: [usize; PAIRS],
     /// Place in the interval. [pair]
     fractions: [f64; PAIRS],
-    /// Hermite weights times `f(r)`. [pair][6]
-    weights: [[f64; 6]; PAIRS],
+    /// Hermite weights times `f(r)`. [6][pair]
+    weights: [[f64; PAIRS]; 6],
     /// [lm][pair]
     harmonics: Aligned,
     /// [pair][row of the table]
@@ -53,21 +59,25 @@ impl Workspace {
         let padded = kinds().map(|kind| kind.layout.padded_len()).max().unwrap_or(0);
         Self {
             near: Neighborhood::default(),
-            order: Vec::new(),
-            kinds: Vec::new(),
-            block: Block {
-                units: [[0.0; PAIRS]; 3],
-                distances: [1.0; PAIRS],
-                intervals: [0; PAIRS],
-                fractions: [0.0; PAIRS],
-                weights: [[0.0; 6]; PAIRS],
-                harmonics: Aligned::zeros(n_harmonics(plan.max_angular()) * PAIRS),
-                radial: Aligned::zeros(row * PAIRS),
+            scratch: Scratch {
+                order: Vec::new(),
+                kinds: Vec::new(),
+                block: Block {
+                    units: [[0.0; PAIRS]; 3],
+                    distances: [1.0; PAIRS],
+                    intervals: [0; PAIRS],
+                    fractions: [0.0; PAIRS],
+                    weights: [[0.0; PAIRS]; 6],
+                    harmonics: Aligned::zeros(n_harmonics(plan.max_angular()) * PAIRS),
+                    radial: Aligned::zeros(row * PAIRS),
+                },
+                coefficients: Aligned::zeros(padded),
             },
-            coefficients: Aligned::zeros(padded),
         }
     }
+}
 
+impl Scratch {
     /// Expands the density of one center of a structure into `self.coefficients`.
     ///
     /// `species` holds the species index of every atom of the structure.
@@ -76,20 +86,20 @@ impl Workspace {
         &mut self,
         s: S,
         plan: &DensityPlan,
-        cells: &CellList<'_>,
+        search: &mut Search<'_, '_>,
         species: &[u32],
         center: usize,
     ) -> Result<()> {
         let own_species = species[center] as usize;
         let kind = plan.center(own_species);
-        cells.neighbors_of(center, &mut self.near)?;
-        self.sort_by_species(species, plan.species().len(), kind.combined);
+        search.around(s, center)?;
+        self.sort_by_species(search, species, plan.species().len(), kind.combined);
         let c = &mut self.coefficients[..kind.layout.padded_len()];
         c.fill(0.0);
         let own = &kind.own[own_species];
         c[..own.len()].copy_from_slice(own);
         for (order, kinds) in self.order.chunks(PAIRS).zip(self.kinds.chunks(PAIRS)) {
-            self.block.prepare(s, plan, &self.near, order);
+            self.block.prepare(s, plan, search, order);
             plan.harmonics_of(s, &self.block.units, order.len(), &mut self.block.harmonics);
             self.block.interpolate(s, kind, kinds);
             self.block.accumulate(s, kind, kinds, c);
@@ -99,21 +109,29 @@ impl Workspace {
 
     /// Orders the neighbors by species (stable), unless all species share their channels.
     #[inline(always)]
-    fn sort_by_species(&mut self, species: &[u32], n_species: usize, combined: bool) {
+    fn sort_by_species(
+        &mut self,
+        search: &Search<'_, '_>,
+        species: &[u32],
+        n_species: usize,
+        combined: bool,
+    ) {
         self.order.clear();
         self.kinds.clear();
+        if n_species == 1 {
+            self.order.extend(0..search.len() as u32);
+            self.kinds.resize(search.len(), 0);
+            return;
+        }
+        let kind = |pair: u32| species[search.atom(pair as usize) as usize];
         if combined {
-            self.order.extend(0..self.near.len() as u32);
+            self.order.extend(0..search.len() as u32);
         } else {
             for a in 0..n_species as u32 {
-                let atoms = self.near.atoms.iter().enumerate();
-                self.order.extend(
-                    atoms.filter(|&(_, &j)| species[j as usize] == a).map(|(pair, _)| pair as u32),
-                );
+                self.order.extend((0..search.len() as u32).filter(|&pair| kind(pair) == a));
             }
         }
-        let atoms = &self.near.atoms;
-        self.kinds.extend(self.order.iter().map(|&pair| species[atoms[pair as usize] as usize]));
+        self.kinds.extend(self.order.iter().map(|&pair| kind(pair)));
     }
 }
 
@@ -121,9 +139,18 @@ impl DensityPlan {
     /// Harmonics of the first `n` unit vectors of a block, rounded up to whole vectors.
     #[inline(always)]
     fn harmonics_of<S: Simd>(&self, s: S, units: &[[f64; PAIRS]; 3], n: usize, out: &mut [f64]) {
-        for first in (0..n).step_by(S::LANES) {
-            let unit = [s.load(&units[0][first..]), s.load(&units[1][first..]), s.load(&units[2][first..])];
-            self.harmonics.values(s, unit, &mut out[first..], PAIRS);
+        let at = |x: usize, first: usize| s.load(&units[x][first..]);
+        let mut first = 0;
+        // Two vectors at a time: the recurrences are chains that wait for each other's results.
+        while first + S::LANES < n {
+            let (a, b) = (first, first + S::LANES);
+            let units = [[at(0, a), at(0, b)], [at(1, a), at(1, b)], [at(2, a), at(2, b)]];
+            self.harmonics.values::<S, 2>(s, units, &mut out[first..], PAIRS);
+            first += 2 * S::LANES;
+        }
+        if first < n {
+            let units = [[at(0, first)], [at(1, first)], [at(2, first)]];
+            self.harmonics.values::<S, 1>(s, units, &mut out[first..], PAIRS);
         }
     }
 }
@@ -131,14 +158,14 @@ impl DensityPlan {
 impl Block {
     /// Unit vectors, intervals and weights of the pairs in `order`.
     #[inline(always)]
-    fn prepare<S: Simd>(&mut self, s: S, plan: &DensityPlan, near: &Neighborhood, order: &[u32]) {
+    fn prepare<S: Simd>(&mut self, s: S, plan: &DensityPlan, search: &Search<'_, '_>, order: &[u32]) {
         let n = order.len();
         for (lane, &pair) in order.iter().enumerate() {
-            let pair = pair as usize;
+            let (vector, distance2) = search.vector(pair as usize);
             for x in 0..3 {
-                self.units[x][lane] = near.vectors[x][pair];
+                self.units[x][lane] = vector[x];
             }
-            self.distances[lane] = near.distances2[pair];
+            self.distances[lane] = distance2;
         }
         // Lanes behind the last pair are computed and never used: only keep them finite.
         for lane in n..n.next_multiple_of(S::LANES) {
@@ -163,11 +190,11 @@ impl Block {
                 self.fractions[first + lane] = positions[lane] - interval as f64;
             }
             let f = plan.weight.values(s, r);
-            s.store(f, &mut self.distances[first..]);
-        }
-        for lane in 0..n {
-            let f = self.distances[lane];
-            self.weights[lane] = value_weights(self.fractions[lane], spacing).map(|w| w * f);
+            let t = s.load(&self.fractions[first..]);
+            let weights = value_weights_of(s, t, f, spacing);
+            for k in 0..6 {
+                s.store(weights[k], &mut self.weights[k][first..]);
+            }
         }
     }
 
@@ -177,7 +204,9 @@ impl Block {
         for (lane, &a) in kinds.iter().enumerate() {
             let table = &kind.tables[a as usize];
             let out = &mut self.radial[lane * kind.row..][..table.row_length()];
-            hermite_row(s, table.interval(self.intervals[lane]), &self.weights[lane], out);
+            let w = &self.weights;
+            let weights = [w[0][lane], w[1][lane], w[2][lane], w[3][lane], w[4][lane], w[5][lane]];
+            hermite_row(s, table.interval(self.intervals[lane]), weights, out);
         }
     }
 

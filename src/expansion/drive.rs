@@ -52,8 +52,11 @@ impl Rows<'_> {
     /// The row of every atom of the batch, in the order of the atoms.
     #[must_use]
     pub fn rows<'o>(&self, arrays: &'o mut [Vec<f64>]) -> Vec<&'o mut [f64]> {
-        let mut next: Vec<_> =
-            arrays.iter_mut().zip(self.widths).map(|(array, &width)| array.chunks_exact_mut(width.max(1))).collect();
+        let mut next: Vec<_> = arrays
+            .iter_mut()
+            .zip(self.widths)
+            .map(|(array, &width)| array.chunks_exact_mut(width.max(1)))
+            .collect();
         // A width of zero has no chunks; its rows are empty.
         self.species.iter().map(|&a| next[a as usize].next().unwrap_or_default()).collect()
     }
@@ -157,7 +160,8 @@ fn split<'a, 'o>(
 ) {
     let mut of_atom: Vec<Option<&'o mut [f64]>> = rows.take(species.len()).map(Some).collect();
     for chunk in cells.spatial_order().chunks(TASK) {
-        let centers = chunk.iter().map(|&atom| (atom, of_atom[atom as usize].take().unwrap_or_default())).collect();
+        let centers =
+            chunk.iter().map(|&atom| (atom, of_atom[atom as usize].take().unwrap_or_default())).collect();
         tasks.push(Task { cells, species, centers });
     }
 }
@@ -188,11 +192,12 @@ impl<C: Consumer> Kernel for TaskKernel<'_, '_, '_, C> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Result<()> {
         let Self { plan, consumer, workspace, task } = self;
+        let mut search = task.cells.search(&mut workspace.near);
         for (center, row) in task.centers {
             let center = center as usize;
-            workspace.expand(s, plan, task.cells, task.species, center)?;
+            workspace.scratch.expand(s, plan, &mut search, task.species, center)?;
             let layout = &plan.center(task.species[center] as usize).layout;
-            consumer.consume(s, layout, &workspace.coefficients, row);
+            consumer.consume(s, layout, &workspace.scratch.coefficients, row);
         }
         Ok(())
     }

@@ -31,6 +31,8 @@ pub struct Layout {
     degrees: Vec<Degree>,
     padded_len: usize,
     width: usize,
+    /// Padded and packed arrangement are the same.
+    unpadded: bool,
 }
 
 impl Layout {
@@ -43,7 +45,7 @@ impl Layout {
             let mut groups: Vec<Group> = Vec::new();
             let mut stride = 0;
             for &(channel, count) in sections {
-                if groups.iter().any(|g| g.channel == channel && g.count == count) {
+                if count == 0 || groups.iter().any(|g| g.channel == channel && g.count == count) {
                     continue;
                 }
                 groups.push(Group { channel, count, padded_start: stride });
@@ -53,7 +55,10 @@ impl Layout {
             padded_len += (2 * l + 1) * stride;
             width += (2 * l + 1) * channels;
         }
-        Self { degrees, padded_len, width }
+        let same =
+            |d: &Degree| d.stride == d.channels && d.groups.iter().all(|g| g.padded_start == g.channel);
+        let unpadded = degrees.iter().all(same);
+        Self { degrees, padded_len, width, unpadded }
     }
 
     /// The largest degree.
@@ -93,6 +98,10 @@ impl Layout {
     /// Padded coefficients to a packed row.
     #[inline(always)]
     pub(crate) fn pack(&self, c: &[f64], row: &mut [f64]) {
+        if self.unpadded {
+            row.copy_from_slice(&c[..self.width]);
+            return;
+        }
         for (l, degree) in self.degrees.iter().enumerate() {
             for m in 0..=2 * l {
                 let from = &c[degree.padded_start + m * degree.stride..][..degree.stride];
@@ -111,7 +120,8 @@ impl Layout {
         let degree = &self.degrees[l];
         let from = &c[degree.padded_start + m * degree.stride..][..degree.stride];
         for g in &degree.groups {
-            to[g.channel..g.channel + g.count].copy_from_slice(&from[g.padded_start..g.padded_start + g.count]);
+            to[g.channel..g.channel + g.count]
+                .copy_from_slice(&from[g.padded_start..g.padded_start + g.count]);
         }
     }
 }

@@ -45,7 +45,11 @@ impl Consumer for Coefficients {
 ///
 /// # Errors
 /// [`crate::Error::UnknownSpecies`] before any work; [`crate::Error::CoincidentAtoms`], [`crate::Error::Interrupted`].
-pub fn density_coefficients(batch: &Batch, plan: &DensityPlan, interrupt: Interrupt<'_>) -> Result<Vec<Vec<f64>>> {
+pub fn density_coefficients(
+    batch: &Batch,
+    plan: &DensityPlan,
+    interrupt: Interrupt<'_>,
+) -> Result<Vec<Vec<f64>>> {
     let species = plan.species_indices(batch)?;
     let widths: Vec<usize> = (0..plan.species().len()).map(|a| plan.center(a).layout.width()).collect();
     let (mut arrays, rows) = outputs_by_species(&species, &widths)?;

@@ -72,7 +72,9 @@ impl DensityPlan {
     /// # Errors
     /// [`Error::BadParameter`] if shapes do not fit or numbers are not finite.
     pub fn new(settings: &PlanSettings) -> Result<Self> {
-        let bad = |requirement, value: String| Err(Error::BadParameter { name: "an expansion", requirement, value });
+        let bad = |requirement, value: String| {
+            Err(Error::BadParameter { name: "an expansion", requirement, value })
+        };
         let species = settings.species.clone();
         if species.is_empty() || !species.is_sorted_by(|a, b| a < b) {
             return bad("made for a sorted list of distinct species", format!("{species:?}"));
@@ -137,7 +139,8 @@ impl DensityPlan {
         match indices.iter().position(|&index| index == u32::MAX) {
             None => Ok(indices),
             Some(global) => {
-                let structure = (0..batch.n_frames()).find(|&s| batch.atoms_of(s).contains(&global)).unwrap_or(0);
+                let structure =
+                    (0..batch.n_frames()).find(|&s| batch.atoms_of(s).contains(&global)).unwrap_or(0);
                 Err(Error::UnknownSpecies {
                     structure,
                     atom: global - batch.atoms_of(structure).start,
@@ -151,9 +154,14 @@ impl DensityPlan {
 
 impl CenterTables {
     fn new(settings: &PlanSettings, channels: &[usize], functions: &[Vec<DegreeData>]) -> Result<Self> {
-        let bad = |requirement, value: String| Err(Error::BadParameter { name: "an expansion", requirement, value });
+        let bad = |requirement, value: String| {
+            Err(Error::BadParameter { name: "an expansion", requirement, value })
+        };
         if functions.len() != settings.species.len() || functions.iter().any(|f| f.len() != channels.len()) {
-            return bad("given functions for every species and degree", format!("{} species", functions.len()));
+            return bad(
+                "given functions for every species and degree",
+                format!("{} species", functions.len()),
+            );
         }
         let lanes = settings.level.lanes();
         let radius = settings.weight.cutoff.radius();
@@ -162,7 +170,10 @@ impl CenterTables {
             .collect();
         for (&n, sections) in channels.iter().zip(&sections) {
             if let Some(&(first, count)) = sections.iter().find(|&&(first, count)| first + count > n) {
-                return bad("given channels within its own", format!("channels {first}..{} of {n}", first + count));
+                return bad(
+                    "given channels within its own",
+                    format!("channels {first}..{} of {n}", first + count),
+                );
             }
         }
         let layout = Layout::new(channels, &sections, lanes);

@@ -73,7 +73,15 @@ impl Consumer for PowerSpectrum {
 
 /// All pairs of one degree.
 #[inline(always)]
-fn degree<S: Simd>(s: S, layout: &Layout, l: usize, n: usize, c: &[f64], scratch: &mut [f64], out: &mut [f64]) {
+fn degree<S: Simd>(
+    s: S,
+    layout: &Layout,
+    l: usize,
+    n: usize,
+    c: &[f64],
+    scratch: &mut [f64],
+    out: &mut [f64],
+) {
     let stride = n.next_multiple_of(S::LANES);
     let (rows, sums) = scratch.split_at_mut((2 * l + 1) * stride);
     for m in 0..=2 * l {

@@ -4,6 +4,8 @@
 //! derivative with h^5 instead of h^3, so that a table of the same accuracy is several times smaller and stays in the
 //! cache; energies made of it have continuous second derivatives.
 
+use crate::simd::Simd;
+
 /// Weights of `[y0, y0', y0'', y1, y1', y1'']` for the value at the fraction `t` of an interval of length `h`.
 #[inline(always)]
 #[must_use]
@@ -18,6 +20,29 @@ pub fn value_weights(t: f64, h: f64) -> [f64; 6] {
         rise,
         h * (-4.0 * t3 + 7.0 * t4 - 3.0 * t5),
         h * h * 0.5 * (t3 - 2.0 * t4 + t5),
+    ]
+}
+
+/// [`value_weights`] times `f` for one vector of fractions.
+#[inline(always)]
+pub(crate) fn value_weights_of<S: Simd>(s: S, t: S::V, f: S::V, h: f64) -> [S::V; 6] {
+    let number = |x: f64| s.splat(x);
+    // Horner form, with t^3 f taken out of the right node's weights.
+    let (t2, ft) = (s.mul(t, t), s.mul(f, t));
+    let cube = s.mul(ft, t2);
+    let rise = s.mul(cube, s.fma(s.fma(number(6.0), t, number(-15.0)), t, number(10.0)));
+    let slope = s.fma(s.fma(number(-3.0), t, number(8.0)), t, number(-6.0));
+    let slope_right = s.fma(s.fma(number(-3.0), t, number(7.0)), t, number(-4.0));
+    let u = s.sub(number(1.0), t);
+    let (u2, h_, h2) = (s.mul(u, u), number(h), number(0.5 * h * h));
+    [
+        s.sub(f, rise),
+        s.mul(h_, s.fma(cube, slope, ft)),
+        // t^2 (1 - t)^3
+        s.mul(h2, s.mul(s.mul(ft, t), s.mul(u2, u))),
+        rise,
+        s.mul(h_, s.mul(cube, slope_right)),
+        s.mul(h2, s.mul(cube, u2)),
     ]
 }
 
@@ -54,7 +79,13 @@ mod tests {
 
     #[test]
     fn quintics_are_reproduced() {
-        let y = |x: f64| [x.powi(5) - 2.0 * x.powi(3) + x, 5.0 * x.powi(4) - 6.0 * x * x + 1.0, 20.0 * x.powi(3) - 12.0 * x];
+        let y = |x: f64| {
+            [
+                x.powi(5) - 2.0 * x.powi(3) + x,
+                5.0 * x.powi(4) - 6.0 * x * x + 1.0,
+                20.0 * x.powi(3) - 12.0 * x,
+            ]
+        };
         for t in [0.0, 0.1, 0.37, 0.5, 0.99, 1.0] {
             let [value, slope, _] = y(2.0 + 0.5 * t);
             assert!((dot(value_weights(t, 0.5), nodes(y)) - value).abs() < 1e-12);

@@ -1,9 +1,8 @@
 //! Every pair of atoms and every image that could be near: the oracle. Cost: atoms^2 x images.
 
-use super::{Neighborhood, PairList, check, check_distance, separation};
-use crate::error::Result;
-use crate::structure::Frame;
-use crate::structure::dot;
+use super::{COINCIDENT, PairList, check, separation};
+use crate::error::{Error, Result};
+use crate::structure::{Frame, dot};
 
 /// All pairs within a cutoff by trying them all.
 ///
@@ -16,9 +15,7 @@ pub fn brute_force(frame: &Frame<'_>, cutoff: f64) -> Result<PairList> {
     check(frame, cutoff)?;
     let reach = images_per_vector(frame, cutoff);
     let mut pairs = PairList::default();
-    let mut near = Neighborhood::default();
     for (i, &from) in frame.positions.iter().enumerate() {
-        near.clear();
         for (j, &to) in frame.positions.iter().enumerate() {
             for a in -reach[0]..=reach[0] {
                 for b in -reach[1]..=reach[1] {
@@ -29,15 +26,22 @@ pub fn brute_force(frame: &Frame<'_>, cutoff: f64) -> Result<PairList> {
                         }
                         let vector = separation(from, to, shift, frame.matrix);
                         let distance2 = dot(vector, vector);
+                        let distance = distance2.sqrt();
+                        if distance < COINCIDENT {
+                            let structure = frame.structure;
+                            return Err(Error::CoincidentAtoms { structure, first: i, second: j, distance });
+                        }
                         if distance2 < cutoff * cutoff {
-                            check_distance(frame, i, j, distance2)?;
-                            near.push(j as u32, vector, distance2, shift);
+                            pairs.centers.push(i as i64);
+                            pairs.neighbors.push(j as i64);
+                            pairs.shifts.push(shift.map(i64::from));
+                            pairs.vectors.push(vector);
+                            pairs.distances.push(distance);
                         }
                     }
                 }
             }
         }
-        pairs.extend(i, &near);
     }
     Ok(pairs)
 }

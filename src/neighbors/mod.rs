@@ -14,8 +14,8 @@ mod pair_list;
 
 pub use brute_force::brute_force;
 pub use cell_list::CellList;
-pub use neighborhood::Neighborhood;
-pub use pair_list::PairList;
+pub use neighborhood::{Neighborhood, Search};
+pub use pair_list::{PairArrays, PairList, count_pairs, fill_pairs};
 
 use crate::error::{Error, Result};
 use crate::structure::{Frame, Matrix, Vector};
@@ -48,20 +48,14 @@ fn check(frame: &Frame<'_>, cutoff: f64) -> Result<()> {
             value: cutoff.to_string(),
         });
     }
-    let images = (0..3).filter(|&d| frame.cell.pbc[d]).map(|d| 1.0 + 2.0 * cutoff / frame.cell.heights[d]).product::<f64>();
+    let images = (0..3)
+        .filter(|&d| frame.cell.pbc[d])
+        .map(|d| 1.0 + 2.0 * cutoff / frame.cell.heights[d])
+        .product::<f64>();
     let neighbors = images * frame.positions.len() as f64;
     // Many atoms in a large cell are fine: only the images of the same few atoms are absurd.
     if images > ABSURD {
         return Err(Error::TooDense { structure: frame.structure, neighbors });
-    }
-    Ok(())
-}
-
-/// Refuses two atoms on one point.
-#[inline]
-fn check_distance(frame: &Frame<'_>, first: usize, second: usize, distance2: f64) -> Result<()> {
-    if distance2 < COINCIDENT * COINCIDENT {
-        return Err(Error::CoincidentAtoms { structure: frame.structure, first, second, distance: distance2.sqrt() });
     }
     Ok(())
 }

@@ -1,38 +1,76 @@
-//! The pairs of a structure as arrays, CSR by center.
+//! The pairs of a structure as arrays, center by center.
+//!
+//! Made in two passes, one that counts and one that fills: every array is then allocated once, at its size, by whoever
+//! wants it, and its parts can be filled in parallel. Large arrays cost more in fresh memory than in searching.
 
-use super::{CellList, Neighborhood};
+use rayon::prelude::*;
+
+use super::{CellList, Neighborhood, Search};
 use crate::error::Result;
+use crate::parallel;
+use crate::simd::{Kernel, Level, Simd};
 use crate::structure::{Frame, Vector};
 
 /// Full neighbor list of one structure: every pair stands in it twice, once per center; centers are in rising order.
+///
+/// Integers are 64 bits wide, as numpy's indices are.
 #[derive(Debug, Clone, Default)]
 pub struct PairList {
     /// Center of each pair. [pair]
-    pub centers: Vec<u32>,
+    pub centers: Vec<i64>,
     /// Neighbor of each pair. [pair]
-    pub neighbors: Vec<u32>,
+    pub neighbors: Vec<i64>,
     /// Lattice shift `S` of the neighbor. [pair]
-    pub shifts: Vec<[i32; 3]>,
+    pub shifts: Vec<[i64; 3]>,
     /// `r_ij` in Å. [pair]
     pub vectors: Vec<Vector>,
     /// `|r_ij|` in Å. [pair]
     pub distances: Vec<f64>,
 }
 
+/// Arrays to fill, those that are wanted; each of the length that [`count_pairs`] tells.
+#[derive(Debug, Default)]
+pub struct PairArrays<'o> {
+    /// Center of each pair. [pair]
+    pub centers: Option<&'o mut [i64]>,
+    /// Neighbor of each pair. [pair]
+    pub neighbors: Option<&'o mut [i64]>,
+    /// Lattice shift of the neighbor. [pair]
+    pub shifts: Option<&'o mut [[i64; 3]]>,
+    /// `r_ij`. [pair]
+    pub vectors: Option<&'o mut [Vector]>,
+    /// `|r_ij|`. [pair]
+    pub distances: Option<&'o mut [f64]>,
+}
+
+/// Centers of one task.
+const TASK: usize = 128;
+
 impl PairList {
     /// All pairs of a structure within a cutoff.
     ///
     /// # Errors
-    /// As [`CellList::new`] and [`CellList::neighbors_of`].
+    /// As [`CellList::new`] and [`Search::around`].
     pub fn new(frame: &Frame<'_>, cutoff: f64) -> Result<Self> {
         let cells = CellList::new(*frame, cutoff)?;
-        let mut pairs = Self::default();
-        let mut near = Neighborhood::default();
-        for center in 0..frame.positions.len() {
-            cells.neighbors_of(center, &mut near)?;
-            pairs.extend(center, &near);
-        }
-        Ok(pairs)
+        let counts = count_pairs(&cells)?;
+        let n = counts.iter().sum();
+        let mut list = Self {
+            centers: vec![0; n],
+            neighbors: vec![0; n],
+            shifts: vec![[0; 3]; n],
+            vectors: vec![[0.0; 3]; n],
+            distances: vec![0.0; n],
+        };
+        let arrays = PairArrays {
+            centers: Some(&mut list.centers),
+            neighbors: Some(&mut list.neighbors),
+            shifts: Some(&mut list.shifts),
+            vectors: Some(&mut list.vectors),
+            distances: Some(&mut list.distances),
+        };
+        fill_pairs(&cells, &counts, arrays)?;
+        Ok(list)
     }
 
     /// Number of pairs.
@@ -46,13 +84,130 @@ impl PairList {
     pub fn is_empty(&self) -> bool {
         self.centers.is_empty()
     }
+}
 
-    pub(super) fn extend(&mut self, center: usize, near: &Neighborhood) {
-        let [x, y, z] = &near.vectors;
-        self.centers.resize(self.centers.len() + near.len(), center as u32);
-        self.neighbors.extend_from_slice(&near.atoms);
-        self.shifts.extend_from_slice(&near.shifts);
-        self.vectors.extend(x.iter().zip(y).zip(z).map(|((&x, &y), &z)| [x, y, z]));
-        self.distances.extend(near.distances2.iter().map(|d2| d2.sqrt()));
+/// Number of neighbors of every center.
+///
+/// # Errors
+/// As [`Search::around`].
+pub fn count_pairs(cells: &CellList<'_>) -> Result<Vec<usize>> {
+    let n = cells.place.len();
+    let tasks: Vec<usize> = (0..n.div_ceil(TASK)).collect();
+    let count = |task: usize| {
+        let mut counts = Vec::with_capacity(TASK);
+        let centers = task * TASK..((task + 1) * TASK).min(n);
+        Level::detect().run(Visit {
+            cells,
+            centers,
+            see: |search: &Search<'_, '_>| counts.push(search.len()),
+        })?;
+        Ok(counts)
+    };
+    let counts: Vec<Result<Vec<usize>>> = if tasks.len() == 1 {
+        tasks.into_iter().map(count).collect()
+    } else {
+        parallel::pool()?.install(|| tasks.into_par_iter().map(count).collect())
+    };
+    Ok(counts.into_iter().collect::<Result<Vec<_>>>()?.concat())
+}
+
+/// Fills arrays with the pairs; `counts` is what [`count_pairs`] returned.
+///
+/// # Errors
+/// As [`Search::around`].
+///
+/// # Panics
+/// If an array has not the length that the counts tell.
+pub fn fill_pairs(cells: &CellList<'_>, counts: &[usize], mut arrays: PairArrays<'_>) -> Result<()> {
+    let mut parts = Vec::new();
+    for (task, counts) in counts.chunks(TASK).enumerate() {
+        let rest;
+        let first;
+        (first, rest) = arrays.split_at(counts.iter().sum());
+        parts.push((task * TASK..task * TASK + counts.len(), first));
+        arrays = rest;
+    }
+    let fill = |(centers, mut part): (std::ops::Range<usize>, PairArrays<'_>)| {
+        let mut start = 0;
+        let see = |search: &Search<'_, '_>| {
+            part.write(start, search);
+            start += search.len();
+        };
+        Level::detect().run(Visit { cells, centers, see })
+    };
+    if parts.len() == 1 {
+        parts.into_iter().try_for_each(fill)
+    } else {
+        parallel::pool()?.install(|| parts.into_par_iter().try_for_each(fill))
+    }
+}
+
+impl PairArrays<'_> {
+    fn split_at(self, n: usize) -> (Self, Self) {
+        fn cut<T>(slice: Option<&mut [T]>, n: usize) -> (Option<&mut [T]>, Option<&mut [T]>) {
+            slice.map(|slice| slice.split_at_mut(n)).unzip()
+        }
+        let (centers, neighbors) = (cut(self.centers, n), cut(self.neighbors, n));
+        let (shifts, vectors, distances) =
+            (cut(self.shifts, n), cut(self.vectors, n), cut(self.distances, n));
+        (
+            Self {
+                centers: centers.0,
+                neighbors: neighbors.0,
+                shifts: shifts.0,
+                vectors: vectors.0,
+                distances: distances.0,
+            },
+            Self {
+                centers: centers.1,
+                neighbors: neighbors.1,
+                shifts: shifts.1,
+                vectors: vectors.1,
+                distances: distances.1,
+            },
+        )
+    }
+
+    /// Writes the neighbors of one center from `start` on, one array after the other.
+    #[inline(always)]
+    fn write(&mut self, start: usize, search: &Search<'_, '_>) {
+        let end = start + search.len();
+        if let Some(out) = &mut self.centers {
+            out[start..end].fill(search.center() as i64);
+        }
+        if let Some(out) = &mut self.neighbors {
+            out[start..end].iter_mut().enumerate().for_each(|(pair, to)| *to = i64::from(search.atom(pair)));
+        }
+        if let Some(out) = &mut self.shifts {
+            out[start..end].iter_mut().zip(search.shifts()).for_each(|(to, shift)| *to = shift);
+        }
+        if let Some(out) = &mut self.vectors {
+            out[start..end].iter_mut().enumerate().for_each(|(pair, to)| *to = search.vector(pair).0);
+        }
+        if let Some(out) = &mut self.distances {
+            out[start..end].iter_mut().enumerate().for_each(|(pair, to)| *to = search.vector(pair).1.sqrt());
+        }
+    }
+}
+
+/// A visit of some centers; `see` is called once for each, after its search.
+struct Visit<'s, 'a, F> {
+    cells: &'s CellList<'a>,
+    centers: std::ops::Range<usize>,
+    see: F,
+}
+
+impl<F: FnMut(&Search<'_, '_>)> Kernel for Visit<'_, '_, F> {
+    type Output = Result<()>;
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) -> Result<()> {
+        let mut scratch = Neighborhood::default();
+        let mut search = self.cells.search(&mut scratch);
+        for center in self.centers {
+            search.around(s, center)?;
+            (self.see)(&search);
+        }
+        Ok(())
     }
 }

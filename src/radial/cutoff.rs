@@ -28,7 +28,9 @@ impl Cutoff {
     /// # Errors
     /// [`Error::BadParameter`] unless `0 < width <= radius < 1e6`.
     pub fn new(radius: f64, width: f64, smoothing: Smoothing) -> Result<Self> {
-        let bad = |name, requirement, value: f64| Err(Error::BadParameter { name, requirement, value: value.to_string() });
+        let bad = |name, requirement, value: f64| {
+            Err(Error::BadParameter { name, requirement, value: value.to_string() })
+        };
         if !(radius > 0.0 && radius < 1e6) {
             return bad("cutoff radius", "positive and below 1e6 Å", radius);
         }

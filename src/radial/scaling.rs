@@ -20,7 +20,9 @@ impl RadialScaling {
     /// # Errors
     /// [`Error::BadParameter`] unless `rate >= 0`, `scale > 0` and `exponent >= 0`, all finite.
     pub fn new(rate: f64, scale: f64, exponent: f64) -> Result<Self> {
-        let bad = |name, requirement, value: f64| Err(Error::BadParameter { name, requirement, value: value.to_string() });
+        let bad = |name, requirement, value: f64| {
+            Err(Error::BadParameter { name, requirement, value: value.to_string() })
+        };
         if !(rate >= 0.0 && rate.is_finite()) {
             return bad("scaling rate", "finite and not negative", rate);
         }

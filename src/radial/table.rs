@@ -39,10 +39,20 @@ impl RadialTable {
     ///
     /// # Errors
     /// [`Error::BadParameter`] if the shapes do not fit, a number is not finite, or there are fewer than two nodes.
-    pub fn new(radius: f64, n_nodes: usize, degrees: &[(usize, usize, &[f64])], lanes: usize) -> Result<Self> {
-        let bad = |requirement, value: String| Err(Error::BadParameter { name: "a radial table", requirement, value });
+    pub fn new(
+        radius: f64,
+        n_nodes: usize,
+        degrees: &[(usize, usize, &[f64])],
+        lanes: usize,
+    ) -> Result<Self> {
+        let bad = |requirement, value: String| {
+            Err(Error::BadParameter { name: "a radial table", requirement, value })
+        };
         if n_nodes < 2 || !(radius > 0.0 && radius.is_finite()) {
-            return bad("given on two nodes or more of a finite range", format!("{n_nodes} nodes, radius {radius}"));
+            return bad(
+                "given on two nodes or more of a finite range",
+                format!("{n_nodes} nodes, radius {radius}"),
+            );
         }
         let mut sections = Vec::with_capacity(degrees.len());
         let mut row = 0;

@@ -143,10 +143,13 @@ unsafe fn register_block<S: Simd, const M: usize, const Q: usize>(
 /// # Panics
 /// If a slice is too short.
 #[inline(always)]
-pub fn hermite_row<S: Simd>(s: S, nodes: &[f64], weights: &[f64; 6], out: &mut [f64]) {
+pub fn hermite_row<S: Simd>(s: S, nodes: &[f64], weights: [f64; 6], out: &mut [f64]) {
     let n = out.len();
     assert!(n % S::LANES == 0 && nodes.len() >= 6 * n, "table row too short");
-    let w = weights.map(|x| s.splat(x));
+    let mut w = [s.splat(0.0); 6];
+    for k in 0..6 {
+        w[k] = s.splat(weights[k]);
+    }
     for q in (0..n).step_by(S::LANES) {
         // SAFETY: 3 q + 3 LANES <= 3 n, so both nodes are read within the 6 n numbers asserted above.
         unsafe {

@@ -9,12 +9,16 @@
 #![allow(unsafe_code)]
 
 mod aligned;
+mod filter;
+mod harmonics;
 mod microkernel;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 pub use aligned::Aligned;
+pub use filter::{Candidates, Points, filter_row};
+pub use harmonics::harmonic_values;
 pub use microkernel::{accumulate, hermite_row};
 pub use portable::Portable;
 
@@ -22,7 +26,9 @@ pub use portable::Portable;
 pub const MAX_LANES: usize = 8;
 
 /// A vector instruction set. Methods must inline into a function compiled for that set, hence `inline(always)`
-/// on every generic function between [`Level::run`] and here.
+/// on every generic function between [`Level::run`] and here, and loops where one would write `array::map` or
+/// `array::from_fn`: a closure handed to the standard library may be compiled on its own, without the instructions,
+/// and then every operation becomes a call (ten times slower).
 pub trait Simd: Copy + Send + Sync {
     /// Numbers in one vector.
     const LANES: usize;
@@ -63,6 +69,8 @@ pub trait Simd: Copy + Send + Sync {
     fn min(self, a: Self::V, b: Self::V) -> Self::V;
     /// Lane-wise maximum.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// Bit k is set where lane k of `a` is less than that of `b`.
+    fn less(self, a: Self::V, b: Self::V) -> u32;
 }
 
 /// A computation that is generic over the instruction set.

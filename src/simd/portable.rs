@@ -93,4 +93,8 @@ impl Simd for Portable {
     fn max(self, a: Self::V, b: Self::V) -> Self::V {
         zip(a, b, |x, y| if x > y { x } else { y })
     }
+    #[inline(always)]
+    fn less(self, a: Self::V, b: Self::V) -> u32 {
+        (0..4).map(|k| u32::from(a[k] < b[k]) << k).sum()
+    }
 }

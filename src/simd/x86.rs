@@ -39,7 +39,7 @@ pub(super) fn run<K: Kernel>(level: Level, kernel: K) -> K::Output {
 /// Implements [`Simd`] for a token from the intrinsics of one register width.
 macro_rules! implement {
     ($token:ident, $vector:ident, $lanes:literal, $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident,
-     $mul:ident, $div:ident, $fma:ident, $fnma:ident, $sqrt:ident, $min:ident, $max:ident) => {
+     $mul:ident, $div:ident, $fma:ident, $fnma:ident, $sqrt:ident, $min:ident, $max:ident, $less:expr) => {
         // SAFETY (every block below): `self` is a token, made only by `run` after the features were detected;
         // the slices are checked to hold LANES numbers, the pointer forms pass that duty to their caller.
         impl Simd for $token {
@@ -104,15 +104,47 @@ macro_rules! implement {
             fn max(self, a: Self::V, b: Self::V) -> Self::V {
                 unsafe { $max(a, b) }
             }
+            #[inline(always)]
+            fn less(self, a: Self::V, b: Self::V) -> u32 {
+                unsafe { $less(a, b) }
+            }
         }
     };
 }
 
 implement!(
-    Avx2, __m256d, 4, _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_add_pd, _mm256_sub_pd, _mm256_mul_pd,
-    _mm256_div_pd, _mm256_fmadd_pd, _mm256_fnmadd_pd, _mm256_sqrt_pd, _mm256_min_pd, _mm256_max_pd
+    Avx2,
+    __m256d,
+    4,
+    _mm256_set1_pd,
+    _mm256_loadu_pd,
+    _mm256_storeu_pd,
+    _mm256_add_pd,
+    _mm256_sub_pd,
+    _mm256_mul_pd,
+    _mm256_div_pd,
+    _mm256_fmadd_pd,
+    _mm256_fnmadd_pd,
+    _mm256_sqrt_pd,
+    _mm256_min_pd,
+    _mm256_max_pd,
+    |a, b| _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_LT_OQ>(a, b)) as u32
 );
 implement!(
-    Avx512, __m512d, 8, _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_add_pd, _mm512_sub_pd, _mm512_mul_pd,
-    _mm512_div_pd, _mm512_fmadd_pd, _mm512_fnmadd_pd, _mm512_sqrt_pd, _mm512_min_pd, _mm512_max_pd
+    Avx512,
+    __m512d,
+    8,
+    _mm512_set1_pd,
+    _mm512_loadu_pd,
+    _mm512_storeu_pd,
+    _mm512_add_pd,
+    _mm512_sub_pd,
+    _mm512_mul_pd,
+    _mm512_div_pd,
+    _mm512_fmadd_pd,
+    _mm512_fnmadd_pd,
+    _mm512_sqrt_pd,
+    _mm512_min_pd,
+    _mm512_max_pd,
+    |a, b| u32::from(_mm512_cmp_pd_mask::<_CMP_LT_OQ>(a, b))
 );

@@ -107,7 +107,13 @@ impl Batch {
     }
 }
 
-fn check_shapes(n_positions: usize, n_numbers: usize, offsets: &[usize], n_cells: usize, n_pbc: usize) -> Result<()> {
+fn check_shapes(
+    n_positions: usize,
+    n_numbers: usize,
+    offsets: &[usize],
+    n_cells: usize,
+    n_pbc: usize,
+) -> Result<()> {
     let complain = |message: String| Err(Error::BadShape(message));
     if offsets.first() != Some(&0) {
         return complain("offsets must start at 0".into());
@@ -122,7 +128,10 @@ fn check_shapes(n_positions: usize, n_numbers: usize, offsets: &[usize], n_cells
         ));
     }
     if n_cells + 1 != offsets.len() || n_pbc != n_cells {
-        return complain(format!("{} offsets need as many cells and pbc less one, got {n_cells} and {n_pbc}", offsets.len()));
+        return complain(format!(
+            "{} offsets need as many cells and pbc less one, got {n_cells} and {n_pbc}",
+            offsets.len()
+        ));
     }
     Ok(())
 }
@@ -179,7 +188,10 @@ mod tests {
         let flat = [[1.0, 0.0, 0.0], [2.0, 0.0, 0.0], [0.0, 0.0, 1.0]];
         assert_eq!(one([0.0; 3], flat, [true; 3]).unwrap_err(), Error::SingularCell { structure: 0 });
         assert!(one([0.0; 3], flat, [true, false, true]).is_ok());
-        assert_eq!(one([0.0; 3], [[0.0; 3]; 3], [false, true, false]).unwrap_err(), Error::SingularCell { structure: 0 });
+        assert_eq!(
+            one([0.0; 3], [[0.0; 3]; 3], [false, true, false]).unwrap_err(),
+            Error::SingularCell { structure: 0 }
+        );
     }
 
     #[test]
