@@ -16,6 +16,8 @@ _HOMES = {
     "EquivariantBlocks": "blocks",
     "Features": "blocks",
     "OptimalBasis": "optimal",
+    "load_basis": "basis_file",
+    "save_basis": "basis_file",
     "PowerSpectrum": "invariants",
     "RadialSpectrum": "invariants",
     "InternalError": "errors",
@@ -36,6 +38,7 @@ __all__ = ["__version__", *_HOMES, *_MODULES]
 if TYPE_CHECKING:
     from orbas import bases, datasets, models
     from orbas.angular import spherical_harmonics
+    from orbas.basis_file import load_basis, save_basis
     from orbas.blocks import EquivariantBlocks, Features
     from orbas.density import DensityExpansion
     from orbas.errors import InternalError, LabelError, NotFittedError, UnknownSpeciesError

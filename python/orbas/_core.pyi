@@ -42,6 +42,7 @@ class DensityPlan:
     def radial_spectrum(self, batch: Batch) -> NDArray[np.float64]: ...
 
 def interpolate(radius: float, nodes: NDArray[np.float64], radii: NDArray[np.float64]) -> NDArray[np.float64]: ...
+
 _Pairs = tuple[
     NDArray[np.int64] | None,
     NDArray[np.int64] | None,

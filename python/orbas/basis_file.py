@@ -17,10 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orbas import contraction, settings
-from orbas.contraction import ContractedBasis
-from orbas.density import DensityExpansion
-from orbas.optimal import _Spectrum
+from orbas import settings
+from orbas.optimal import Spectrum
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -75,7 +73,7 @@ def load_basis(path: str | os.PathLike[str]) -> OptimalBasis:
         arrays = _read_archive(Path(path))
         metadata = _read_metadata(arrays)
         optimal = settings.build_optimal(settings.check(metadata["settings"]))
-        species = _read_species(metadata["species"], optimal.density._given_species())
+        species = _read_species(metadata["species"], optimal.density.given_species())
         environments = metadata["n_environments"]
         if isinstance(environments, bool) or not isinstance(environments, int) or environments < 0:
             raise ValueError(f"n_environments is {environments!r}")
@@ -123,7 +121,7 @@ class _Slot:
 
 
 def _slots(optimal: OptimalBasis, species: tuple[int, ...]) -> Iterator[_Slot]:
-    counts = optimal.density._primitive().counts(optimal.density.max_angular)
+    counts = optimal.density.primitive_basis().counts(optimal.density.max_angular)
     combined = optimal.mixing == "combined"
     for center in species if optimal.per_center else (None,):
         for l, n in enumerate(counts):
@@ -190,27 +188,8 @@ def _restore(
     if arrays:
         raise ValueError(f"unknown entries: {', '.join(sorted(arrays))}")
 
-    combined = optimal.mixing == "combined"
-
-    def public(nested: dict[int | None, list[list[FloatArray]]]) -> Any:
-        flat = {key: [groups[0] for groups in degrees] if combined else degrees for key, degrees in nested.items()}
-        return flat if optimal.per_center else flat[None]
-
-    def contracted(matrices: list[list[FloatArray]]) -> contraction.CenterContraction:
-        if combined:
-            return contraction.combined([groups[0] for groups in matrices], len(species))
-        return contraction.separate(matrices)
-
-    residual = {key: _Spectrum(values[key], vectors[key]).residual_variance() for key in values}
-    optimal.species_, optimal.n_environments_ = species, environments
-    optimal.eigenvalues_, optimal.contraction_ = public(values), public(vectors)
-    optimal.residual_variance_ = residual if optimal.per_center else residual[None]
-    optimal.contracted_ = ContractedBasis(
-        optimal.density._primitive(), species, tuple(contracted(matrices) for matrices in vectors.values())
-    )
-    optimal.expansion_ = DensityExpansion(
-        **{**optimal.density.get_params(deep=False), "basis": optimal.contracted_, "species": species}
-    )
+    spectra = {key: Spectrum(values[key], vectors[key]) for key in values}
+    optimal.set_fitted(species, environments, spectra, vectors)
     return optimal
 
 
@@ -219,7 +198,7 @@ def _check_slot(optimal: OptimalBasis, slot: _Slot, eigenvalues: np.ndarray, mat
     if optimal.n_optimal is None:
         expected = min(matrix.shape[1], n) if matrix.ndim == 2 else 0
     else:
-        expected = min(optimal._wanted(optimal.density.max_angular + 1)[slot.degree], n)
+        expected = min(optimal.wanted_counts(optimal.density.max_angular + 1)[slot.degree], n)
     for name, array, shape in (("eigenvalues", eigenvalues, (n,)), ("contraction", matrix, (n, expected))):
         if array.dtype != np.float64 or array.shape != shape:
             raise ValueError(

@@ -73,8 +73,8 @@ class DensityExpansion(Estimator):
 
     def fit(self, frames: Sequence[Atoms], y: object = None) -> Self:
         """Take the species from structures, unless they were given; ``species_`` holds them."""
-        self._check()
-        self.species_ = self._given_species() or structures.species_of(structures.as_frames(frames))
+        self.check()
+        self.species_ = self.given_species() or structures.species_of(structures.as_frames(frames))
         return self
 
     def transform(self, frames: Sequence[Atoms]) -> EquivariantBlocks:
@@ -120,8 +120,8 @@ class DensityExpansion(Estimator):
 
     def plan_for(self, frames: Sequence[Atoms]) -> tuple[_core.DensityPlan, tuple[int, ...]]:
         """Return the compiled expansion for some structures, and its species."""
-        self._check()
-        species = getattr(self, "species_", None) or self._given_species() or structures.species_of(frames)
+        self.check()
+        species = getattr(self, "species_", None) or self.given_species() or structures.species_of(frames)
         if not species:
             raise ValueError(
                 "no species: give structures with atoms, fit first, or name the species in the constructor"
@@ -137,7 +137,7 @@ class DensityExpansion(Estimator):
     def _make_plan(self, species: tuple[int, ...]) -> _core.DensityPlan:
         centers = self._centers(len(species))
         n_nodes, functions = tables.tabulate(
-            self._primitive(),
+            self.primitive_basis(),
             centers,
             max_angular=self.max_angular,
             cutoff_radius=self.cutoff.radius,
@@ -155,7 +155,8 @@ class DensityExpansion(Estimator):
             functions=functions,
         )
 
-    def _primitive(self) -> PrimitiveBasis:
+    def primitive_basis(self) -> PrimitiveBasis:
+        """Return the functions that everything is made of, also below a contracted basis."""
         return self.basis.primitive if isinstance(self.basis, ContractedBasis) else self.basis
 
     def _centers(self, n_species: int) -> tuple[contraction.CenterContraction, ...]:
@@ -163,14 +164,16 @@ class DensityExpansion(Estimator):
             return self.basis.centers
         return (contraction.primitive(self.basis.counts(self.max_angular), n_species),)
 
-    def _given_species(self) -> tuple[int, ...] | None:
+    def given_species(self) -> tuple[int, ...] | None:
+        """Return the species that the settings name; None if the data decide."""
         if isinstance(self.basis, ContractedBasis):
             return self.basis.species
         if self.species is None:
             return None
         return tuple(sorted({int(number) for number in self.species}))
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise TypeError or ValueError for a setting out of its range."""
         from orbas.bases import PrimitiveBasis
 
         if not isinstance(self.cutoff, Cutoff):

@@ -17,7 +17,7 @@ from orbas.contraction import ContractedBasis
 from orbas.density import DensityExpansion
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ase import Atoms
     from matplotlib.figure import Figure
@@ -50,7 +50,7 @@ class _Covariance:
 
 
 @dataclass(frozen=True, slots=True)
-class _Spectrum:
+class Spectrum:
     """Eigenpairs of one kind of center: ``[l][group]``, a group being a species, or all of them when combined."""
 
     values: list[list[FloatArray]]
@@ -157,7 +157,7 @@ class OptimalBasis(Estimator):
 
     def partial_fit(self, frames: Sequence[Atoms], y: object = None) -> Self:
         """Add structures to what was seen: batches of any size, with any species, equal one fit of them all."""
-        counts = self._check()
+        counts = self.check()
         if not hasattr(self, "_covariances"):
             self._covariances, self._seen = {}, set()
         listed = structures.as_frames(frames)
@@ -181,7 +181,7 @@ class OptimalBasis(Estimator):
         from center species to that.
         """
         basis = self.contracted_
-        primitives = self.density._primitive().functions(
+        primitives = self.density.primitive_basis().functions(
             np.asarray(r, dtype=np.float64),
             max_angular=self.density.max_angular,
             cutoff_radius=self.density.cutoff.radius,
@@ -201,11 +201,11 @@ class OptimalBasis(Estimator):
 
     # --- fitting ----------------------------------------------------------------------------------------------
 
-    def _check(self) -> tuple[int, ...]:
-        """Check the settings; return the number of primitive functions of each degree."""
+    def check(self) -> tuple[int, ...]:
+        """Raise TypeError or ValueError for a setting out of its range; return the primitive functions per degree."""
         if not isinstance(self.density, DensityExpansion) or isinstance(self.density.basis, ContractedBasis):
             raise TypeError(f"density must be a DensityExpansion on a primitive basis, got {self.density!r}")
-        self.density._check()
+        self.density.check()
         if self.mixing not in get_args(Mixing):
             raise ValueError(f"unknown mixing {self.mixing!r}: choose one of {get_args(Mixing)}")
         if (self.n_optimal is None) == (self.residual is None):
@@ -214,7 +214,7 @@ class OptimalBasis(Estimator):
             raise ValueError(f"residual must lie in (0, 1), got {self.residual!r}")
         degrees = self.density.max_angular + 1
         if self.n_optimal is not None:
-            wanted = self._wanted(degrees)
+            wanted = self.wanted_counts(degrees)
             if (
                 len(wanted) != degrees
                 or any(isinstance(q, bool) or int(q) != q or q < 0 for q in wanted)
@@ -223,14 +223,15 @@ class OptimalBasis(Estimator):
                 raise ValueError(
                     f"n_optimal must be a positive integer or one for each of {degrees} degrees, got {self.n_optimal!r}"
                 )
-        return self.density._primitive().counts(self.density.max_angular)
+        return self.density.primitive_basis().counts(self.density.max_angular)
 
-    def _wanted(self, degrees: int) -> list[int]:
+    def wanted_counts(self, degrees: int) -> list[int]:
+        """Return how many functions ``n_optimal`` asks for at every degree."""
         given = self.n_optimal
         return [given] * degrees if isinstance(given, int | np.integer) else list(given or [])
 
     def _accumulate(self, frames: list[Atoms], counts: tuple[int, ...]) -> None:
-        species = self.density._given_species()
+        species = self.density.given_species()
         if species is None:
             species = structures.species_of(frames)
         if not species:
@@ -274,15 +275,24 @@ class OptimalBasis(Estimator):
                     covariance.add(l, a, a, own.T @ own)
 
     def _solve(self, counts: tuple[int, ...]) -> None:
-        self.species_ = tuple(sorted(self._seen))
-        self.n_environments_ = sum(covariance.environments for covariance in self._covariances.values())
-        keys = list(self.species_) if self.per_center else [None]
-        spectra = {key: self._diagonalize(self._covariances.get(key, _Covariance()), counts) for key in keys}
-        kept = {key: self._cut(spectrum) for key, spectrum in spectra.items()}
-        make = self._center_contraction
-        self.contracted_ = ContractedBasis(
-            self.density._primitive(), self.species_, tuple(make(kept[key]) for key in keys)
-        )
+        species = tuple(sorted(self._seen))
+        environments = sum(covariance.environments for covariance in self._covariances.values())
+        keys: list[int | None] = list(species) if self.per_center else [None]
+        spectra = {key: self._diagonalize(self._covariances.get(key, _Covariance()), counts, species) for key in keys}
+        self.set_fitted(species, environments, spectra, {key: self._cut(spectra[key]) for key in keys})
+
+    def set_fitted(
+        self,
+        species: tuple[int, ...],
+        n_environments: int,
+        spectra: Mapping[int | None, Spectrum],
+        kept: Mapping[int | None, list[list[FloatArray]]],
+    ) -> None:
+        """Set the fitted attributes: from a fit, or from a file.
+
+        ``spectra`` and ``kept`` (the contraction matrices, [l][group]) have one entry per center species, or a
+        single one under None.
+        """
         combined = self.mixing == "combined"
 
         def nested(lists: list[list[FloatArray]]) -> Any:
@@ -291,38 +301,42 @@ class OptimalBasis(Estimator):
         def by_center(values: dict[int | None, Any]) -> Any:
             return values if self.per_center else values[None]
 
+        def contracted(vectors: list[list[FloatArray]]) -> contraction.CenterContraction:
+            if combined:
+                return contraction.combined([groups[0] for groups in vectors], len(species))
+            return contraction.separate(vectors)
+
+        self.species_ = species
+        self.n_environments_ = n_environments
         self.contraction_ = by_center({key: nested(vectors) for key, vectors in kept.items()})
         self.eigenvalues_ = by_center({key: nested(spectrum.values) for key, spectrum in spectra.items()})
-        self.residual_variance_ = by_center({key: spectra[key].residual_variance() for key in keys})
+        self.residual_variance_ = by_center({key: spectrum.residual_variance() for key, spectrum in spectra.items()})
+        centers = tuple(contracted(vectors) for vectors in kept.values())
+        self.contracted_ = ContractedBasis(self.density.primitive_basis(), species, centers)
         self.expansion_ = DensityExpansion(
-            **{**self.density.get_params(deep=False), "basis": self.contracted_, "species": self.species_}
+            **{**self.density.get_params(deep=False), "basis": self.contracted_, "species": species}
         )
 
-    def _diagonalize(self, covariance: _Covariance, counts: tuple[int, ...]) -> _Spectrum:
-        groups = [self.species_] if self.mixing == "combined" else [(a,) for a in self.species_]
+    def _diagonalize(self, covariance: _Covariance, counts: tuple[int, ...], species: tuple[int, ...]) -> Spectrum:
+        groups = [species] if self.mixing == "combined" else [(a,) for a in species]
         values, vectors = [], []
         for l, n in enumerate(counts):
             pairs = [eigenpairs(covariance.joint(l, n, group)) for group in groups]
             values.append([value for value, _ in pairs])
             vectors.append([vector for _, vector in pairs])
-        return _Spectrum(values, vectors)
+        return Spectrum(values, vectors)
 
-    def _cut(self, spectrum: _Spectrum) -> list[list[FloatArray]]:
+    def _cut(self, spectrum: Spectrum) -> list[list[FloatArray]]:
         if self.residual is not None:
             wanted = spectrum.counts_for(self.residual)
         else:
             degrees = len(spectrum.values)
-            per_degree = zip(self._wanted(degrees), spectrum.values, strict=True)
+            per_degree = zip(self.wanted_counts(degrees), spectrum.values, strict=True)
             wanted = [[int(q)] * len(groups) for q, groups in per_degree]
         return [
             [matrix[:, :q] for matrix, q in zip(matrices, counts, strict=True)]
             for matrices, counts in zip(spectrum.vectors, wanted, strict=True)
         ]
-
-    def _center_contraction(self, vectors: list[list[FloatArray]]) -> contraction.CenterContraction:
-        if self.mixing == "combined":
-            return contraction.combined([groups[0] for groups in vectors], len(self.species_))
-        return contraction.separate(vectors)
 
 
 def eigenpairs(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:

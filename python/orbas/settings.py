@@ -154,7 +154,7 @@ def build_density(settings: Settings) -> DensityExpansion:
         basis=_made("basis", getattr(bases, kind), basis),
         **settings["density"],
     )
-    _made("density", density._check, {})
+    _made("density", density.check, {})
     return density
 
 
@@ -163,7 +163,7 @@ def build_optimal(settings: Settings) -> OptimalBasis:
     from orbas.optimal import OptimalBasis
 
     optimal = OptimalBasis(build_density(settings), **settings.get("optimal", {}))
-    _made("optimal", optimal._check, {})
+    _made("optimal", optimal.check, {})
     return optimal
 
 
@@ -176,7 +176,7 @@ def describe(optimal: OptimalBasis) -> Settings:
         For a primitive basis of the user's own functions, which no file can hold.
     """
     density = optimal.density
-    basis = density._primitive()
+    basis = density.primitive_basis()
     kind = type(basis).__name__
     if kind not in BASIS_KINDS:
         raise ValueError(

@@ -24,9 +24,8 @@ def as_frames(frames: Atoms | Sequence[Atoms]) -> list[Atoms]:
     TypeError
         If something in it is not an ``ase.Atoms``; the message names its index.
     """
-    if hasattr(frames, "get_atomic_numbers"):
-        return [frames]
-    listed = list(frames)
+    single = hasattr(frames, "get_atomic_numbers")
+    listed: list[Atoms] = [frames] if single else list(frames)  # type: ignore[list-item]
     for index, frame in enumerate(listed):
         if not hasattr(frame, "get_atomic_numbers"):
             raise TypeError(f"structure {index} is a {type(frame).__name__}; expected ase.Atoms")

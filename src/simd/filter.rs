@@ -104,7 +104,7 @@ pub fn filter_row<S: Simd>(
     if out.n_slots + range.len() + 2 * MAX_LANES > out.slots.len() {
         out.grow(range.len());
     }
-    let shifted = points.wraps.is_some() || cells != [0.0; 3];
+    let shifted = points.wraps.is_some() || cells.iter().any(|n| n.abs() > 0.5);
     let from = [s.splat(center[0]), s.splat(center[1]), s.splat(center[2])];
     let limits = [s.splat(limits[0]), s.splat(limits[1])];
     // Without wraps the shift is the same for the whole row.

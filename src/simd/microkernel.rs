@@ -145,7 +145,7 @@ unsafe fn register_block<S: Simd, const M: usize, const Q: usize>(
 #[inline(always)]
 pub fn hermite_row<S: Simd>(s: S, nodes: &[f64], weights: [f64; 6], out: &mut [f64]) {
     let n = out.len();
-    assert!(n % S::LANES == 0 && nodes.len() >= 6 * n, "table row too short");
+    assert!(n.is_multiple_of(S::LANES) && nodes.len() >= 6 * n, "table row too short");
     let mut w = [s.splat(0.0); 6];
     for k in 0..6 {
         w[k] = s.splat(weights[k]);
