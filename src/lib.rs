@@ -3,7 +3,7 @@
 //! The modules follow the way of the data; nothing imports against it:
 //!
 //! ```text
-//! structure -> neighbors -> angular, radial -> expansion -> invariants
+//! structure -> neighbors -> angular, radial -> expansion -> invariants -> potential
 //! ```
 //!
 //! | module | formula |
@@ -14,6 +14,7 @@
 //! | [`radial`] | `f(r) = f_cut(r) u(r)` and the tabulated radial integrals `I_nl(r)` (Eq. 5, 9, 18) |
 //! | [`expansion`] | `c_qlm = sum_j f(r_ij) I_ql(r_ij) Y_lm(r_ij)` (Eq. 4, 8, 18) |
 //! | [`invariants`] | power spectrum (Eq. 10) and radial spectrum |
+//! | [`potential`] | energies, forces and stress of fitted models |
 //!
 //! Equation numbers are those of Goscinski et al., J. Chem. Phys. 155, 104106 (2021). The crate knows no Python,
 //! reads no files and prints nothing; lengths are Å.
@@ -25,6 +26,7 @@ pub mod invariants;
 pub mod math;
 pub mod neighbors;
 pub mod parallel;
+pub mod potential;
 pub mod radial;
 pub mod simd;
 pub mod structure;

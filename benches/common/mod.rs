@@ -76,30 +76,30 @@ pub fn plan(
     n_nodes: usize,
     level: Level,
 ) -> DensityPlan {
+    DensityPlan::new(&settings(species, n, max_angular, combined, n_nodes, level)).expect("a valid plan")
+}
+
+/// The settings of [`plan`].
+pub fn settings(
+    species: Vec<i32>,
+    n: usize,
+    max_angular: usize,
+    combined: bool,
+    n_nodes: usize,
+    level: Level,
+) -> PlanSettings {
     let radius = 6.0;
-    let weight = RadialWeight {
-        cutoff: Cutoff::new(radius, 0.5, Smoothing::Cosine).expect("a valid cutoff"),
-        scaling: None,
-    };
+    let cutoff = Cutoff::new(radius, 0.5, Smoothing::Cosine).expect("a valid cutoff");
     let channels = vec![vec![if combined { n } else { n * species.len() }; max_angular + 1]];
-    let functions = (0..species.len())
-        .map(|a| {
-            let channel = if combined { 0 } else { n * a };
-            (0..=max_angular)
-                .map(|l| DegreeData { channel, count: n, data: gaussians(n, radius, n_nodes, a + l) })
-                .collect()
-        })
-        .collect();
-    let settings = PlanSettings {
-        weight,
-        species,
-        center_weight: 1.0,
-        n_nodes,
-        channels,
-        functions: vec![functions],
-        level,
+    let of_species = |a: usize| {
+        let channel = if combined { 0 } else { n * a };
+        (0..=max_angular)
+            .map(|l| DegreeData { channel, count: n, data: gaussians(n, radius, n_nodes, a + l) })
+            .collect()
     };
-    DensityPlan::new(&settings).expect("a valid plan")
+    let functions = vec![(0..species.len()).map(of_species).collect()];
+    let weight = RadialWeight { cutoff, scaling: None };
+    PlanSettings { weight, species, center_weight: 1.0, n_nodes, channels, functions, level }
 }
 
 fn gaussians(n: usize, radius: f64, n_nodes: usize, seed: usize) -> Vec<f64> {

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 #: Largest deviation, in units of the largest number, at which two programs count as doing the same work.
 AGREEMENT = 1e-6
-#: A timed sample repeats what is faster than this, in seconds.
-SHORTEST_SAMPLE = 4e-3
+#: A timed sample repeats what is faster than this, in seconds, or than a tenth of what the slowest contender takes (up
+#: to a limit), so that a sample is not ruled by the caches that a slow one leaves behind.
+SHORTEST_SAMPLE, LONGEST_BATCH = 4e-3, 0.2
 MOST_SAMPLES = 400
 #: What takes several times the budget gets fewer samples than wanted.
 SLOW, FEWEST_OF_SLOW = 4.0, 3
@@ -187,7 +188,9 @@ def deviation(ours: list[NDArray[np.float64]], theirs: list[NDArray[np.float64]]
 def measure(contenders: list[Contender], tier: Tier, patience: float = 1.0) -> list[Cost]:
     """Time contenders in turn, A B C A B C ..., as long as the budget lasts."""
     budget, fewest = BUDGET[tier]
-    batches = [warm_up(contender) for contender in contenders]
+    seconds = [warm_up(contender) for contender in contenders]
+    shortest = max(SHORTEST_SAMPLE, min(LONGEST_BATCH, max(seconds) / 10))
+    batches = [max(1, math.ceil(shortest / once)) for once in seconds]
     costs = [Cost() for _ in contenders]
     gc.collect()
     gc.disable()
@@ -204,8 +207,8 @@ def measure(contenders: list[Contender], tier: Tier, patience: float = 1.0) -> l
     return costs
 
 
-def warm_up(contender: Contender) -> int:
-    """Run twice, or once if it is slow, and return how many runs make a sample long enough to be timed."""
+def warm_up(contender: Contender) -> float:
+    """Run twice, or once if it is slow, and return the seconds of a run."""
     if contender.before is not None:
         contender.before()
     seconds = math.inf
@@ -215,7 +218,7 @@ def warm_up(contender: Contender) -> int:
         seconds = min(seconds, time.perf_counter() - start)
         if seconds > 0.5:
             break
-    return max(1, math.ceil(SHORTEST_SAMPLE / seconds))
+    return seconds
 
 
 def sample(contender: Contender, batch: int) -> float:

@@ -1,10 +1,10 @@
 //! Expansions: the checked settings, and what is made with them.
 
-use numpy::{PyArray2, PyArray3, PyReadonlyArray1, PyReadonlyArray3};
+use numpy::{PyArray1, PyArray2, PyArray3, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3};
 use orbas::expansion::{self, DegreeData, PlanSettings};
-use orbas::invariants;
 use orbas::radial::{Cutoff, RadialScaling, RadialTable, RadialWeight, Smoothing};
 use orbas::simd::Level;
+use orbas::{invariants, potential};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -59,6 +59,12 @@ impl DensityPlan {
         .map(Self)
     }
 
+    /// The instruction set in use.
+    #[getter]
+    fn level(&self) -> String {
+        format!("{:?}", self.0.level())
+    }
+
     /// Coefficients, one array [center, width] per center species: for each degree [m, q].
     fn density<'py>(&self, py: Python<'py>, batch: &Batch) -> PyResult<Vec<Bound<'py, PyArray2<f64>>>> {
         let values = interruptible(py, |stop| expansion::density_coefficients(&batch.0, &self.0, stop))?;
@@ -82,6 +88,64 @@ impl DensityPlan {
         let values = interruptible(py, |stop| invariants::radial_spectrum(&batch.0, &self.0, stop))?;
         arrays::two(py, [batch.0.n_atoms(), self.0.max_channels(0)], values)
     }
+
+    /// Energies, forces and virials of weights [species, feature] on power spectra.
+    fn linear_power_spectrum<'py>(
+        &self,
+        py: Python<'py>,
+        batch: &Batch,
+        weights: PyReadonlyArray2<'py, f64>,
+    ) -> PyResult<Energies<'py>> {
+        let weights: Vec<f64> = weights.as_array().iter().copied().collect();
+        energies(py, &self.0, batch, || potential::LinearPowerSpectrum::new(&self.0, &weights))
+    }
+
+    /// Energies, forces and virials of weights [species, channel] on coefficients of degree 0.
+    fn linear_radial_spectrum<'py>(
+        &self,
+        py: Python<'py>,
+        batch: &Batch,
+        weights: PyReadonlyArray2<'py, f64>,
+    ) -> PyResult<Energies<'py>> {
+        let weights: Vec<f64> = weights.as_array().iter().copied().collect();
+        energies(py, &self.0, batch, || potential::LinearRadialSpectrum::new(&self.0, &weights))
+    }
+
+    /// Energies, forces and virials of a weight for every coefficient; one array [center, width] per center species.
+    fn weighted_coefficients<'py>(
+        &self,
+        py: Python<'py>,
+        batch: &Batch,
+        weights: Vec<PyReadonlyArray2<'py, f64>>,
+    ) -> PyResult<Energies<'py>> {
+        let weights: Vec<Vec<f64>> = weights.iter().map(|w| w.as_array().iter().copied().collect()).collect();
+        let species = detached(py, || self.0.species_indices(&batch.0))?;
+        let mut rows: Vec<_> = (0..weights.len().min(self.0.species().len()))
+            .map(|a| weights[a].chunks_exact(self.0.center(a).layout.width().max(1)))
+            .collect();
+        let of_atom = |&a: &u32| rows.get_mut(a as usize).and_then(Iterator::next).unwrap_or_default();
+        let rows = species.iter().map(of_atom).collect();
+        energies(py, &self.0, batch, || potential::WeightedCoefficients::new(&self.0, &species, rows))
+    }
+}
+
+/// Energies [atom], forces [atom, 3] and virials [structure, 3, 3].
+type Energies<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray2<f64>>, Bound<'py, PyArray3<f64>>);
+
+fn energies<'py, R: expansion::Readout>(
+    py: Python<'py>,
+    plan: &expansion::DensityPlan,
+    batch: &Batch,
+    make: impl FnOnce() -> orbas::Result<R> + Send,
+) -> PyResult<Energies<'py>> {
+    let result = interruptible(py, |stop| expansion::energies_and_forces(&batch.0, plan, &make()?, stop))?;
+    let (n_atoms, n_frames) = (batch.0.n_atoms(), batch.0.n_frames());
+    let virials: Vec<f64> = result.virials.into_iter().flatten().flatten().collect();
+    Ok((
+        arrays::one(py, result.atoms),
+        arrays::two(py, [n_atoms, 3], result.forces.into_flattened())?,
+        arrays::three(py, [n_frames, 3, 3], virials)?,
+    ))
 }
 
 /// Value and derivative at radii [r, channel, 2] of functions given on nodes over [0, radius], [3, node, channel].

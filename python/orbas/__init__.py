@@ -13,6 +13,7 @@ _HOMES = {
     "Cutoff": "hypers",
     "RadialScaling": "hypers",
     "DensityExpansion": "density",
+    "Energies": "energies",
     "EquivariantBlocks": "blocks",
     "Features": "blocks",
     "OptimalBasis": "optimal",
@@ -33,7 +34,33 @@ _HOMES = {
 }
 _MODULES = ("bases", "datasets", "models")
 
-__all__ = ["__version__", *_HOMES, *_MODULES]
+__all__ = [
+    "Cutoff",
+    "DensityExpansion",
+    "Energies",
+    "EquivariantBlocks",
+    "Features",
+    "InternalError",
+    "LabelError",
+    "NotFittedError",
+    "OptimalBasis",
+    "PowerSpectrum",
+    "RadialScaling",
+    "RadialSpectrum",
+    "UnknownSpeciesError",
+    "__version__",
+    "bases",
+    "brute_force_neighbor_list",
+    "datasets",
+    "get_num_threads",
+    "load_basis",
+    "models",
+    "neighbor_list",
+    "read",
+    "save_basis",
+    "set_num_threads",
+    "spherical_harmonics",
+]
 
 if TYPE_CHECKING:
     from orbas import bases, datasets, models
@@ -41,6 +68,7 @@ if TYPE_CHECKING:
     from orbas.basis_file import load_basis, save_basis
     from orbas.blocks import EquivariantBlocks, Features
     from orbas.density import DensityExpansion
+    from orbas.energies import Energies
     from orbas.errors import InternalError, LabelError, NotFittedError, UnknownSpeciesError
     from orbas.hypers import Cutoff, RadialScaling
     from orbas.invariants import PowerSpectrum, RadialSpectrum

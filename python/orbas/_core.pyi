@@ -40,19 +40,37 @@ class DensityPlan:
     def density(self, batch: Batch) -> list[NDArray[np.float64]]: ...
     def power_spectrum(self, batch: Batch) -> NDArray[np.float64]: ...
     def radial_spectrum(self, batch: Batch) -> NDArray[np.float64]: ...
+    def linear_power_spectrum(
+        self, batch: Batch, weights: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
+    def linear_radial_spectrum(
+        self, batch: Batch, weights: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
+    def weighted_coefficients(
+        self, batch: Batch, weights: Sequence[NDArray[np.float64]]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
+    @property
+    def level(self) -> str: ...
 
 def interpolate(radius: float, nodes: NDArray[np.float64], radii: NDArray[np.float64]) -> NDArray[np.float64]: ...
-
-_Pairs = tuple[
+def neighbor_list(
+    batch: Batch, structure: int, cutoff: float, quantities: str
+) -> tuple[
     NDArray[np.int64] | None,
     NDArray[np.int64] | None,
     NDArray[np.int64] | None,
     NDArray[np.float64] | None,
     NDArray[np.float64] | None,
-]
-
-def neighbor_list(batch: Batch, structure: int, cutoff: float, quantities: str) -> _Pairs: ...
-def brute_force_neighbor_list(batch: Batch, structure: int, cutoff: float) -> _Pairs: ...
+]: ...
+def brute_force_neighbor_list(
+    batch: Batch, structure: int, cutoff: float
+) -> tuple[
+    NDArray[np.int64] | None,
+    NDArray[np.int64] | None,
+    NDArray[np.int64] | None,
+    NDArray[np.float64] | None,
+    NDArray[np.float64] | None,
+]: ...
 def spherical_harmonics(
     vectors: NDArray[np.float64], max_angular: int, gradients: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]: ...

@@ -11,14 +11,16 @@ from orbas import _core, contraction, structures, tables
 from orbas._estimator import Estimator
 from orbas.blocks import Block, BlockKey, EquivariantBlocks
 from orbas.contraction import ContractedBasis
+from orbas.energies import Energies
 from orbas.hypers import Cutoff, RadialScaling
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ase import Atoms
 
     from orbas.bases import PrimitiveBasis
+    from orbas.blocks import FloatArray
 
 
 class DensityExpansion(Estimator):
@@ -107,6 +109,52 @@ class DensityExpansion(Estimator):
                 values = part.reshape(part.shape[0], 2 * l + 1, q, copy=False)
                 blocks[BlockKey(1, l, 1, number)] = Block(values, samples[numbers == number])
         return EquivariantBlocks(blocks)
+
+    def pull_back(self, frames: Sequence[Atoms], gradients: Mapping[tuple[int, int, int, int], FloatArray]) -> Energies:
+        """Turn ``dE/dc`` of every coefficient into forces and virials: the vector-Jacobian product.
+
+        Nothing larger than the gradients themselves is stored.
+
+        Parameters
+        ----------
+        frames
+            Structures.
+        gradients
+            ``dE/dc`` under the keys of :meth:`transform`, each of its block's shape [sample, m, q]; a key that is
+            missing counts as zero.
+
+        Returns
+        -------
+        Forces and virials of E; as energy stands ``sum c . dE/dc``, which is E if that is linear.
+
+        Raises
+        ------
+        ValueError
+            For an unknown key or a wrong shape.
+        """
+        listed = structures.as_frames(frames)
+        plan, species = self.plan_for(listed)
+        numbers = structures.atomic_numbers(listed)
+        counts = self.channel_counts(species)
+        known = {BlockKey(1, l, 1, number) for l in range(self.max_angular + 1) for number in species}
+        unknown = [tuple(key) for key in gradients if BlockKey(*key) not in known]
+        if unknown:
+            raise ValueError(f"no coefficients for the keys {unknown}")
+        arrays = []
+        for a, number in enumerate(species):
+            n = int(np.count_nonzero(numbers == number))
+            parts = []
+            for l, q in enumerate(counts[a]):
+                shape = (n, 2 * l + 1, q)
+                part = np.asarray(gradients.get(BlockKey(1, l, 1, number), np.zeros(shape)), dtype=np.float64)
+                if part.shape != shape:
+                    raise ValueError(
+                        f"the gradient of l = {l}, center species {number} must have the shape {shape}, "
+                        f"got {part.shape}"
+                    )
+                parts.append(part.reshape(n, -1))
+            arrays.append(np.concatenate(parts, axis=1))
+        return Energies.from_core(listed, plan.weighted_coefficients(structures.to_batch(listed), arrays))
 
     def fit_transform(self, frames: Sequence[Atoms], y: object = None) -> EquivariantBlocks:
         """Fit, then transform the same structures."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
+
 from orbas import structures
 from orbas._estimator import Estimator
 from orbas.blocks import Features
+from orbas.energies import Energies
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +57,38 @@ class _Spectrum(Estimator):
         """Fit, then transform the same structures."""
         return self.fit(frames).transform(frames)
 
+    def linear_energies(self, frames: Sequence[Atoms], weights: FloatArray) -> Energies:
+        """Evaluate ``sum_i weights[species of i] . features_i`` with forces and virials, without storing gradients.
+
+        One pass from structures to forces in the compiled core: the adjoint of features and expansion.
+
+        Parameters
+        ----------
+        frames
+            Structures.
+        weights
+            Shape [n_species, n_features], in eV per unit of a feature; species as in ``transform(frames).species``.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many weights as features, one is not finite, or for bad structures.
+        orbas.UnknownSpeciesError
+            For a species without channels, before any work.
+        """
+        listed = structures.as_frames(frames)
+        plan, species = self.density.plan_for(listed)
+        array = np.ascontiguousarray(weights, dtype=np.float64)
+        if array.ndim != 2 or array.shape[0] != len(species):
+            raise ValueError(f"weights must have the shape [{len(species)} species, features], got {array.shape}")
+        return Energies.from_core(listed, self._contract(plan, structures.to_batch(listed), array))
+
     def _evaluate(self, plan: _core.DensityPlan, batch: _core.Batch) -> FloatArray:
+        raise NotImplementedError
+
+    def _contract(
+        self, plan: _core.DensityPlan, batch: _core.Batch, weights: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
         raise NotImplementedError
 
 
@@ -73,6 +107,11 @@ class PowerSpectrum(_Spectrum):
     def _evaluate(self, plan: _core.DensityPlan, batch: _core.Batch) -> FloatArray:
         return plan.power_spectrum(batch)
 
+    def _contract(
+        self, plan: _core.DensityPlan, batch: _core.Batch, weights: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        return plan.linear_power_spectrum(batch, weights)
+
 
 class RadialSpectrum(_Spectrum):
     """The coefficients of degree 0, ``c_q00``: two-body features, invariant as they are.
@@ -85,3 +124,8 @@ class RadialSpectrum(_Spectrum):
 
     def _evaluate(self, plan: _core.DensityPlan, batch: _core.Batch) -> FloatArray:
         return plan.radial_spectrum(batch)
+
+    def _contract(
+        self, plan: _core.DensityPlan, batch: _core.Batch, weights: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        return plan.linear_radial_spectrum(batch, weights)

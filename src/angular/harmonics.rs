@@ -10,7 +10,7 @@
 
 use super::n_harmonics;
 use crate::error::{Error, Result};
-use crate::simd::{Kernel, Level, MAX_LANES, Simd, harmonic_values};
+use crate::simd::{Kernel, Level, MAX_LANES, Simd, harmonic_gradients, harmonic_values};
 
 /// Coefficients of the recurrences up to one degree.
 #[derive(Debug, Clone)]
@@ -73,62 +73,12 @@ impl Harmonics {
     pub(crate) fn gradients<S: Simd>(
         &self,
         s: S,
-        [x, y, z]: [S::V; 3],
+        unit: [S::V; 3],
         out: &mut [f64],
-        slope: [&mut [f64]; 3],
+        slopes: [&mut [f64]; 3],
         stride: usize,
     ) {
-        let zero = s.splat(0.0);
-        let [slope_x, slope_y, slope_z] = slope;
-        let (mut re, mut im) = (s.splat(1.0), zero);
-        let (mut re_before, mut im_before) = (zero, zero);
-        let mut steps = self.steps.iter();
-        for (m, &start) in self.start.iter().enumerate() {
-            if m > 0 {
-                (re_before, im_before) = (re, im);
-                (re, im) = (s.fnma(y, im, s.mul(x, re)), s.fma(x, im, s.mul(y, re)));
-            }
-            let times_m = s.splat(m as f64);
-            let (mut below, mut here) = (zero, s.splat(start));
-            let (mut slope_below, mut slope_here) = (zero, zero);
-            for l in m..=self.max_angular {
-                if l > m {
-                    let Some(&[a, b]) = steps.next() else { return };
-                    let (a, b) = (s.splat(a), s.splat(b));
-                    let next = s.fnma(b, below, s.mul(s.mul(a, z), here));
-                    let slope_next = s.fnma(b, slope_below, s.mul(a, s.fma(z, slope_here, here)));
-                    (below, here) = (here, next);
-                    (slope_below, slope_here) = (slope_here, slope_next);
-                }
-                let flat = s.mul(times_m, here);
-                let mut write = |index: usize, value: S::V, dx: S::V, dy: S::V, dz: S::V| {
-                    // Remove the radial part: the extension off the sphere is arbitrary.
-                    let along = s.fma(x, dx, s.fma(y, dy, s.mul(z, dz)));
-                    let at = index * stride;
-                    s.store(value, &mut out[at..]);
-                    s.store(s.fnma(along, x, dx), &mut slope_x[at..]);
-                    s.store(s.fnma(along, y, dy), &mut slope_y[at..]);
-                    s.store(s.fnma(along, z, dz), &mut slope_z[at..]);
-                };
-                let minus_flat = s.sub(zero, flat);
-                write(
-                    l * l + l + m,
-                    s.mul(here, re),
-                    s.mul(flat, re_before),
-                    s.mul(minus_flat, im_before),
-                    s.mul(slope_here, re),
-                );
-                if m > 0 {
-                    write(
-                        l * l + l - m,
-                        s.mul(here, im),
-                        s.mul(flat, im_before),
-                        s.mul(flat, re_before),
-                        s.mul(slope_here, im),
-                    );
-                }
-            }
-        }
+        harmonic_gradients(s, &self.start, &self.steps, unit, out, slopes, stride);
     }
 }
 
@@ -180,51 +130,79 @@ struct Many<'a> {
     gradients: Option<&'a mut [f64]>,
 }
 
+/// Vectors of a block: two vectors' worth at a time for values, and the scratch stays in the L1 cache.
+const BLOCK: usize = 2 * MAX_LANES;
+
 impl Kernel for Many<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
-        let width = n_harmonics(self.harmonics.max_angular);
-        let lanes = S::LANES;
-        let mut block = vec![0.0; width * lanes];
-        let mut slopes = [const { Vec::new() }; 3].map(|_: Vec<f64>| vec![0.0; width * lanes]);
-        for (chunk, vectors) in self.vectors.chunks(lanes).enumerate() {
-            let mut unit = [[0.0; MAX_LANES]; 3];
-            let mut length = [1.0; MAX_LANES];
-            unit[2] = [1.0; MAX_LANES];
+    fn run<S: Simd>(self, s: S) {
+        let Self { harmonics, vectors, values, mut gradients } = self;
+        let width = n_harmonics(harmonics.max_angular);
+        let mut block = vec![0.0; width * BLOCK];
+        let mut slopes = [vec![0.0; width * BLOCK], vec![0.0; width * BLOCK], vec![0.0; width * BLOCK]];
+        let mut units = [[0.0; BLOCK], [0.0; BLOCK], [1.0; BLOCK]];
+        let mut lengths = [1.0; BLOCK];
+        for (b, (vectors, rows)) in vectors.chunks(BLOCK).zip(values.chunks_mut(BLOCK * width)).enumerate() {
             for (lane, v) in vectors.iter().enumerate() {
-                // Scaled first, so that neither tiny nor huge vectors leave the range of squares.
-                let scale = largest(*v);
-                let w = v.map(|x| x / scale);
-                let norm = (w[0] * w[0] + w[1] * w[1] + w[2] * w[2]).sqrt();
-                length[lane] = norm * scale;
+                let (unit, length) = normalized(*v);
+                lengths[lane] = length;
                 for x in 0..3 {
-                    unit[x][lane] = w[x] / norm;
+                    units[x][lane] = unit[x];
                 }
             }
-            let xyz = [s.load(&unit[0]), s.load(&unit[1]), s.load(&unit[2])];
-            let first = chunk * lanes;
-            if let Some(gradients) = self.gradients.as_deref_mut() {
-                let [a, b, c] = &mut slopes;
-                self.harmonics.gradients(s, xyz, &mut block, [a, b, c], lanes);
+            let [x, y, z] = &units;
+            let mut first = 0;
+            while first < vectors.len() {
+                if gradients.is_some() {
+                    let unit = [s.load(&x[first..]), s.load(&y[first..]), s.load(&z[first..])];
+                    let [a, b, c] = &mut slopes;
+                    let to = [&mut a[first..], &mut b[first..], &mut c[first..]];
+                    harmonics.gradients(s, unit, &mut block[first..], to, BLOCK);
+                    first += S::LANES;
+                } else {
+                    let second = first + S::LANES;
+                    let unit = [
+                        [s.load(&x[first..]), s.load(&x[second..])],
+                        [s.load(&y[first..]), s.load(&y[second..])],
+                        [s.load(&z[first..]), s.load(&z[second..])],
+                    ];
+                    harmonics.values::<S, 2>(s, unit, &mut block[first..], BLOCK);
+                    first += 2 * S::LANES;
+                }
+            }
+            transpose(&block, &[1.0; BLOCK], rows, width, width);
+            if let Some(gradients) = &mut gradients {
+                let rows = &mut gradients[b * BLOCK * 3 * width..];
                 for lane in 0..vectors.len() {
-                    for (x, slope) in slopes.iter().enumerate() {
-                        let row = &mut gradients[((first + lane) * 3 + x) * width..][..width];
-                        for (index, to) in row.iter_mut().enumerate() {
-                            *to = slope[index * lanes + lane] / length[lane];
-                        }
-                    }
+                    lengths[lane] = 1.0 / lengths[lane];
                 }
-            } else {
-                self.harmonics.values::<S, 1>(s, [[xyz[0]], [xyz[1]], [xyz[2]]], &mut block, lanes);
-            }
-            for lane in 0..vectors.len() {
-                let row = &mut self.values[(first + lane) * width..][..width];
-                for (index, to) in row.iter_mut().enumerate() {
-                    *to = block[index * lanes + lane];
+                for (x, slope) in slopes.iter().enumerate() {
+                    let end = rows.len().min((vectors.len() - 1) * 3 * width + (x + 1) * width);
+                    transpose(slope, &lengths, &mut rows[x * width..end], width, 3 * width);
                 }
             }
+        }
+    }
+}
+
+/// The direction and the length of a vector, scaled first so that neither tiny nor huge ones leave the range of squares.
+#[inline(always)]
+fn normalized(v: [f64; 3]) -> ([f64; 3], f64) {
+    let scale = largest(v);
+    let w = [v[0] / scale, v[1] / scale, v[2] / scale];
+    let norm = (w[0] * w[0] + w[1] * w[1] + w[2] * w[2]).sqrt();
+    ([w[0] / norm, w[1] / norm, w[2] / norm], norm * scale)
+}
+
+/// Rows of `width` numbers, `stride` apart, from columns [width, BLOCK], times a factor each.
+#[inline(always)]
+fn transpose(columns: &[f64], factors: &[f64; BLOCK], rows: &mut [f64], width: usize, stride: usize) {
+    for (lane, row) in rows.chunks_mut(stride).enumerate() {
+        let factor = factors[lane];
+        for (to, column) in row[..width].iter_mut().zip(columns.chunks_exact(BLOCK)) {
+            *to = factor * column[lane];
         }
     }
 }

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
-use super::center::Workspace;
+use super::center::{Scratch, Workspace};
 use super::layout::Layout;
 use super::plan::DensityPlan;
 use crate::error::{Error, Result};
-use crate::neighbors::CellList;
+use crate::neighbors::{CellList, Search};
 use crate::parallel;
 use crate::simd::{Kernel, Simd};
 use crate::structure::Batch;
@@ -21,10 +21,57 @@ use crate::structure::Batch;
 /// Asked between waves of work; `true` stops it.
 pub type Interrupt<'a> = &'a mut dyn FnMut() -> bool;
 
+/// What is done with every center. Implementations of `center` must be `#[inline(always)]`.
+pub(crate) trait Job: Sync {
+    /// What comes with a center: its row of the result, for one.
+    type Item<'o>: Send;
+    /// What a task collects from its centers.
+    type Output: Send + Default;
+    /// Works on one center.
+    #[allow(clippy::too_many_arguments)]
+    fn center<S: Simd>(
+        &self,
+        s: S,
+        scratch: &mut Scratch,
+        plan: &DensityPlan,
+        search: &mut Search<'_, '_>,
+        species: &[u32],
+        center: usize,
+        item: Self::Item<'_>,
+        output: &mut Self::Output,
+    ) -> Result<()>;
+}
+
 /// What becomes of the coefficients of a center. Implementations must be `#[inline(always)]`.
 pub trait Consumer: Sync {
     /// Writes the row of one center from its padded coefficients.
     fn consume<S: Simd>(&self, s: S, layout: &Layout, c: &[f64], row: &mut [f64]);
+}
+
+/// Fills the row of every center.
+struct FillRows<'c, C>(&'c C);
+
+impl<C: Consumer> Job for FillRows<'_, C> {
+    type Item<'o> = &'o mut [f64];
+    type Output = ();
+
+    #[inline(always)]
+    fn center<S: Simd>(
+        &self,
+        s: S,
+        scratch: &mut Scratch,
+        plan: &DensityPlan,
+        search: &mut Search<'_, '_>,
+        species: &[u32],
+        center: usize,
+        row: &mut [f64],
+        (): &mut (),
+    ) -> Result<()> {
+        scratch.expand(s, plan, search, species, center)?;
+        let layout = &plan.center(species[center] as usize).layout;
+        self.0.consume(s, layout, &scratch.coefficients, row);
+        Ok(())
+    }
 }
 
 /// Centers of one task.
@@ -34,11 +81,12 @@ const GROUP: usize = 8192;
 /// How long a wave should take.
 const WAVE: Duration = Duration::from_millis(30);
 
-/// A few centers of one structure and the rows of their results.
-struct Task<'a, 'o> {
+/// A few centers of one structure and what comes with them.
+struct Task<'a, I> {
+    structure: usize,
     cells: &'a CellList<'a>,
     species: &'a [u32],
-    centers: Vec<(u32, &'o mut [f64])>,
+    centers: Vec<(u32, I)>,
 }
 
 /// Rows of the results, sorted by center species.
@@ -98,9 +146,26 @@ pub fn drive<C: Consumer>(
     rows: Vec<&mut [f64]>,
     interrupt: Interrupt<'_>,
 ) -> Result<()> {
+    drive_job(batch, plan, species, &FillRows(consumer), rows, &mut |_, ()| {}, interrupt)
+}
+
+/// Does a job for every center; `items` come with the atoms of the batch, and `merge` is handed what each task
+/// collected, with its structure, in the order of the tasks.
+///
+/// # Errors
+/// As [`drive`].
+pub(crate) fn drive_job<'o, J: Job>(
+    batch: &Batch,
+    plan: &DensityPlan,
+    species: &[u32],
+    job: &J,
+    items: Vec<J::Item<'o>>,
+    merge: &mut dyn FnMut(usize, J::Output),
+    interrupt: Interrupt<'_>,
+) -> Result<()> {
     let pool = parallel::pool()?;
     let workspaces = Mutex::new(Vec::new());
-    let mut rows = rows.into_iter();
+    let mut items = items.into_iter();
     let mut wave = 64 * pool.current_num_threads();
     let mut first = 0;
     while first < batch.n_frames() {
@@ -117,21 +182,24 @@ pub fn drive<C: Consumer>(
         };
         let mut tasks = Vec::new();
         for (structure, cells) in (first..end).zip(&lists) {
-            split(cells, &species[batch.atoms_of(structure)], &mut rows, &mut tasks);
+            split(structure, cells, &species[batch.atoms_of(structure)], &mut items, &mut tasks);
         }
         let mut tasks = tasks.into_iter();
         loop {
-            let now: Vec<Task<'_, '_>> = tasks.by_ref().take(wave).collect();
+            let now: Vec<Task<'_, J::Item<'o>>> = tasks.by_ref().take(wave).collect();
             if now.is_empty() {
                 break;
             }
             let full = now.len() == wave;
             let begin = Instant::now();
-            let run = |task: Task<'_, '_>| run_task(plan, consumer, &workspaces, task);
-            if now.len() == 1 {
-                now.into_iter().try_for_each(run)?;
+            let run = |task: Task<'_, J::Item<'o>>| run_task(plan, job, &workspaces, task);
+            let done = if now.len() == 1 {
+                now.into_iter().map(run).collect()
             } else {
-                first_error(pool.install(|| now.into_par_iter().map(run).collect()))?;
+                pool.install(|| now.into_par_iter().map(run).collect())
+            };
+            for (structure, output) in first_error(done)? {
+                merge(structure, output);
             }
             if full {
                 let ratio = WAVE.as_secs_f64() / begin.elapsed().as_secs_f64().max(1e-6);
@@ -152,53 +220,53 @@ fn first_error<T>(results: Vec<Result<T>>) -> Result<Vec<T>> {
 }
 
 /// Cuts the centers of a structure into tasks, in the order of their bins.
-fn split<'a, 'o>(
+fn split<'a, I>(
+    structure: usize,
     cells: &'a CellList<'a>,
     species: &'a [u32],
-    rows: &mut impl Iterator<Item = &'o mut [f64]>,
-    tasks: &mut Vec<Task<'a, 'o>>,
+    items: &mut impl Iterator<Item = I>,
+    tasks: &mut Vec<Task<'a, I>>,
 ) {
-    let mut of_atom: Vec<Option<&'o mut [f64]>> = rows.take(species.len()).map(Some).collect();
+    let mut of_atom: Vec<Option<I>> = items.take(species.len()).map(Some).collect();
     for chunk in cells.spatial_order().chunks(TASK) {
-        let centers =
-            chunk.iter().map(|&atom| (atom, of_atom[atom as usize].take().unwrap_or_default())).collect();
-        tasks.push(Task { cells, species, centers });
+        let centers = chunk.iter().filter_map(|&atom| Some((atom, of_atom[atom as usize].take()?))).collect();
+        tasks.push(Task { structure, cells, species, centers });
     }
 }
 
-fn run_task<C: Consumer>(
+fn run_task<J: Job>(
     plan: &DensityPlan,
-    consumer: &C,
+    job: &J,
     workspaces: &Mutex<Vec<Workspace>>,
-    task: Task<'_, '_>,
-) -> Result<()> {
+    task: Task<'_, J::Item<'_>>,
+) -> Result<(usize, J::Output)> {
     let spare = workspaces.lock().unwrap_or_else(PoisonError::into_inner).pop();
     let mut workspace = spare.unwrap_or_else(|| Workspace::new(plan));
-    let result = plan.level.run(TaskKernel { plan, consumer, workspace: &mut workspace, task });
+    let structure = task.structure;
+    let result = plan.level.run(TaskKernel { plan, job, workspace: &mut workspace, task });
     workspaces.lock().unwrap_or_else(PoisonError::into_inner).push(workspace);
-    result
+    result.map(|output| (structure, output))
 }
 
-struct TaskKernel<'w, 'a, 'o, C> {
+struct TaskKernel<'w, 'a, 'o, J: Job> {
     plan: &'w DensityPlan,
-    consumer: &'w C,
+    job: &'w J,
     workspace: &'w mut Workspace,
-    task: Task<'a, 'o>,
+    task: Task<'a, J::Item<'o>>,
 }
 
-impl<C: Consumer> Kernel for TaskKernel<'_, '_, '_, C> {
-    type Output = Result<()>;
+impl<J: Job> Kernel for TaskKernel<'_, '_, '_, J> {
+    type Output = Result<J::Output>;
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> Result<()> {
-        let Self { plan, consumer, workspace, task } = self;
-        let mut search = task.cells.search(&mut workspace.near);
-        for (center, row) in task.centers {
-            let center = center as usize;
-            workspace.scratch.expand(s, plan, &mut search, task.species, center)?;
-            let layout = &plan.center(task.species[center] as usize).layout;
-            consumer.consume(s, layout, &workspace.scratch.coefficients, row);
+    fn run<S: Simd>(self, s: S) -> Result<J::Output> {
+        let Self { plan, job, workspace, task } = self;
+        let mut output = J::Output::default();
+        let Workspace { near, scratch } = workspace;
+        let mut search = task.cells.search(near);
+        for (center, item) in task.centers {
+            job.center(s, scratch, plan, &mut search, task.species, center as usize, item, &mut output)?;
         }
-        Ok(())
+        Ok(output)
     }
 }

@@ -114,6 +114,34 @@ impl Layout {
         }
     }
 
+    /// A packed row to padded coefficients; the padding is zero.
+    #[inline(always)]
+    pub(crate) fn unpack(&self, row: &[f64], c: &mut [f64]) {
+        c.fill(0.0);
+        for (l, degree) in self.degrees.iter().enumerate() {
+            for m in 0..=2 * l {
+                let to = &mut c[degree.padded_start + m * degree.stride..][..degree.stride];
+                let from = &row[degree.packed_start + m * degree.channels..][..degree.channels];
+                for g in &degree.groups {
+                    to[g.padded_start..g.padded_start + g.count]
+                        .copy_from_slice(&from[g.channel..g.channel + g.count]);
+                }
+            }
+        }
+    }
+
+    /// Where the channels of a degree stand in a padded row. [channel]
+    pub(crate) fn padded_places(&self, l: usize) -> Vec<usize> {
+        let degree = &self.degrees[l];
+        let mut places = vec![0; degree.channels];
+        for g in &degree.groups {
+            for k in 0..g.count {
+                places[g.channel + k] = g.padded_start + k;
+            }
+        }
+        places
+    }
+
     /// One m-row of a degree without its padding.
     #[inline(always)]
     pub(crate) fn unpad_row(&self, l: usize, c: &[f64], m: usize, to: &mut [f64]) {
@@ -143,5 +171,9 @@ mod tests {
         let mut one = vec![0.0; 2];
         layout.unpad_row(1, &c, 2, &mut one);
         assert_eq!(one, [16.0, 17.0]);
+        let mut back = vec![f64::NAN; layout.padded_len()];
+        layout.unpack(&row, &mut back);
+        assert_eq!(back[..8], [0.0, 1.0, 2.0, 0.0, 4.0, 0.0, 0.0, 0.0]);
+        assert_eq!((layout.padded_places(0), layout.padded_places(1)), (vec![0, 1, 2, 4], vec![0, 1]));
     }
 }

@@ -9,16 +9,21 @@
 //! |---|---|
 //! | `layout` | where channel q of degree l stands, padded for vectors and packed for the user |
 //! | `plan` | the checked settings of an expansion: weights, tables, species |
-//! | `center` | the kernel: all neighbors of one center |
+//! | `block` | the kernel: a block of pairs of one center |
+//! | `center` | all neighbors of one center |
+//! | `adjoint` | forces and virials from the gradient of an energy with respect to the coefficients |
 //! | `drive` | all centers of a batch, in parallel, interruptible |
 //! | `reference` | the sum as it is written above; the oracle |
 
+mod adjoint;
+mod block;
 mod center;
 mod drive;
 mod layout;
 mod plan;
 pub mod reference;
 
+pub use adjoint::{Energies, Readout, energies_and_forces};
 pub use center::Workspace;
 pub(crate) use drive::zeros;
 pub use drive::{Consumer, Interrupt, drive, outputs_by_species};

@@ -47,7 +47,7 @@ pub struct CenterTables {
     /// [neighbor species]
     pub(crate) tables: Vec<RadialTable>,
     /// Where a species' channels start in a padded row. [neighbor species][l]
-    pub(super) targets: Vec<Vec<usize>>,
+    targets: Vec<Vec<usize>>,
     /// Whether all species add to the same channels, so that their neighbors need no sorting.
     pub(super) combined: bool,
     /// Longest padded table row.
@@ -106,6 +106,12 @@ impl DensityPlan {
         &self.species
     }
 
+    /// The instruction set in use.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
     /// The largest degree.
     #[must_use]
     pub fn max_angular(&self) -> usize {
@@ -153,6 +159,12 @@ impl DensityPlan {
 }
 
 impl CenterTables {
+    /// Where the channels of a neighbor species start in a padded row of degree l.
+    #[inline(always)]
+    pub(super) fn target(&self, species: usize, l: usize) -> usize {
+        self.targets[species][l]
+    }
+
     fn new(settings: &PlanSettings, channels: &[usize], functions: &[Vec<DegreeData>]) -> Result<Self> {
         let bad = |requirement, value: String| {
             Err(Error::BadParameter { name: "an expansion", requirement, value })

@@ -46,6 +46,34 @@ pub(crate) fn value_weights_of<S: Simd>(s: S, t: S::V, f: S::V, h: f64) -> [S::V
     ]
 }
 
+/// [`derivative_weights`] times `f` plus [`value_weights`] times `df`: the derivative of `f(r)` times the spline.
+#[inline(always)]
+pub(crate) fn product_slope_weights_of<S: Simd>(s: S, t: S::V, f: S::V, df: S::V, h: f64) -> [S::V; 6] {
+    let number = |x: f64| s.splat(x);
+    let mut weights = value_weights_of(s, t, df, h);
+    let u = s.sub(number(1.0), t);
+    let (ft, tu) = (s.mul(f, t), s.mul(t, u));
+    let slope = s.mul(number(30.0 / h), s.mul(f, s.mul(tu, tu)));
+    // 1 - 18 t^2 + 32 t^3 - 15 t^4 and -12 t^2 + 28 t^3 - 15 t^4, without the 1.
+    let left = s.fma(s.fma(number(-15.0), t, number(32.0)), t, number(-18.0));
+    let right = s.fma(s.fma(number(-15.0), t, number(28.0)), t, number(-12.0));
+    let ft2 = s.mul(ft, t);
+    let curved = s.fma(s.fma(number(-5.0), t, number(12.0)), t, number(-9.0));
+    let half_h = number(0.5 * h);
+    let added = [
+        s.sub(number(0.0), slope),
+        s.fma(ft2, left, f),
+        s.mul(half_h, s.mul(ft, s.fma(curved, t, number(2.0)))),
+        slope,
+        s.mul(ft2, right),
+        s.mul(half_h, s.mul(ft2, s.fma(s.fma(number(5.0), t, number(-8.0)), t, number(3.0)))),
+    ];
+    for k in 0..6 {
+        weights[k] = s.add(weights[k], added[k]);
+    }
+    weights
+}
+
 /// Weights of the same six numbers for the first derivative.
 #[inline(always)]
 #[must_use]

@@ -91,6 +91,27 @@ impl Cutoff {
     }
 }
 
+impl Cutoff {
+    /// `(f_cut, df_cut/dr)` of one vector of distances.
+    #[inline(always)]
+    pub(crate) fn values_and_slopes<S: Simd>(&self, s: S, r: S::V) -> (S::V, S::V) {
+        let u = s.mul(s.sub(s.splat(self.radius), r), s.splat(1.0 / self.width));
+        let u = s.min(s.max(u, s.splat(0.0)), s.splat(1.0));
+        let by_u = match self.smoothing {
+            Smoothing::Cosine => {
+                // cos(pi u / 2) = sin(pi (1 - u) / 2) vanishes exactly where the cutoff is flat.
+                let cosine = quarter_sine(s, s.sub(s.splat(1.0), u));
+                s.mul(s.splat(PI), s.mul(quarter_sine(s, u), cosine))
+            }
+            Smoothing::Quintic => {
+                let bump = s.mul(u, s.sub(s.splat(1.0), u));
+                s.mul(s.splat(30.0), s.mul(bump, bump))
+            }
+        };
+        (self.values(s, r), s.mul(by_u, s.splat(-1.0 / self.width)))
+    }
+}
+
 /// `sin(pi u / 2)` for `u` in [0, 1], by its Taylor series: the first omitted term is 1e-18.
 #[inline(always)]
 fn quarter_sine<S: Simd>(s: S, u: S::V) -> S::V {
@@ -111,14 +132,17 @@ mod tests {
     use super::*;
     use crate::simd::{Kernel, Level};
 
-    struct Values<'a>(&'a Cutoff, &'a [f64], &'a mut [f64]);
+    /// Values and slopes of a cutoff at some radii. [value, slope][r]
+    struct Values<'a>(&'a Cutoff, &'a [f64], &'a mut [Vec<f64>; 2]);
 
     impl Kernel for Values<'_> {
         type Output = ();
         #[inline(always)]
         fn run<S: Simd>(self, s: S) {
-            for (r, out) in self.1.chunks(S::LANES).zip(self.2.chunks_mut(S::LANES)) {
-                s.store(self.0.values(s, s.load(r)), out);
+            for first in (0..self.1.len()).step_by(S::LANES) {
+                let (value, slope) = self.0.values_and_slopes(s, s.load(&self.1[first..]));
+                s.store(value, &mut self.2[0][first..]);
+                s.store(slope, &mut self.2[1][first..]);
             }
         }
     }
@@ -129,10 +153,11 @@ mod tests {
         for smoothing in [Smoothing::Cosine, Smoothing::Quintic] {
             let cutoff = Cutoff::new(6.0, 1.5, smoothing).unwrap();
             for level in Level::available() {
-                let mut out = vec![f64::NAN; r.len()];
+                let mut out = [vec![f64::NAN; r.len()], vec![f64::NAN; r.len()]];
                 level.run(Values(&cutoff, &r, &mut out));
-                for (&r, &value) in r.iter().zip(&out) {
-                    assert!((value - cutoff.value(r)).abs() < 1e-15, "{level:?} {r}");
+                for (k, &r) in r.iter().enumerate() {
+                    assert!((out[0][k] - cutoff.value(r)).abs() < 1e-15, "{level:?} {r}");
+                    assert!((out[1][k] - cutoff.derivative(r)).abs() < 1e-14, "{level:?} {r}");
                 }
             }
             for &r in &r {

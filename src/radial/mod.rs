@@ -36,6 +36,19 @@ impl RadialWeight {
         }
     }
 
+    /// `(f, df/dr)` of one vector of distances.
+    #[inline(always)]
+    pub(crate) fn values_and_slopes<S: Simd>(&self, s: S, r: S::V) -> (S::V, S::V) {
+        let (cut, cut_slope) = self.cutoff.values_and_slopes(s, r);
+        match self.scaling {
+            None => (cut, cut_slope),
+            Some(scaling) => {
+                let (u, slope) = scaling.values_and_slopes(s, r);
+                (s.mul(cut, u), s.fma(cut_slope, u, s.mul(cut, slope)))
+            }
+        }
+    }
+
     /// `f` of one vector of distances.
     #[inline(always)]
     pub(crate) fn values<S: Simd>(&self, s: S, r: S::V) -> S::V {

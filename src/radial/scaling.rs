@@ -59,20 +59,46 @@ impl RadialScaling {
         -self.rate * slope / (self.rate + (r / self.scale).powf(m)).powi(2)
     }
 
+    /// `(u, du/dr)` of one vector of distances: `du/dr = -(m/r) u p / (c + p)` with `p = (r/r0)^m`.
+    #[inline(always)]
+    pub(crate) fn values_and_slopes<S: Simd>(&self, s: S, r: S::V) -> (S::V, S::V) {
+        if self.exponent == 0.0 {
+            return (s.splat(1.0), s.splat(0.0));
+        }
+        let power = self.powers(s, r);
+        let u = self.from_power(s, power);
+        let share = s.div(power, s.add(s.splat(self.rate), power));
+        (u, s.mul(s.div(s.splat(-self.exponent), r), s.mul(u, share)))
+    }
+
     /// `u` of one vector of distances.
     #[inline(always)]
     pub(crate) fn values<S: Simd>(&self, s: S, r: S::V) -> S::V {
         if self.exponent == 0.0 {
             return s.splat(1.0);
         }
+        let power = self.powers(s, r);
+        self.from_power(s, power)
+    }
+
+    /// `(r/r0)^m`.
+    #[inline(always)]
+    fn powers<S: Simd>(&self, s: S, r: S::V) -> S::V {
         let x = s.mul(r, s.splat(1.0 / self.scale));
-        let power = if self.exponent.fract() == 0.0 && self.exponent <= LARGEST_INTEGER {
+        if self.exponent.fract() == 0.0 && self.exponent <= LARGEST_INTEGER {
             integer_power(s, x, self.exponent as u32)
         } else {
             let mut lanes = [1.0; MAX_LANES];
             s.store(x, &mut lanes);
-            s.load(&lanes.map(|x| x.powf(self.exponent)))
-        };
+            for lane in &mut lanes {
+                *lane = lane.powf(self.exponent);
+            }
+            s.load(&lanes)
+        }
+    }
+
+    #[inline(always)]
+    fn from_power<S: Simd>(&self, s: S, power: S::V) -> S::V {
         if self.rate == 0.0 {
             s.div(s.splat(1.0), power)
         } else {

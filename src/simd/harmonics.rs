@@ -63,3 +63,84 @@ pub fn harmonic_values<S: Simd, const W: usize>(
         }
     }
 }
+
+/// Values and gradients tangential to the sphere for one vector's worth of unit vectors: `out[lm * stride + lane]`,
+/// `slopes[xyz][lm * stride + lane]`; the tables are those of [`harmonic_values`].
+///
+/// # Panics
+/// If an output is too short, or the tables do not fit together.
+#[inline(always)]
+pub fn harmonic_gradients<S: Simd>(
+    s: S,
+    start: &[f64],
+    steps: &[[f64; 2]],
+    unit: [S::V; 3],
+    out: &mut [f64],
+    slopes: [&mut [f64]; 3],
+    stride: usize,
+) {
+    let n = start.len();
+    let fits = |len: usize| n * n * stride <= len + stride - S::LANES;
+    assert!(steps.len() == n * (n - 1) / 2 && S::LANES <= stride, "tables do not fit together");
+    assert!(fits(out.len()) && slopes.iter().all(|slope| fits(slope.len())), "gradients too short");
+    let [slope_x, slope_y, slope_z] = slopes;
+    let to = [out.as_mut_ptr(), slope_x.as_mut_ptr(), slope_y.as_mut_ptr(), slope_z.as_mut_ptr()];
+    let [x, y, z] = unit;
+    let zero = s.splat(0.0);
+    let (mut re, mut im) = (s.splat(1.0), zero);
+    let (mut re_before, mut im_before) = (zero, zero);
+    let mut step = steps.iter();
+    for m in 0..n {
+        if m > 0 {
+            (re_before, im_before) = (re, im);
+            re = s.fnma(y, im_before, s.mul(x, re_before));
+            im = s.fma(x, im_before, s.mul(y, re_before));
+        }
+        let times_m = s.splat(m as f64);
+        let (mut below, mut here) = (zero, s.splat(start[m]));
+        let (mut slope_below, mut slope_here) = (zero, zero);
+        for l in m..n {
+            if l > m {
+                let Some(&[a, b]) = step.next() else { return };
+                let (a, b) = (s.splat(a), s.splat(b));
+                let next = s.fnma(b, below, s.mul(s.mul(a, z), here));
+                let slope_next = s.fnma(b, slope_below, s.mul(a, s.fma(z, slope_here, here)));
+                (below, here) = (here, next);
+                (slope_below, slope_here) = (slope_here, slope_next);
+            }
+            let flat = s.mul(times_m, here);
+            // SAFETY: l^2 + l +- m < n^2, so what is written lies within the lengths asserted above.
+            unsafe {
+                let gradient = [s.mul(flat, re_before), s.fnma(flat, im_before, zero), s.mul(slope_here, re)];
+                write_tangent(s, unit, s.mul(here, re), gradient, to, (l * l + l + m) * stride);
+                if m > 0 {
+                    let gradient = [s.mul(flat, im_before), s.mul(flat, re_before), s.mul(slope_here, im)];
+                    write_tangent(s, unit, s.mul(here, im), gradient, to, (l * l + l - m) * stride);
+                }
+            }
+        }
+    }
+}
+
+/// Writes a value and its gradient without the radial part (the extension off the sphere is arbitrary).
+///
+/// # Safety
+/// One vector must be writable at `at` behind each pointer.
+#[inline(always)]
+unsafe fn write_tangent<S: Simd>(
+    s: S,
+    [x, y, z]: [S::V; 3],
+    value: S::V,
+    [dx, dy, dz]: [S::V; 3],
+    to: [*mut f64; 4],
+    at: usize,
+) {
+    let along = s.fma(x, dx, s.fma(y, dy, s.mul(z, dz)));
+    // SAFETY: passed on from the caller.
+    unsafe {
+        s.store_ptr(value, to[0].add(at));
+        s.store_ptr(s.fnma(along, x, dx), to[1].add(at));
+        s.store_ptr(s.fnma(along, y, dy), to[2].add(at));
+        s.store_ptr(s.fnma(along, z, dz), to[3].add(at));
+    }
+}

@@ -165,3 +165,101 @@ pub fn hermite_row<S: Simd>(s: S, nodes: &[f64], weights: [f64; 6], out: &mut [f
         }
     }
 }
+
+/// What a pair adds to the gradient of an energy, summed over the channels of one degree:
+/// `out[0] += sum_q R'_q sum_m g_mq Y_m` and `out[1 + x] += sum_q R_q sum_m g_mq dY_m/dx`, channels in lanes.
+///
+/// Shapes: `g` [n_m, g_stride]; `harmonics` and its three `gradients` [n_m, y_stride], read at column `pair`;
+/// `radial` and `slopes` hold `n_vectors` vectors.
+///
+/// # Panics
+/// If a slice is too short for its shape.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+pub fn contract_pair<S: Simd>(
+    s: S,
+    g: &[f64],
+    g_stride: usize,
+    harmonics: [&[f64]; 4],
+    y_stride: usize,
+    pair: usize,
+    n_m: usize,
+    radial: &[f64],
+    slopes: &[f64],
+    n_vectors: usize,
+    out: &mut [S::V; 4],
+) {
+    let n_q = n_vectors * S::LANES;
+    if n_m == 0 || n_q == 0 {
+        return;
+    }
+    assert!((n_m - 1) * g_stride + n_q <= g.len(), "gradient too short");
+    assert!(pair < y_stride && harmonics.iter().all(|y| n_m * y_stride <= y.len()), "harmonics too short");
+    assert!(n_q <= radial.len() && n_q <= slopes.len(), "radial values too short");
+    let mut q = 0;
+    while q < n_vectors {
+        let two = n_vectors - q >= 2;
+        // SAFETY: rows 0..n_m and vectors q, and q + 1 where there is one, lie inside the shapes asserted above.
+        unsafe {
+            let at = q * S::LANES;
+            let (g, radial, slopes) = (g.as_ptr().add(at), radial.as_ptr().add(at), slopes.as_ptr().add(at));
+            if two {
+                contract_vectors::<S, 2>(s, g, g_stride, harmonics, y_stride, pair, n_m, radial, slopes, out);
+            } else {
+                contract_vectors::<S, 1>(s, g, g_stride, harmonics, y_stride, pair, n_m, radial, slopes, out);
+            }
+        }
+        q += if two { 2 } else { 1 };
+    }
+}
+
+/// `Q` vectors of channels of [`contract_pair`].
+///
+/// # Safety
+/// `g` must be valid for `n_m` rows of `Q` vectors, `radial` and `slopes` for `Q` vectors; the harmonics are sliced.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+unsafe fn contract_vectors<S: Simd, const Q: usize>(
+    s: S,
+    g: *const f64,
+    g_stride: usize,
+    harmonics: [&[f64]; 4],
+    y_stride: usize,
+    pair: usize,
+    n_m: usize,
+    radial: *const f64,
+    slopes: *const f64,
+    out: &mut [S::V; 4],
+) {
+    let mut sums = [[s.splat(0.0); Q]; 4];
+    // SAFETY: passed on from the caller; the harmonics were checked to have n_m rows and the column `pair`.
+    unsafe {
+        for m in 0..n_m {
+            let mut row = [s.splat(0.0); Q];
+            for q in 0..Q {
+                row[q] = s.load_ptr(g.add(m * g_stride + q * S::LANES));
+            }
+            for k in 0..4 {
+                let y = s.splat(*harmonics[k].as_ptr().add(m * y_stride + pair));
+                for q in 0..Q {
+                    sums[k][q] = s.fma(y, row[q], sums[k][q]);
+                }
+            }
+        }
+        for q in 0..Q {
+            let (value, slope) = (s.load_ptr(radial.add(q * S::LANES)), s.load_ptr(slopes.add(q * S::LANES)));
+            out[0] = s.fma(slope, sums[0][q], out[0]);
+            for k in 1..4 {
+                out[k] = s.fma(value, sums[k][q], out[k]);
+            }
+        }
+    }
+}
+
+/// Sum of the lanes of a vector.
+#[inline(always)]
+pub fn sum_lanes<S: Simd>(s: S, v: S::V) -> f64 {
+    let mut lanes = [0.0; super::MAX_LANES];
+    s.store(v, &mut lanes);
+    lanes[..S::LANES].iter().sum()
+}

@@ -18,8 +18,8 @@ mod x86;
 
 pub use aligned::Aligned;
 pub use filter::{Candidates, Points, filter_row};
-pub use harmonics::harmonic_values;
-pub use microkernel::{accumulate, hermite_row};
+pub use harmonics::{harmonic_gradients, harmonic_values};
+pub use microkernel::{accumulate, contract_pair, hermite_row, sum_lanes};
 pub use portable::Portable;
 
 /// The widest vector of any level; scratch arrays of pairs are padded to a multiple of it.

@@ -25,9 +25,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
-    """What a model predicts: ``energies`` in eV, shape [n_structures]."""
+    """What a model predicts.
+
+    Attributes
+    ----------
+    energies
+        In eV, [n_structures].
+    forces
+        In eV/Å, one array [n_atoms, 3] per structure; None if the representation has no derivatives.
+    stress
+        In eV/Å^3, [n_structures, 6], Voigt order and sign of ase (tensile positive), not-a-number where there is no
+        volume; None if the representation has no derivatives.
+    """
 
     energies: FloatArray
+    forces: list[FloatArray] | None = None
+    stress: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +136,9 @@ class LinearPotential(Estimator):
         return self._fit_features(frames, energies, self._features(frames), baseline)
 
     def predict(self, frames: Sequence[Atoms]) -> Prediction:
-        """Return the energies of structures.
+        """Return the energies of structures, with forces and stress where the representation has derivatives.
+
+        Those come from one pass of the compiled core from structures to forces; no gradient is stored.
 
         Raises
         ------
@@ -136,7 +151,12 @@ class LinearPotential(Estimator):
         """
         self._check_fitted()
         check_species(frames, self.species_)
-        return self._predict_features(frames, self._features(frames))
+        linear = getattr(self.representation, "linear_energies", None)
+        if linear is None:
+            return self._predict_features(frames, self._features(frames))
+        result = linear(frames, self.weights_.reshape(len(self.feature_species_), -1))
+        energies = self.baseline_.predict(frames) + result.structures
+        return Prediction(energies, result.forces, result.stress(frames))
 
     def score(self, frames: Sequence[Atoms], energy_key: str = "REF_energy") -> Score:
         """Return the errors of the predicted energies.
@@ -149,8 +169,10 @@ class LinearPotential(Estimator):
             As :meth:`predict`.
         """
         self._check_fitted()
+        check_species(frames, self.species_)
         energies = energies_of(frames, energy_key)
-        return score_energies(self.predict(frames).energies, energies, count_atoms(frames))
+        predicted = self._predict_features(frames, self._features(frames)).energies
+        return score_energies(predicted, energies, count_atoms(frames))
 
     def _rule(self) -> Regularization:
         return resolve_regularization(self.regularization)

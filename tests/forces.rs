@@ -1,0 +1,200 @@
+//! Forces and virials of every readout against finite differences of its energy, over every option that enters.
+
+#[path = "../benches/common/mod.rs"]
+mod common;
+
+use common::Random;
+use orbas::expansion::{DensityPlan, Energies, PlanSettings, Readout, energies_and_forces};
+use orbas::invariants::{PowerSpectrum, power_spectrum};
+use orbas::potential::{LinearPowerSpectrum, LinearRadialSpectrum, WeightedCoefficients};
+use orbas::radial::{Cutoff, RadialScaling, Smoothing};
+use orbas::simd::Level;
+use orbas::structure::{Batch, Matrix, Vector};
+
+/// A structure as plain data, to be moved about.
+#[derive(Clone)]
+struct Movable {
+    positions: Vec<Vector>,
+    numbers: Vec<i32>,
+    matrix: Matrix,
+    pbc: [bool; 3],
+}
+
+impl Movable {
+    fn batch(&self) -> Batch {
+        let n = self.positions.len();
+        Batch::new(self.positions.clone(), self.numbers.clone(), vec![0, n], vec![self.matrix], &[self.pbc])
+            .unwrap()
+    }
+
+    /// `r -> (1 + strain) r` for positions and cell, with one non-zero entry.
+    fn strained(&self, a: usize, b: usize, amount: f64) -> Self {
+        let mut out = self.clone();
+        for row in out.positions.iter_mut().chain(&mut out.matrix) {
+            row[a] += amount * row[b];
+        }
+        out
+    }
+}
+
+/// A cluster, a slab with a skewed cell smaller than the cutoff, and a one-atom crystal.
+fn structures() -> Vec<Movable> {
+    let mut random = Random(11);
+    let mut scatter = |n: usize, size: f64| -> Vec<Vector> {
+        let mut points: Vec<Vector> = Vec::new();
+        while points.len() < n {
+            let p: Vector = std::array::from_fn(|_| size * random.next());
+            if points.iter().all(|q| (0..3).map(|x| (p[x] - q[x]).powi(2)).sum::<f64>() > 1.5) {
+                points.push(p);
+            }
+        }
+        points
+    };
+    let numbers = |n: usize| (0..n).map(|k| [1, 6, 8][k % 3]).collect::<Vec<_>>();
+    let cell = [[4.1, 0.3, 0.0], [-1.2, 4.4, 0.5], [0.4, -0.2, 5.0]];
+    vec![
+        Movable { positions: scatter(40, 9.0), numbers: numbers(40), matrix: [[0.0; 3]; 3], pbc: [false; 3] },
+        Movable { positions: scatter(7, 4.0), numbers: numbers(7), matrix: cell, pbc: [true, true, false] },
+        Movable { positions: vec![[0.3, 0.1, 0.2]], numbers: vec![6], matrix: cell, pbc: [true; 3] },
+    ]
+}
+
+/// Every kind of weight and mixing, ragged channels among them.
+///
+/// With each comes the accuracy of finite differences: across the kinks that the cosine has in its second derivative
+/// they converge with the first power of the step only (its slope is held to 1e-14 by a test of `radial::cutoff`).
+fn plans() -> Vec<(DensityPlan, f64)> {
+    let species = vec![1, 6, 8];
+    let base = |combined| common::settings(species.clone(), 5, 3, combined, 64, Level::detect());
+    let cutoff = |smoothing| Cutoff::new(6.0, 1.7, smoothing).unwrap();
+    let mut all: Vec<(PlanSettings, f64)> = Vec::new();
+    for (combined, smoothing, scaling) in [
+        (true, Smoothing::Cosine, None),
+        (false, Smoothing::Quintic, Some((1.3, 2.0, 7.0))),
+        (true, Smoothing::Quintic, Some((0.0, 1.5, 2.5))),
+    ] {
+        let mut settings = base(combined);
+        settings.weight.cutoff = cutoff(smoothing);
+        let accuracy = if smoothing == Smoothing::Cosine { 1e-3 } else { 1e-7 };
+        settings.weight.scaling = scaling.map(|(c, r0, m)| RadialScaling::new(c, r0, m).unwrap());
+        all.push((settings, accuracy));
+    }
+    // One set of tables per center species.
+    let mut per_center = base(true);
+    per_center.weight.cutoff = cutoff(Smoothing::Quintic);
+    per_center.channels = vec![per_center.channels[0].clone(); 3];
+    per_center.functions = [0, 1, 2].map(|_| per_center.functions[0].clone()).to_vec();
+    all.push((per_center, 1e-7));
+    all.iter().map(|(settings, accuracy)| (DensityPlan::new(settings).unwrap(), *accuracy)).collect()
+}
+
+fn random_weights(n: usize) -> Vec<f64> {
+    let mut random = Random(3);
+    (0..n).map(|_| random.next()).collect()
+}
+
+fn evaluate<R: Readout>(structure: &Movable, plan: &DensityPlan, readout: &R) -> Energies {
+    energies_and_forces(&structure.batch(), plan, readout, &mut || false).unwrap()
+}
+
+fn total<R: Readout>(structure: &Movable, plan: &DensityPlan, readout: &R) -> f64 {
+    evaluate(structure, plan, readout).atoms.iter().sum()
+}
+
+/// Central differences of fourth order.
+fn difference(energy: impl Fn(f64) -> f64) -> f64 {
+    let h = 2e-4;
+    (8.0 * (energy(h) - energy(-h)) - (energy(2.0 * h) - energy(-2.0 * h))) / (12.0 * h)
+}
+
+fn check<R: Readout>(structure: &Movable, (plan, accuracy): &(DensityPlan, f64), readout: &R) {
+    let result = evaluate(structure, plan, readout);
+    let largest = result.forces.iter().flatten().fold(1.0, |a: f64, b| a.max(b.abs()));
+    for atom in 0..structure.positions.len().min(4) {
+        for x in 0..3 {
+            let expected = -difference(|h| {
+                let mut moved = structure.clone();
+                moved.positions[atom][x] += h;
+                total(&moved, plan, readout)
+            });
+            let force = result.forces[atom][x];
+            assert!((force - expected).abs() < accuracy * largest, "atom {atom}, {x}: {force} {expected}");
+        }
+    }
+    for a in 0..3 {
+        for b in 0..3 {
+            let expected = difference(|h| total(&structure.strained(a, b, h), plan, readout));
+            let virial = result.virials[0][a][b];
+            let scale = largest * structure.positions.len() as f64;
+            assert!((virial - expected).abs() < accuracy * scale, "strain {a}{b}: {virial} {expected}");
+        }
+    }
+    for x in 0..3 {
+        let sum: f64 = result.forces.iter().map(|f| f[x]).sum();
+        assert!(sum.abs() < 1e-11 * largest * structure.positions.len() as f64);
+    }
+}
+
+#[test]
+fn forces_and_virials_are_finite_differences() {
+    for structure in structures() {
+        for case in plans() {
+            let plan = &case.0;
+            let n = 3 * PowerSpectrum::new(plan).width();
+            check(&structure, &case, &LinearPowerSpectrum::new(plan, &random_weights(n)).unwrap());
+            let n = 3 * plan.max_channels(0);
+            check(&structure, &case, &LinearRadialSpectrum::new(plan, &random_weights(n)).unwrap());
+            let species = plan.species_indices(&structure.batch()).unwrap();
+            let width = plan.center(0).layout.width();
+            let weights = random_weights(species.len() * width);
+            let rows = weights.chunks_exact(width).collect();
+            check(&structure, &case, &WeightedCoefficients::new(plan, &species, rows).unwrap());
+        }
+    }
+}
+
+#[test]
+fn energies_are_weighted_features_at_every_level() {
+    let structure = &structures()[0];
+    for level in Level::available() {
+        let plan = common::plan(vec![1, 6, 8], 6, 4, false, 64, level);
+        let width = PowerSpectrum::new(&plan).width();
+        let weights = random_weights(3 * width);
+        let features = power_spectrum(&structure.batch(), &plan, &mut || false).unwrap();
+        let readout = LinearPowerSpectrum::new(&plan, &weights).unwrap();
+        let species = plan.species_indices(&structure.batch()).unwrap();
+        let energies = evaluate(structure, &plan, &readout).atoms;
+        for ((row, &a), energy) in features.chunks_exact(width).zip(&species).zip(energies) {
+            let expected: f64 = row.iter().zip(&weights[a as usize * width..]).map(|(p, w)| p * w).sum();
+            let scale: f64 = row.iter().map(|p| p.abs()).sum();
+            assert!((energy - expected).abs() < 1e-13 * scale, "{level:?}: {energy} {expected}");
+        }
+    }
+}
+
+#[test]
+fn threads_do_not_matter_and_self_images_do_not_pull() {
+    let batch = common::diamond(3, 2);
+    let plan = common::plan(vec![14, 15], 4, 3, true, 64, Level::detect());
+    let readout =
+        LinearPowerSpectrum::new(&plan, &random_weights(2 * PowerSpectrum::new(&plan).width())).unwrap();
+    let compute = || energies_and_forces(&batch, &plan, &readout, &mut || false).unwrap();
+    let first = compute();
+    for threads in [1, 2, 3, 8] {
+        orbas::parallel::set_num_threads(threads).unwrap();
+        assert_eq!(compute(), first, "{threads} threads");
+    }
+    let (plan, _) = &plans()[0];
+    let readout = LinearRadialSpectrum::new(plan, &random_weights(3 * plan.max_channels(0))).unwrap();
+    let lonely = evaluate(&structures()[2], plan, &readout);
+    let largest = lonely.virials[0].iter().flatten().fold(0.0, |a: f64, b| a.max(b.abs()));
+    assert!(lonely.forces[0].iter().all(|f| f.abs() < 1e-14 * largest), "{:?}", lonely.forces);
+}
+
+#[test]
+fn weights_of_a_wrong_shape_are_refused() {
+    let plan = common::plan(vec![14], 4, 2, true, 32, Level::detect());
+    assert!(LinearPowerSpectrum::new(&plan, &[1.0; 3]).is_err());
+    assert!(LinearRadialSpectrum::new(&plan, &[f64::NAN; 4]).is_err());
+    assert!(WeightedCoefficients::new(&plan, &[0], vec![&[1.0; 5]]).is_err());
+}
