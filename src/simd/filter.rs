@@ -11,6 +11,8 @@ pub struct Points {
     positions: [Vec<f64>; 3],
     /// Whole cells each point was moved by to get into its bin, along the user's cell vectors. [vector][sorted point]
     wraps: Option<[Vec<f64>; 3]>,
+    /// How many points before each were moved at all: in a row without any, all shifts are the same. [point + 1]
+    moved: Vec<u32>,
     len: usize,
 }
 
@@ -19,10 +21,16 @@ impl Points {
     #[must_use]
     pub fn new(mut positions: [Vec<f64>; 3], mut wraps: Option<[Vec<f64>; 3]>) -> Self {
         let len = positions[0].len();
+        let mut moved = vec![0; len + 1];
+        if let Some([a, b, c]) = &wraps {
+            for k in 0..len {
+                moved[k + 1] = moved[k] + u32::from(a[k].abs() + b[k].abs() + c[k].abs() > 0.5);
+            }
+        }
         for column in positions.iter_mut().chain(wraps.iter_mut().flatten()) {
             column.resize(len + MAX_LANES, 0.0);
         }
-        Self { positions, wraps, len }
+        Self { positions, wraps, moved, len }
     }
 }
 
@@ -104,14 +112,15 @@ pub fn filter_row<S: Simd>(
     if out.n_slots + range.len() + 2 * MAX_LANES > out.slots.len() {
         out.grow(range.len());
     }
-    let shifted = points.wraps.is_some() || cells.iter().any(|n| n.abs() > 0.5);
+    let wraps = points.wraps.as_ref().filter(|_| points.moved[range.end] != points.moved[range.start]);
+    let shifted = wraps.is_some() || cells.iter().any(|n| n.abs() > 0.5);
     let from = [s.splat(center[0]), s.splat(center[1]), s.splat(center[2])];
     let limits = [s.splat(limits[0]), s.splat(limits[1])];
     // Without wraps the shift is the same for the whole row.
     let common = combine(s, [s.splat(cells[0]), s.splat(cells[1]), s.splat(cells[2])], matrix);
     // Pointers and counters in locals: through `out` every store would force them to be read again.
     let sorted = [points.positions[0].as_ptr(), points.positions[1].as_ptr(), points.positions[2].as_ptr()];
-    let wraps = points.wraps.as_ref().map(|w| [w[0].as_ptr(), w[1].as_ptr(), w[2].as_ptr()]);
+    let wraps = wraps.map(|w| [w[0].as_ptr(), w[1].as_ptr(), w[2].as_ptr()]);
     let [vx, vy, vz] = &mut out.vectors;
     let vectors = [vx.as_mut_ptr(), vy.as_mut_ptr(), vz.as_mut_ptr()];
     let (distances2, slots, pairs) =
