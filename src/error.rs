@@ -117,14 +117,6 @@ pub enum Error {
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,
-    /// The result does not fit into memory.
-    #[error("not enough memory for {bytes} bytes of {what}; use fewer structures per call")]
-    OutOfMemory {
-        /// Size of the request.
-        bytes: usize,
-        /// What was to be stored.
-        what: &'static str,
-    },
 }
 
 /// Result of this crate.

@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error::{Error, Result};
@@ -64,11 +65,28 @@ fn forget_if_foreign(slot: &mut Slot) {
     }
 }
 
+/// Applies `work` to every item, in parallel; results are in the order of the items.
+///
+/// With one thread, or one item, the calling thread does it: its caches hold what it has just prepared.
+///
+/// # Errors
+/// As [`pool`].
+pub fn map<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync + Send) -> Result<Vec<R>> {
+    if items.len() <= 1 {
+        return Ok(items.into_iter().map(work).collect());
+    }
+    let pool = pool()?;
+    if pool.current_num_threads() == 1 {
+        return Ok(items.into_iter().map(work).collect());
+    }
+    Ok(pool.install(|| items.into_par_iter().map(work).collect()))
+}
+
 /// The pool of this process.
 ///
 /// # Errors
 /// [`Error::BadParameter`] if the operating system refuses the threads.
-pub fn pool() -> Result<Arc<ThreadPool>> {
+fn pool() -> Result<Arc<ThreadPool>> {
     let mut slot = SLOT.lock().unwrap_or_else(PoisonError::into_inner);
     forget_if_foreign(&mut slot);
     if let Some(pool) = &slot.pool {

@@ -5,7 +5,7 @@ mod common;
 
 use common::Random;
 use orbas::expansion::{DensityPlan, Energies, PlanSettings, Readout, energies_and_forces};
-use orbas::invariants::{PowerSpectrum, power_spectrum};
+use orbas::invariants::{PowerSpectrum, power_spectrum_into};
 use orbas::potential::{LinearPowerSpectrum, LinearRadialSpectrum, WeightedCoefficients};
 use orbas::radial::{Cutoff, RadialScaling, Smoothing};
 use orbas::simd::Level;
@@ -160,7 +160,8 @@ fn energies_are_weighted_features_at_every_level() {
         let plan = common::plan(vec![1, 6, 8], 6, 4, false, 64, level);
         let width = PowerSpectrum::new(&plan).width();
         let weights = random_weights(3 * width);
-        let features = power_spectrum(&structure.batch(), &plan, &mut || false).unwrap();
+        let mut features = vec![0.0; structure.positions.len() * width];
+        power_spectrum_into(&structure.batch(), &plan, &mut features, &mut || false).unwrap();
         let readout = LinearPowerSpectrum::new(&plan, &weights).unwrap();
         let species = plan.species_indices(&structure.batch()).unwrap();
         let energies = evaluate(structure, &plan, &readout).atoms;

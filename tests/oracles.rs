@@ -6,7 +6,7 @@ mod common;
 use common::Random;
 use orbas::Error;
 use orbas::expansion::{DensityPlan, density_coefficients, reference};
-use orbas::invariants::{power_spectrum, radial_spectrum};
+use orbas::invariants::{power_spectrum_into, radial_spectrum_into};
 use orbas::neighbors::{PairList, brute_force};
 use orbas::simd::Level;
 use orbas::structure::{Batch, Matrix, Vector};
@@ -136,9 +136,10 @@ fn spectra_are_those_of_the_coefficients() {
     let batch = common::molecules(3);
     let plan = common::plan(vec![1, 6, 7, 8, 9], 3, 4, false, 64, Level::detect());
     let rows = rows_in_order(&batch, &plan, &compute(&batch, &plan));
-    let spectrum = power_spectrum(&batch, &plan, &mut || false).unwrap();
-    let radial = radial_spectrum(&batch, &plan, &mut || false).unwrap();
     let (q, width) = (15, 5 * 15 * 16 / 2);
+    let (mut spectrum, mut radial) = (vec![0.0; batch.n_atoms() * width], vec![0.0; batch.n_atoms() * q]);
+    power_spectrum_into(&batch, &plan, &mut spectrum, &mut || false).unwrap();
+    radial_spectrum_into(&batch, &plan, &mut radial, &mut || false).unwrap();
     for (i, row) in rows.iter().enumerate() {
         assert_eq!(row[..q], radial[i * q..(i + 1) * q]);
         let mut expected = Vec::new();

@@ -1,6 +1,8 @@
 //! Expansions: the checked settings, and what is made with them.
 
-use numpy::{PyArray1, PyArray2, PyArray3, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3};
+use numpy::{
+    PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3,
+};
 use orbas::expansion::{self, DegreeData, PlanSettings};
 use orbas::radial::{Cutoff, RadialScaling, RadialTable, RadialWeight, Smoothing};
 use orbas::simd::Level;
@@ -67,26 +69,31 @@ impl DensityPlan {
 
     /// Coefficients, one array [center, width] per center species: for each degree [m, q].
     fn density<'py>(&self, py: Python<'py>, batch: &Batch) -> PyResult<Vec<Bound<'py, PyArray2<f64>>>> {
-        let values = interruptible(py, |stop| expansion::density_coefficients(&batch.0, &self.0, stop))?;
-        let species = values.into_iter().enumerate();
-        species
-            .map(|(a, values)| {
-                let width = self.0.center(a).layout.width();
-                arrays::two(py, [values.len() / width.max(1), width], values)
-            })
-            .collect()
+        let shapes = detached(py, || expansion::coefficient_shapes(&batch.0, &self.0))?;
+        let arrays =
+            shapes.into_iter().map(|shape| arrays::zeros(py, shape)).collect::<PyResult<Vec<_>>>()?;
+        {
+            let mut borrowed: Vec<_> = arrays.iter().map(|array| array.readwrite()).collect();
+            let slices = borrowed.iter_mut().map(|array| array.as_slice_mut()).collect::<Result<_, _>>()?;
+            interruptible(py, |stop| expansion::density_coefficients_into(&batch.0, &self.0, slices, stop))?;
+        }
+        Ok(arrays)
     }
 
     /// Power spectra [atom, feature].
     fn power_spectrum<'py>(&self, py: Python<'py>, batch: &Batch) -> PyResult<Bound<'py, PyArray2<f64>>> {
-        let values = interruptible(py, |stop| invariants::power_spectrum(&batch.0, &self.0, stop))?;
-        arrays::two(py, [batch.0.n_atoms(), invariants::PowerSpectrum::new(&self.0).width()], values)
+        let width = invariants::PowerSpectrum::new(&self.0).width();
+        self.fill(py, batch, width, |values, stop| {
+            invariants::power_spectrum_into(&batch.0, &self.0, values, stop)
+        })
     }
 
     /// Coefficients of degree 0 [atom, channel].
     fn radial_spectrum<'py>(&self, py: Python<'py>, batch: &Batch) -> PyResult<Bound<'py, PyArray2<f64>>> {
-        let values = interruptible(py, |stop| invariants::radial_spectrum(&batch.0, &self.0, stop))?;
-        arrays::two(py, [batch.0.n_atoms(), self.0.max_channels(0)], values)
+        let width = self.0.max_channels(0);
+        self.fill(py, batch, width, |values, stop| {
+            invariants::radial_spectrum_into(&batch.0, &self.0, values, stop)
+        })
     }
 
     /// Energies, forces and virials of weights [species, feature] on power spectra.
@@ -164,6 +171,27 @@ pub fn interpolate<'py>(
         Ok(radii.iter().flat_map(|&r| table.evaluate(0, r, 1)).flatten().collect())
     })?;
     arrays::three(py, [radii.len(), count, 2], values)
+}
+
+impl DensityPlan {
+    /// A new array [atom, width], filled by `work`.
+    fn fill<'py>(
+        &self,
+        py: Python<'py>,
+        batch: &Batch,
+        width: usize,
+        work: impl FnOnce(&mut [f64], expansion::Interrupt<'_>) -> orbas::Result<()> + Send,
+    ) -> PyResult<Bound<'py, PyArray2<f64>>> {
+        // Species are checked before memory is asked for.
+        detached(py, || self.0.species_indices(&batch.0))?;
+        let array = arrays::zeros(py, [batch.0.n_atoms(), width])?;
+        {
+            let mut borrowed = array.readwrite();
+            let values = borrowed.as_slice_mut()?;
+            interruptible(py, |stop| work(values, stop))?;
+        }
+        Ok(array)
+    }
 }
 
 fn degree_data((channel, nodes): Degree<'_>) -> DegreeData {

@@ -7,8 +7,6 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rayon::prelude::*;
-
 use super::center::{Scratch, Workspace};
 use super::layout::Layout;
 use super::plan::DensityPlan;
@@ -89,49 +87,6 @@ struct Task<'a, I> {
     centers: Vec<(u32, I)>,
 }
 
-/// Rows of the results, sorted by center species.
-#[derive(Debug)]
-pub struct Rows<'a> {
-    species: &'a [u32],
-    widths: &'a [usize],
-}
-
-impl Rows<'_> {
-    /// The row of every atom of the batch, in the order of the atoms.
-    #[must_use]
-    pub fn rows<'o>(&self, arrays: &'o mut [Vec<f64>]) -> Vec<&'o mut [f64]> {
-        let mut next: Vec<_> = arrays
-            .iter_mut()
-            .zip(self.widths)
-            .map(|(array, &width)| array.chunks_exact_mut(width.max(1)))
-            .collect();
-        // A width of zero has no chunks; its rows are empty.
-        self.species.iter().map(|&a| next[a as usize].next().unwrap_or_default()).collect()
-    }
-}
-
-/// One array [center, width] per species, and the recipe to split them into rows.
-///
-/// # Errors
-/// [`Error::OutOfMemory`] if an array cannot be had.
-pub fn outputs_by_species<'a>(species: &'a [u32], widths: &'a [usize]) -> Result<(Vec<Vec<f64>>, Rows<'a>)> {
-    let mut counts = vec![0usize; widths.len()];
-    for &a in species {
-        counts[a as usize] += 1;
-    }
-    let arrays = counts.iter().zip(widths).map(|(&n, &width)| zeros(n, width)).collect::<Result<_>>()?;
-    Ok((arrays, Rows { species, widths }))
-}
-
-/// Zeros of the shape [n, width], refused instead of aborted when memory is short.
-pub(crate) fn zeros(n: usize, width: usize) -> Result<Vec<f64>> {
-    let len = n.saturating_mul(width);
-    let refuse = || Error::OutOfMemory { bytes: len.saturating_mul(8), what: "features" };
-    // The reservation only asks whether the memory is there; zeroed pages are then had without being touched.
-    Vec::<f64>::new().try_reserve_exact(len).map_err(|_| refuse())?;
-    Ok(vec![0.0; len])
-}
-
 /// Expands every center and hands its coefficients to `consumer`, which fills the center's row.
 ///
 /// `species` holds the species index and `rows` the row of every atom of the batch.
@@ -163,10 +118,9 @@ pub(crate) fn drive_job<'o, J: Job>(
     merge: &mut dyn FnMut(usize, J::Output),
     interrupt: Interrupt<'_>,
 ) -> Result<()> {
-    let pool = parallel::pool()?;
     let workspaces = Mutex::new(Vec::new());
     let mut items = items.into_iter();
-    let mut wave = 64 * pool.current_num_threads();
+    let mut wave = 64 * parallel::num_threads();
     let mut first = 0;
     while first < batch.n_frames() {
         let mut end = first + 1;
@@ -175,11 +129,7 @@ pub(crate) fn drive_job<'o, J: Job>(
             end += 1;
         }
         let build = |structure| CellList::new(batch.frame(structure), plan.weight.cutoff.radius());
-        let lists: Vec<CellList<'_>> = if end - first == 1 {
-            vec![build(first)?]
-        } else {
-            first_error(pool.install(|| (first..end).into_par_iter().map(build).collect()))?
-        };
+        let lists = first_error(parallel::map((first..end).collect(), build)?)?;
         let mut tasks = Vec::new();
         for (structure, cells) in (first..end).zip(&lists) {
             split(structure, cells, &species[batch.atoms_of(structure)], &mut items, &mut tasks);
@@ -193,12 +143,7 @@ pub(crate) fn drive_job<'o, J: Job>(
             let full = now.len() == wave;
             let begin = Instant::now();
             let run = |task: Task<'_, J::Item<'o>>| run_task(plan, job, &workspaces, task);
-            let done = if now.len() == 1 {
-                now.into_iter().map(run).collect()
-            } else {
-                pool.install(|| now.into_par_iter().map(run).collect())
-            };
-            for (structure, output) in first_error(done)? {
+            for (structure, output) in first_error(parallel::map(now, run)?)? {
                 merge(structure, output);
             }
             if full {

@@ -25,8 +25,7 @@ pub mod reference;
 
 pub use adjoint::{Energies, Readout, energies_and_forces};
 pub use center::Workspace;
-pub(crate) use drive::zeros;
-pub use drive::{Consumer, Interrupt, drive, outputs_by_species};
+pub use drive::{Consumer, Interrupt, drive};
 pub use layout::Layout;
 pub use plan::{CenterTables, DegreeData, DensityPlan, PlanSettings};
 
@@ -44,20 +43,63 @@ impl Consumer for Coefficients {
     }
 }
 
+/// Shape [center, width] of the coefficients of every center species, in the order of the plan's species.
+///
+/// # Errors
+/// [`crate::Error::UnknownSpecies`].
+pub fn coefficient_shapes(batch: &Batch, plan: &DensityPlan) -> Result<Vec<[usize; 2]>> {
+    let mut shapes: Vec<[usize; 2]> =
+        (0..plan.species().len()).map(|a| [0, plan.center(a).layout.width()]).collect();
+    for a in plan.species_indices(batch)? {
+        shapes[a as usize][0] += 1;
+    }
+    Ok(shapes)
+}
+
 /// Density coefficients of all centers, one array per center species (in the order of the plan's species).
 ///
 /// Each array is [center, width]: centers in rising (structure, atom) order, and for each degree l in turn [m, q].
+/// The shapes are those of [`coefficient_shapes`]; who calls decides about the memory, whose first touch can cost more
+/// than the arithmetic.
 ///
 /// # Errors
 /// [`crate::Error::UnknownSpecies`] before any work; [`crate::Error::CoincidentAtoms`], [`crate::Error::Interrupted`].
+///
+/// # Panics
+/// If an array has not its shape.
+pub fn density_coefficients_into(
+    batch: &Batch,
+    plan: &DensityPlan,
+    arrays: Vec<&mut [f64]>,
+    interrupt: Interrupt<'_>,
+) -> Result<()> {
+    let species = plan.species_indices(batch)?;
+    let shapes = coefficient_shapes(batch, plan)?;
+    assert!(
+        arrays.iter().map(|a| a.len()).eq(shapes.iter().map(|[n, width]| n * width)),
+        "arrays of other shapes"
+    );
+    let mut rows: Vec<_> = arrays
+        .into_iter()
+        .zip(&shapes)
+        .map(|(array, [_, width])| array.chunks_exact_mut((*width).max(1)))
+        .collect();
+    // A width of zero has no chunks; its rows are empty.
+    let rows = species.iter().map(|&a| rows[a as usize].next().unwrap_or_default()).collect();
+    drive(batch, plan, &species, &Coefficients, rows, interrupt)
+}
+
+/// [`density_coefficients_into`] new memory.
+///
+/// # Errors
+/// As there.
 pub fn density_coefficients(
     batch: &Batch,
     plan: &DensityPlan,
     interrupt: Interrupt<'_>,
 ) -> Result<Vec<Vec<f64>>> {
-    let species = plan.species_indices(batch)?;
-    let widths: Vec<usize> = (0..plan.species().len()).map(|a| plan.center(a).layout.width()).collect();
-    let (mut arrays, rows) = outputs_by_species(&species, &widths)?;
-    drive(batch, plan, &species, &Coefficients, rows.rows(&mut arrays), interrupt)?;
+    let shapes = coefficient_shapes(batch, plan)?;
+    let mut arrays: Vec<Vec<f64>> = shapes.iter().map(|[n, width]| vec![0.0; n * width]).collect();
+    density_coefficients_into(batch, plan, arrays.iter_mut().map(Vec::as_mut_slice).collect(), interrupt)?;
     Ok(arrays)
 }

@@ -3,28 +3,25 @@
 mod power_spectrum;
 mod radial_spectrum;
 
-pub use power_spectrum::{PowerSpectrum, power_spectrum};
-pub use radial_spectrum::radial_spectrum;
+pub use power_spectrum::{PowerSpectrum, power_spectrum_into};
+pub use radial_spectrum::radial_spectrum_into;
 
 use crate::error::Result;
-use crate::expansion::{Consumer, DensityPlan, Interrupt, drive, zeros};
+use crate::expansion::{Consumer, DensityPlan, Interrupt, drive};
 use crate::structure::Batch;
 
-/// One row of features per atom, in the order of the atoms. [atom, width]
-fn rows_of_all<C: Consumer>(
+/// Fills one row of features per atom, in the order of the atoms. [atom, width]
+fn fill_rows<C: Consumer>(
     batch: &Batch,
     plan: &DensityPlan,
     consumer: &C,
     width: usize,
+    values: &mut [f64],
     interrupt: Interrupt<'_>,
-) -> Result<Vec<f64>> {
+) -> Result<()> {
+    assert!(values.len() == batch.n_atoms() * width, "array of another shape");
     let species = plan.species_indices(batch)?;
-    let mut values = zeros(batch.n_atoms(), width)?;
-    let rows = if width == 0 {
-        (0..batch.n_atoms()).map(|_| Default::default()).collect()
-    } else {
-        values.chunks_exact_mut(width).collect()
-    };
-    drive(batch, plan, &species, consumer, rows, interrupt)?;
-    Ok(values)
+    let mut rows = values.chunks_exact_mut(width.max(1));
+    let rows = species.iter().map(|_| rows.next().unwrap_or_default()).collect();
+    drive(batch, plan, &species, consumer, rows, interrupt)
 }

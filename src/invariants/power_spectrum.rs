@@ -5,7 +5,7 @@
 
 use std::f64::consts::SQRT_2;
 
-use super::rows_of_all;
+use super::fill_rows;
 use crate::error::Result;
 use crate::expansion::{Consumer, DensityPlan, Interrupt, Layout};
 use crate::simd::Simd;
@@ -41,9 +41,17 @@ impl PowerSpectrum {
 ///
 /// # Errors
 /// As [`crate::expansion::density_coefficients`].
-pub fn power_spectrum(batch: &Batch, plan: &DensityPlan, interrupt: Interrupt<'_>) -> Result<Vec<f64>> {
+///
+/// # Panics
+/// If `values` has not this shape.
+pub fn power_spectrum_into(
+    batch: &Batch,
+    plan: &DensityPlan,
+    values: &mut [f64],
+    interrupt: Interrupt<'_>,
+) -> Result<()> {
     let spectrum = PowerSpectrum::new(plan);
-    rows_of_all(batch, plan, &spectrum, spectrum.width(), interrupt)
+    fill_rows(batch, plan, &spectrum, spectrum.width(), values, interrupt)
 }
 
 /// Channels whose products are summed at a time: this many vectors of `c` are unpadded on the stack.

@@ -1,6 +1,6 @@
 //! Radial spectrum: the coefficients of degree 0, invariant as they are (two-body features).
 
-use super::rows_of_all;
+use super::fill_rows;
 use crate::error::Result;
 use crate::expansion::{Consumer, DensityPlan, Interrupt, Layout};
 use crate::simd::Simd;
@@ -19,6 +19,14 @@ impl Consumer for RadialSpectrum {
 ///
 /// # Errors
 /// As [`crate::expansion::density_coefficients`].
-pub fn radial_spectrum(batch: &Batch, plan: &DensityPlan, interrupt: Interrupt<'_>) -> Result<Vec<f64>> {
-    rows_of_all(batch, plan, &RadialSpectrum, plan.max_channels(0), interrupt)
+///
+/// # Panics
+/// If `values` has not this shape.
+pub fn radial_spectrum_into(
+    batch: &Batch,
+    plan: &DensityPlan,
+    values: &mut [f64],
+    interrupt: Interrupt<'_>,
+) -> Result<()> {
+    fill_rows(batch, plan, &RadialSpectrum, plan.max_channels(0), values, interrupt)
 }

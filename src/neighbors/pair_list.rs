@@ -3,8 +3,6 @@
 //! Made in two passes, one that counts and one that fills: every array is then allocated once, at its size, by whoever
 //! wants it, and its parts can be filled in parallel. Large arrays cost more in fresh memory than in searching.
 
-use rayon::prelude::*;
-
 use super::{CellList, Neighborhood, Search};
 use crate::error::Result;
 use crate::parallel;
@@ -103,12 +101,7 @@ pub fn count_pairs(cells: &CellList<'_>) -> Result<Vec<usize>> {
         })?;
         Ok(counts)
     };
-    let counts: Vec<Result<Vec<usize>>> = if tasks.len() == 1 {
-        tasks.into_iter().map(count).collect()
-    } else {
-        parallel::pool()?.install(|| tasks.into_par_iter().map(count).collect())
-    };
-    Ok(counts.into_iter().collect::<Result<Vec<_>>>()?.concat())
+    Ok(parallel::map(tasks, count)?.into_iter().collect::<Result<Vec<_>>>()?.concat())
 }
 
 /// Fills arrays with the pairs; `counts` is what [`count_pairs`] returned.
@@ -135,11 +128,7 @@ pub fn fill_pairs(cells: &CellList<'_>, counts: &[usize], mut arrays: PairArrays
         };
         Level::detect().run(Visit { cells, centers, see })
     };
-    if parts.len() == 1 {
-        parts.into_iter().try_for_each(fill)
-    } else {
-        parallel::pool()?.install(|| parts.into_par_iter().try_for_each(fill))
-    }
+    parallel::map(parts, fill)?.into_iter().collect()
 }
 
 impl PairArrays<'_> {

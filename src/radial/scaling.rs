@@ -66,7 +66,7 @@ impl RadialScaling {
             return (s.splat(1.0), s.splat(0.0));
         }
         let power = self.powers(s, r);
-        let u = self.from_power(s, power);
+        let u = self.of_power(s, power);
         let share = s.div(power, s.add(s.splat(self.rate), power));
         (u, s.mul(s.div(s.splat(-self.exponent), r), s.mul(u, share)))
     }
@@ -78,7 +78,7 @@ impl RadialScaling {
             return s.splat(1.0);
         }
         let power = self.powers(s, r);
-        self.from_power(s, power)
+        self.of_power(s, power)
     }
 
     /// `(r/r0)^m`.
@@ -98,7 +98,7 @@ impl RadialScaling {
     }
 
     #[inline(always)]
-    fn from_power<S: Simd>(&self, s: S, power: S::V) -> S::V {
+    fn of_power<S: Simd>(&self, s: S, power: S::V) -> S::V {
         if self.rate == 0.0 {
             s.div(s.splat(1.0), power)
         } else {
