@@ -103,8 +103,7 @@ impl DensityPlan {
         batch: &Batch,
         weights: PyReadonlyArray2<'py, f64>,
     ) -> PyResult<Energies<'py>> {
-        let weights: Vec<f64> = weights.as_array().iter().copied().collect();
-        energies(py, &self.0, batch, || potential::LinearPowerSpectrum::new(&self.0, &weights))
+        self.linear(py, batch, &weights, potential::LinearPowerSpectrum::new)
     }
 
     /// Energies, forces and virials of weights [species, channel] on coefficients of degree 0.
@@ -114,8 +113,7 @@ impl DensityPlan {
         batch: &Batch,
         weights: PyReadonlyArray2<'py, f64>,
     ) -> PyResult<Energies<'py>> {
-        let weights: Vec<f64> = weights.as_array().iter().copied().collect();
-        energies(py, &self.0, batch, || potential::LinearRadialSpectrum::new(&self.0, &weights))
+        self.linear(py, batch, &weights, potential::LinearRadialSpectrum::new)
     }
 
     /// Energies, forces and virials of a weight for every coefficient; one array [center, width] per center species.
@@ -174,6 +172,18 @@ pub fn interpolate<'py>(
 }
 
 impl DensityPlan {
+    /// What a readout that is linear in features makes of weights [species, feature].
+    fn linear<'py, R: expansion::Readout>(
+        &self,
+        py: Python<'py>,
+        batch: &Batch,
+        weights: &PyReadonlyArray2<'py, f64>,
+        make: fn(&expansion::DensityPlan, &[f64]) -> orbas::Result<R>,
+    ) -> PyResult<Energies<'py>> {
+        let weights: Vec<f64> = weights.as_array().iter().copied().collect();
+        energies(py, &self.0, batch, || make(&self.0, &weights))
+    }
+
     /// A new array [atom, width], filled by `work`.
     fn fill<'py>(
         &self,

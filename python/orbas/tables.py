@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from orbas.blocks import FloatArray
     from orbas.contraction import CenterContraction
 
-#: Fewest and most nodes of a table.
-FEWEST, MOST = 17, 4097
+#: Most nodes of a table.
+MOST = 4097
 
 #: The derivative's error in 1/Å may be this many times the value's: it enters forces, which are known less well.
 DERIVATIVE_FACTOR = 10.0

@@ -89,7 +89,6 @@ pub fn energies_and_forces<R: Readout>(
 /// What one task collects.
 #[derive(Debug, Default)]
 struct Part {
-    backward: Backward,
     energies: Vec<(u32, f64)>,
     /// `dE/dr` of atoms; an atom stands here once for every center it is a neighbor of.
     pulls: Vec<(u32, Vector)>,
@@ -98,7 +97,7 @@ struct Part {
 
 /// Scratch memory of the backward pass.
 #[derive(Debug, Default)]
-struct Backward {
+pub(super) struct Backward {
     gradient: Vec<f64>,
     /// Gradients of the harmonics on the unit sphere. [xyz][lm][pair]
     slopes_of_harmonics: [Vec<f64>; 3],
@@ -132,9 +131,9 @@ impl<R: Readout> Job for Adjoint<'_, R> {
         let own = species[center] as usize;
         let kind = plan.center(own);
         let n = kind.layout.padded_len();
-        part.backward.gradient.resize(n, 0.0);
+        scratch.backward.gradient.resize(n, 0.0);
         let c = &scratch.coefficients[..n];
-        let energy = self.readout.read(s, atom, own, &kind.layout, c, &mut part.backward.gradient);
+        let energy = self.readout.read(s, atom, own, &kind.layout, c, &mut scratch.backward.gradient);
         part.energies.push((center as u32, energy));
         let mut pull_of_center = [0.0; 3];
         let single = scratch.order.len() <= PAIRS;
@@ -142,9 +141,9 @@ impl<R: Readout> Job for Adjoint<'_, R> {
             if !single {
                 scratch.block.prepare(s, plan, search, order);
             }
-            part.backward.evaluate(s, plan, kind, &mut scratch.block, kinds);
+            scratch.backward.evaluate(s, plan, kind, &mut scratch.block, kinds);
             for (lane, &pair) in order.iter().enumerate() {
-                let pull = part.backward.pull(s, kind, &scratch.block, kinds[lane] as usize, lane);
+                let pull = scratch.backward.pull(s, kind, &scratch.block, kinds[lane] as usize, lane);
                 let (vector, _) = search.vector(pair as usize);
                 for x in 0..3 {
                     pull_of_center[x] -= pull[x];

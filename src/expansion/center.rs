@@ -1,5 +1,6 @@
 //! The density of one center from all its neighbors, a block of pairs at a time.
 
+use super::adjoint::Backward;
 use super::block::{Block, PAIRS};
 use super::plan::DensityPlan;
 use crate::error::Result;
@@ -21,6 +22,8 @@ pub(crate) struct Scratch {
     /// Species index of each neighbor, in that order. [pair]
     pub(super) kinds: Vec<u32>,
     pub(super) block: Block,
+    /// Empty until a gradient is asked for.
+    pub(super) backward: Backward,
     /// Padded coefficients of the center; see `Layout`.
     pub(super) coefficients: Aligned,
 }
@@ -38,6 +41,7 @@ impl Workspace {
                 order: Vec::new(),
                 kinds: Vec::new(),
                 block: Block::new(plan, row),
+                backward: Backward::default(),
                 coefficients: Aligned::zeros(padded),
             },
         }

@@ -42,8 +42,10 @@ pub(crate) trait Job: Sync {
 
 /// What becomes of the coefficients of a center. Implementations must be `#[inline(always)]`.
 pub trait Consumer: Sync {
+    /// Memory that is reused from center to center.
+    type Scratch: Send + Default;
     /// Writes the row of one center from its padded coefficients.
-    fn consume<S: Simd>(&self, s: S, layout: &Layout, c: &[f64], row: &mut [f64]);
+    fn consume<S: Simd>(&self, s: S, layout: &Layout, c: &[f64], row: &mut [f64], memory: &mut Self::Scratch);
 }
 
 /// Fills the row of every center.
@@ -51,7 +53,7 @@ struct FillRows<'c, C>(&'c C);
 
 impl<C: Consumer> Job for FillRows<'_, C> {
     type Item<'o> = &'o mut [f64];
-    type Output = ();
+    type Output = C::Scratch;
 
     #[inline(always)]
     fn center<S: Simd>(
@@ -63,11 +65,11 @@ impl<C: Consumer> Job for FillRows<'_, C> {
         species: &[u32],
         center: usize,
         row: &mut [f64],
-        (): &mut (),
+        memory: &mut C::Scratch,
     ) -> Result<()> {
         scratch.expand(s, plan, search, species, center)?;
         let layout = &plan.center(species[center] as usize).layout;
-        self.0.consume(s, layout, &scratch.coefficients, row);
+        self.0.consume(s, layout, &scratch.coefficients, row, memory);
         Ok(())
     }
 }
@@ -101,7 +103,7 @@ pub fn drive<C: Consumer>(
     rows: Vec<&mut [f64]>,
     interrupt: Interrupt<'_>,
 ) -> Result<()> {
-    drive_job(batch, plan, species, &FillRows(consumer), rows, &mut |_, ()| {}, interrupt)
+    drive_job(batch, plan, species, &FillRows(consumer), rows, &mut |_, _| {}, interrupt)
 }
 
 /// Does a job for every center; `items` come with the atoms of the batch, and `merge` is handed what each task

@@ -37,8 +37,10 @@ use crate::structure::Batch;
 struct Coefficients;
 
 impl Consumer for Coefficients {
+    type Scratch = ();
+
     #[inline(always)]
-    fn consume<S: Simd>(&self, _: S, layout: &Layout, c: &[f64], row: &mut [f64]) {
+    fn consume<S: Simd>(&self, _: S, layout: &Layout, c: &[f64], row: &mut [f64], (): &mut ()) {
         layout.pack(c, row);
     }
 }

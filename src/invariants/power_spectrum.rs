@@ -54,26 +54,18 @@ pub fn power_spectrum_into(
     fill_rows(batch, plan, &spectrum, spectrum.width(), values, interrupt)
 }
 
-/// Channels whose products are summed at a time: this many vectors of `c` are unpadded on the stack.
-const STACK: usize = 64;
-
 impl Consumer for PowerSpectrum {
+    /// The coefficients of one degree without their padding, and a row of products.
+    type Scratch = Vec<f64>;
+
     #[inline(always)]
-    fn consume<S: Simd>(&self, s: S, layout: &Layout, c: &[f64], row: &mut [f64]) {
-        let mut stack = [0.0; STACK * STACK / 2];
-        let mut heap = Vec::new();
+    fn consume<S: Simd>(&self, s: S, layout: &Layout, c: &[f64], row: &mut [f64], memory: &mut Vec<f64>) {
         let most = self.most_channels().next_multiple_of(S::LANES);
-        let needed = most * (2 * layout.max_angular() + 1) + most;
-        let scratch = if needed <= stack.len() {
-            &mut stack[..needed]
-        } else {
-            heap.resize(needed, 0.0);
-            &mut heap[..]
-        };
+        memory.resize(most * (2 * layout.max_angular() + 2), 0.0);
         let mut start = 0;
         for (l, &n) in self.channels.iter().enumerate() {
             let len = n * (n + 1) / 2;
-            degree(s, layout, l, n, c, scratch, &mut row[start..start + len]);
+            degree(s, layout, l, n, c, memory, &mut row[start..start + len]);
             start += len;
         }
     }

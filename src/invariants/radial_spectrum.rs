@@ -9,8 +9,10 @@ use crate::structure::Batch;
 struct RadialSpectrum;
 
 impl Consumer for RadialSpectrum {
+    type Scratch = ();
+
     #[inline(always)]
-    fn consume<S: Simd>(&self, _: S, layout: &Layout, c: &[f64], row: &mut [f64]) {
+    fn consume<S: Simd>(&self, _: S, layout: &Layout, c: &[f64], row: &mut [f64], (): &mut ()) {
         layout.unpad_row(0, c, 0, row);
     }
 }
