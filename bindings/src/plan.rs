@@ -166,7 +166,7 @@ pub fn interpolate<'py>(
     let radii = radii.as_array().to_vec();
     let values = detached(py, || {
         let table = RadialTable::new(radius, n_nodes, &[(0, count, &data)], 1)?;
-        Ok(radii.iter().flat_map(|&r| table.evaluate(0, r, 1)).flatten().collect())
+        Ok(radii.iter().flat_map(|&r| table.evaluate(0, r)).flatten().collect())
     })?;
     arrays::three(py, [radii.len(), count, 2], values)
 }

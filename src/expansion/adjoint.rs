@@ -14,9 +14,9 @@ use super::layout::Layout;
 use super::plan::{CenterTables, DensityPlan};
 use crate::angular::n_harmonics;
 use crate::error::Result;
-use crate::math::hermite_spline::product_slope_weights_of;
+use crate::math::b_spline::{ORDER, product_slope_weights_of};
 use crate::neighbors::Search;
-use crate::simd::{Simd, contract_pair, hermite_row, sum_lanes};
+use crate::simd::{Simd, contract_pair, spline_row, sum_lanes};
 use crate::structure::{Batch, Vector};
 
 /// What makes an energy of the coefficients of a center. Implementations must be `#[inline(always)]`.
@@ -103,7 +103,7 @@ pub(super) struct Backward {
     slopes_of_harmonics: [Vec<f64>; 3],
     /// `d(f I)/dr`. [pair][row of the table]
     slopes: Vec<f64>,
-    /// Hermite weights of `d(f I)/dr`. [6][pair]
+    /// Weights of the splines' coefficients for `d(f I)/dr`. [6][pair]
     weights: Vec<[f64; PAIRS]>,
 }
 
@@ -172,7 +172,7 @@ impl Backward {
     ) {
         let n = kinds.len();
         let n_lm = n_harmonics(plan.max_angular());
-        self.weights.resize(6, [0.0; PAIRS]);
+        self.weights.resize(ORDER, [0.0; PAIRS]);
         self.slopes.resize(kind.row * PAIRS, 0.0);
         let spacing = kind.tables[0].spacing();
         let [slope_x, slope_y, slope_z] = &mut self.slopes_of_harmonics;
@@ -190,7 +190,7 @@ impl Backward {
             let (f, df) = plan.weight.values_and_slopes(s, s.load(&block.distances[first..]));
             let t = s.load(&block.fractions[first..]);
             let weights = product_slope_weights_of(s, t, f, df, spacing);
-            for k in 0..6 {
+            for k in 0..ORDER {
                 s.store(weights[k], &mut self.weights[k][first..]);
             }
         }
@@ -200,7 +200,7 @@ impl Backward {
             let w = &self.weights;
             let weights = [w[0][lane], w[1][lane], w[2][lane], w[3][lane], w[4][lane], w[5][lane]];
             let out = &mut self.slopes[lane * kind.row..][..table.row_length()];
-            hermite_row(s, table.interval(block.intervals[lane]), weights, out);
+            spline_row(s, table.interval(block.intervals[lane] as usize), weights, out);
         }
     }
 

@@ -5,12 +5,12 @@
 
 use super::plan::{CenterTables, DensityPlan};
 use crate::angular::n_harmonics;
-use crate::math::hermite_spline::value_weights_of;
+use crate::math::b_spline::{ORDER, value_weights_of};
 use crate::neighbors::Search;
-use crate::simd::{Aligned, MAX_LANES, Simd, accumulate, hermite_row};
+use crate::simd::{Aligned, Simd, accumulate_all, spline_row};
 
 /// Pairs of a block: harmonics and radial rows of this many stay in the L1 cache.
-pub(super) const PAIRS: usize = 32;
+pub(super) const PAIRS: usize = 64;
 
 /// One block of pairs.
 #[derive(Debug)]
@@ -20,11 +20,11 @@ pub(super) struct Block {
     /// Squared distances, and after `prepare` distances in Å. [pair]
     pub(super) distances: [f64; PAIRS],
     /// Interval of the table. [pair]
-    pub(super) intervals: [usize; PAIRS],
+    pub(super) intervals: [u32; PAIRS],
     /// Place in the interval. [pair]
     pub(super) fractions: [f64; PAIRS],
-    /// Hermite weights times `f(r)`. [6][pair]
-    pub(super) weights: [[f64; PAIRS]; 6],
+    /// Weights of the splines' coefficients, times `f(r)`. [6][pair]
+    pub(super) weights: [[f64; PAIRS]; ORDER],
     /// [lm][pair]
     pub(super) harmonics: Aligned,
     /// [pair][row of the table]
@@ -38,7 +38,7 @@ impl Block {
             distances: [1.0; PAIRS],
             intervals: [0; PAIRS],
             fractions: [0.0; PAIRS],
-            weights: [[0.0; PAIRS]; 6],
+            weights: [[0.0; PAIRS]; ORDER],
             harmonics: Aligned::zeros(n_harmonics(plan.max_angular()) * PAIRS),
             radial: Aligned::zeros(row * PAIRS),
         }
@@ -76,12 +76,11 @@ impl Block {
         order: &[u32],
     ) {
         let n = order.len();
+        let ([x, y, z], distances2) = search.columns();
         for (lane, &pair) in order.iter().enumerate() {
-            let (vector, distance2) = search.vector(pair as usize);
-            for x in 0..3 {
-                self.units[x][lane] = vector[x];
-            }
-            self.distances[lane] = distance2;
+            let pair = pair as usize;
+            (self.units[0][lane], self.units[1][lane], self.units[2][lane]) = (x[pair], y[pair], z[pair]);
+            self.distances[lane] = distances2[pair];
         }
         // Lanes behind the last pair are computed and never used: only keep them finite.
         for lane in n..n.next_multiple_of(S::LANES) {
@@ -89,8 +88,7 @@ impl Block {
             self.distances[lane] = 1.0;
         }
         let table = &plan.center(0).tables[0];
-        let (spacing, last) = (table.spacing(), table.n_nodes() - 2);
-        let inverse_spacing = 1.0 / spacing;
+        let (per_spacing, last) = (1.0 / table.spacing(), (table.n_nodes() - 2) as f64);
         for first in (0..n).step_by(S::LANES) {
             let r = s.sqrt(s.load(&self.distances[first..]));
             let inverse = s.div(s.splat(1.0), r);
@@ -98,18 +96,13 @@ impl Block {
                 let unit = s.mul(s.load(&self.units[x][first..]), inverse);
                 s.store(unit, &mut self.units[x][first..]);
             }
-            let mut positions = [0.0; MAX_LANES];
-            s.store(s.mul(r, s.splat(inverse_spacing)), &mut positions);
-            for lane in 0..S::LANES {
-                let interval = (positions[lane] as usize).min(last);
-                self.intervals[first + lane] = interval;
-                self.fractions[first + lane] = positions[lane] - interval as f64;
-            }
+            let position = s.mul(r, s.splat(per_spacing));
+            let t = s.split(position, last, &mut self.intervals[first..]);
+            s.store(t, &mut self.fractions[first..]);
             s.store(r, &mut self.distances[first..]);
             let f = plan.weight.values(s, r);
-            let t = s.load(&self.fractions[first..]);
-            let weights = value_weights_of(s, t, f, spacing);
-            for k in 0..6 {
+            let weights = value_weights_of(s, t, f);
+            for k in 0..ORDER {
                 s.store(weights[k], &mut self.weights[k][first..]);
             }
         }
@@ -123,7 +116,7 @@ impl Block {
             let out = &mut self.radial[lane * kind.row..][..table.row_length()];
             let w = &self.weights;
             let weights = [w[0][lane], w[1][lane], w[2][lane], w[3][lane], w[4][lane], w[5][lane]];
-            hermite_row(s, table.interval(self.intervals[lane]), weights, out);
+            spline_row(s, table.interval(self.intervals[lane] as usize), weights, out);
         }
     }
 
@@ -138,21 +131,8 @@ impl Block {
             } else {
                 start + kinds[start..].iter().take_while(|&&b| b as usize == a).count()
             };
-            for (l, section) in kind.tables[a].sections().iter().enumerate() {
-                let (c_start, stride) = kind.layout.padded(l);
-                accumulate(
-                    s,
-                    &self.harmonics[l * l * PAIRS..(l + 1) * (l + 1) * PAIRS],
-                    PAIRS,
-                    &self.radial[section.start..],
-                    kind.row,
-                    start..run,
-                    &mut c[c_start + kind.target(a, l)..],
-                    stride,
-                    2 * l + 1,
-                    section.padded / S::LANES,
-                );
-            }
+            let schedule = &kind.schedules[a];
+            accumulate_all(s, schedule, &self.harmonics, PAIRS, &self.radial, kind.row, start..run, c);
             start = run;
         }
     }

@@ -6,7 +6,7 @@ use super::layout::Layout;
 use crate::angular::Harmonics;
 use crate::error::{Error, Result};
 use crate::radial::{RadialTable, RadialWeight};
-use crate::simd::Level;
+use crate::simd::{Level, Schedule};
 use crate::structure::Batch;
 
 /// Radial functions of one neighbor species at one degree.
@@ -50,6 +50,8 @@ pub struct CenterTables {
     targets: Vec<Vec<usize>>,
     /// Whether all species add to the same channels, so that their neighbors need no sorting.
     pub(super) combined: bool,
+    /// Where the neighbors of a species add what. [neighbor species]
+    pub(super) schedules: Vec<Schedule>,
     /// Longest padded table row.
     pub(super) row: usize,
     /// The center's own density, in the padded l = 0 row. [center species][channel]
@@ -204,6 +206,9 @@ impl CenterTables {
                 degrees.map(|(l, d)| layout.padded_channel(l, d.channel, d.count)).collect()
             })
             .collect();
+        let schedules = (tables.iter().zip(&targets))
+            .map(|(table, target)| schedule(table, target, &layout, lanes))
+            .collect();
         let combined = sections.iter().all(|species| species.iter().all(|s| *s == species[0]));
         let row = tables.iter().map(RadialTable::row_length).max().unwrap_or(0);
         let (_, stride) = layout.padded(0);
@@ -211,12 +216,22 @@ impl CenterTables {
         let own = (tables.iter().zip(&targets))
             .map(|(table, target)| {
                 let mut own = vec![0.0; stride];
-                for (to, [value, _]) in own[target[0]..].iter_mut().zip(table.evaluate(0, 0.0, lanes)) {
+                for (to, [value, _]) in own[target[0]..].iter_mut().zip(table.evaluate(0, 0.0)) {
                     *to = scale * value;
                 }
                 own
             })
             .collect();
-        Ok(Self { layout, tables, targets, combined, row, own })
+        Ok(Self { layout, tables, targets, combined, schedules, row, own })
     }
+}
+
+/// The updates `c[m, q] += Y[m, j] R[j, q]` of all degrees for the neighbors of one species.
+fn schedule(table: &RadialTable, targets: &[usize], layout: &Layout, lanes: usize) -> Schedule {
+    let mut schedule = Schedule::new(lanes);
+    for (l, (section, target)) in table.sections().iter().zip(targets).enumerate() {
+        let (start, stride) = layout.padded(l);
+        schedule.push(l * l, section.start, start + target, stride, 2 * l + 1, section.padded / lanes);
+    }
+    schedule
 }

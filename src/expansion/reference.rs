@@ -12,7 +12,6 @@ use crate::structure::Batch;
 /// # Errors
 /// As [`super::density_coefficients`].
 pub fn density_coefficients(batch: &Batch, structure: usize, plan: &DensityPlan) -> Result<Vec<Vec<f64>>> {
-    let lanes = plan.level.lanes();
     let species = plan.species_indices(batch)?;
     let species = &species[batch.atoms_of(structure)];
     let pairs = brute_force(&batch.frame(structure), plan.weight.cutoff.radius())?;
@@ -33,7 +32,7 @@ pub fn density_coefficients(batch: &Batch, structure: usize, plan: &DensityPlan)
         let harmonics = spherical_harmonics(pairs.vectors[pair], plan.max_angular());
         let mut start = 0;
         for (l, section) in table.sections().iter().enumerate() {
-            for (q, [integral, _]) in table.evaluate(l, r, lanes).into_iter().enumerate() {
+            for (q, [integral, _]) in table.evaluate(l, r).into_iter().enumerate() {
                 for m in 0..=2 * l {
                     out[i][start + m * layout.channels(l) + section.channel + q] +=
                         plan.weight.value(r) * integral * harmonics[l * l + m];

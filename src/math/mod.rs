@@ -1,3 +1,3 @@
 //! Numerical tools that know nothing of atoms.
 
-pub mod hermite_spline;
+pub mod b_spline;

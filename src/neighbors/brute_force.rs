@@ -20,7 +20,7 @@ pub fn brute_force(frame: &Frame<'_>, cutoff: f64) -> Result<PairList> {
             for a in -reach[0]..=reach[0] {
                 for b in -reach[1]..=reach[1] {
                     for c in -reach[2]..=reach[2] {
-                        let shift = [a, b, c];
+                        let shift = [a, b, c].map(i64::from);
                         if i == j && shift == [0; 3] {
                             continue;
                         }
@@ -34,7 +34,7 @@ pub fn brute_force(frame: &Frame<'_>, cutoff: f64) -> Result<PairList> {
                         if distance2 < cutoff * cutoff {
                             pairs.centers.push(i as i64);
                             pairs.neighbors.push(j as i64);
-                            pairs.shifts.push(shift.map(i64::from));
+                            pairs.shifts.push(shift);
                             pairs.vectors.push(vector);
                             pairs.distances.push(distance);
                         }

@@ -1,9 +1,9 @@
 //! The fast search: atoms sorted into bins over the reduced cell.
 
-use super::grid::Grid;
-use super::{Neighborhood, Search, check};
+use super::grid::{Grid, Window};
+use super::neighborhood::Gathered;
+use super::{Neighborhood, Search, cell_shift, check};
 use crate::error::{Error, Result};
-use crate::simd::Points;
 use crate::structure::{Frame, Vector};
 
 /// Bins of one structure, ready to be asked for the neighbors of any center.
@@ -13,11 +13,13 @@ pub struct CellList<'a> {
     pub(super) cutoff2: f64,
     pub(super) grid: Grid,
     /// Whole cells (of the user's) by which each atom was moved into the reduced cell. [atom]
-    pub(super) wraps: Vec<[i32; 3]>,
-    /// Positions as given, and wraps, in the order of the bins.
-    pub(super) points: Points,
-    /// Where each atom stands in that order. [atom]
-    pub(super) place: Vec<u32>,
+    wraps: Vec<[i32; 3]>,
+    /// Positions as given, in the order of the bins. [xyz][sorted atom]
+    sorted: [Vec<f64>; 3],
+    /// How many of the atoms before each were moved at all. [sorted atom + 1]
+    moved: Vec<u32>,
+    /// Atoms in the order in which a search is fastest.
+    visits: Vec<u32>,
 }
 
 /// Shifts below this are exact and never overflow when a few of them are added.
@@ -40,23 +42,41 @@ impl<'a> CellList<'a> {
             wraps.push(wrap);
         }
         let grid = Grid::new(&frame, cutoff, coordinates);
-        let sort =
-            |value: &dyn Fn(usize) -> f64| grid.order.iter().map(|&atom| value(atom as usize)).collect();
-        let positions = std::array::from_fn(|x| sort(&|atom| frame.positions[atom][x]));
-        let moved = wraps.iter().any(|wrap| *wrap != [0; 3]);
-        let sorted_wraps = moved.then(|| std::array::from_fn(|v| sort(&|atom| f64::from(wraps[atom][v]))));
-        let mut place = vec![0; wraps.len()];
-        for (k, &atom) in grid.order.iter().enumerate() {
-            place[atom as usize] = k as u32;
+        let order = &grid.order;
+        let sorted =
+            std::array::from_fn(|x| order.iter().map(|&atom| frame.positions[atom as usize][x]).collect());
+        let mut moved = Vec::with_capacity(order.len() + 1);
+        moved.push(0);
+        for (k, &atom) in order.iter().enumerate() {
+            moved.push(moved[k] + u32::from(wraps[atom as usize] != [0; 3]));
         }
-        let points = Points::new(positions, sorted_wraps);
-        Ok(Self { frame, cutoff2: cutoff * cutoff, grid, wraps, points, place })
+        // Centers of one window that were moved alike share their candidates.
+        let mut visits = order.clone();
+        if moved[order.len()] > 0 {
+            let window = |&atom: &u32| grid.window_of(atom as usize);
+            for run in visits.chunk_by_mut(|a, b| window(a) == window(b)) {
+                run.sort_by_key(|&atom| wraps[atom as usize]);
+            }
+        }
+        Ok(Self { frame, cutoff2: cutoff * cutoff, grid, wraps, sorted, moved, visits })
     }
 
-    /// Atoms in the order of their bins: neighbors in this order are close in space, hence in cache.
+    /// Number of atoms.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.wraps.len()
+    }
+
+    /// Whether there are no atoms.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.wraps.is_empty()
+    }
+
+    /// Atoms in the order in which a search is fastest: neighbors in this order are close in space, hence in cache.
     #[must_use]
     pub fn spatial_order(&self) -> &[u32] {
-        &self.grid.order
+        &self.visits
     }
 
     /// Begins a search that uses (and overwrites) some scratch memory.
@@ -64,19 +84,56 @@ impl<'a> CellList<'a> {
         Search::new(self, scratch)
     }
 
-    /// Shift along the user's cell vectors of an image (in reduced cells) as seen from a center, before the wraps of
-    /// the neighbor are taken off. Whole numbers.
+    /// Appends what may be near the atoms of a window; `wrap` is that of the centers.
+    pub(super) fn gather(&self, window: Window, wrap: [i32; 3], out: &mut Gathered) {
+        let [x, y, z] = &self.sorted;
+        self.grid.rows_around(window, |row, image| {
+            if row.is_empty() {
+                return;
+            }
+            let cells = self.shift_of(image, wrap);
+            let atoms = &self.grid.order[row.clone()];
+            let first = out.points.len();
+            out.points.extend(
+                [&x[row.clone()], &y[row.clone()], &z[row.clone()]],
+                cell_shift(cells, self.frame.matrix),
+            );
+            if self.moved[row.end] != self.moved[row.start] {
+                for (k, &atom) in atoms.iter().enumerate() {
+                    if self.wraps[atom as usize] != [0; 3] {
+                        let cells = self.shift_to(cells, atom);
+                        out.points.set_shift(first + k, cell_shift(cells, self.frame.matrix));
+                    }
+                }
+            }
+            out.atoms.extend_from_slice(atoms);
+            out.runs.push((out.atoms.len() as u32, cells));
+        });
+        out.points.seal();
+    }
+
+    /// Whole cells by which an atom was moved.
     #[inline(always)]
-    pub(super) fn shift_of(&self, image: [i64; 3], center: usize) -> [f64; 3] {
-        let wrap = self.wraps[center];
-        if image == [0; 3] {
-            return wrap.map(f64::from);
-        }
+    pub(super) fn wrap_of(&self, atom: usize) -> [i32; 3] {
+        self.wraps[atom]
+    }
+
+    /// Shift along the user's cell vectors of an image (in reduced cells) as seen from a center, before the wraps of
+    /// the neighbor are taken off.
+    #[inline(always)]
+    fn shift_of(&self, image: [i64; 3], wrap: [i32; 3]) -> [i64; 3] {
         let reduction = &self.frame.cell.reduction;
         std::array::from_fn(|d| {
             let cells: i64 = (0..3).map(|k| image[k] * reduction[k][d]).sum();
-            cells as f64 + f64::from(wrap[d])
+            cells + i64::from(wrap[d])
         })
+    }
+
+    /// [`CellList::shift_of`] with the wraps of the neighbor taken off.
+    #[inline(always)]
+    pub(super) fn shift_to(&self, cells: [i64; 3], atom: u32) -> [i64; 3] {
+        let wrap = self.wraps[atom as usize];
+        std::array::from_fn(|d| cells[d] - i64::from(wrap[d]))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Atoms sorted into bins; a row of bins along the last axis is a contiguous range of atoms.
 //!
-//! Distances are measured along the normals of the (reduced) cell's planes, in Å. A column of bins is skipped if its
-//! distance from the center exceeds the cutoff; in a cell with right angles its row is cut to the chord of the sphere.
+//! Distances are measured along the normals of the (reduced) cell's planes, in Å. Centers that stand near each other in
+//! one column, in a window of a few bins, are given the same candidates: the rows around the window, in all columns
+//! around theirs.
 //!
 //! Two stores behind one question ("which atoms are in bins z0..=z1 of this column?"): a table of offsets where most
 //! bins are filled, and sorted columns behind a hash where they are not (a far-flung atom, a huge cell), so that
@@ -10,10 +11,13 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::structure::{Frame, PeriodicCell, Vector, dot};
+use crate::structure::{Frame, PeriodicCell, Vector};
 
 /// Bins per cutoff radius along each axis. Rows are contiguous along the last, so its bins may be finer.
 const BINS_PER_CUTOFF: [f64; 3] = [1.0, 1.0, 6.0];
+
+/// Bins of a window: half a cutoff radius. Higher windows are entered less often and hold more that is far.
+const WINDOW: i64 = 3;
 
 /// Below this number of atoms a molecule is one bin.
 const ONE_BIN: usize = 48;
@@ -65,10 +69,13 @@ impl Axis {
         self.bin(u).clamp(0, self.n_bins - 1)
     }
 
-    /// First and last bin within a distance of a coordinate.
+    /// First and last bin within a distance of the bins `low..=high`.
     #[inline(always)]
-    fn range(&self, u: f64, distance: f64) -> (i64, i64) {
-        let (low, high) = (self.bin(u - distance), self.bin(u + distance));
+    fn around(&self, [low, high]: [i64; 2], distance: f64) -> (i64, i64) {
+        if self.width.is_infinite() {
+            return (0, 0);
+        }
+        let (low, high) = (self.bin(self.low(low) - distance), self.bin(self.low(high + 1) + distance));
         if self.periodic { (low, high) } else { (low.max(0), high.min(self.n_bins - 1)) }
     }
 
@@ -82,27 +89,26 @@ impl Axis {
         }
     }
 
-    /// Distance of a coordinate from a bin.
-    #[inline(always)]
-    fn distance(&self, u: f64, low: f64) -> f64 {
-        // A single bin is infinitely wide, and `low` then not a number.
-        (low - u).max(u - (low + self.width)).max(0.0)
-    }
-
+    /// Lower end of a bin in Å.
     fn low(&self, bin: i64) -> f64 {
         self.origin + bin as f64 * self.width
     }
 }
 
+/// Centers that are given the same candidates: a bin of the first two axes, and a few bins of the third.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Window {
+    column: [i64; 2],
+    height: i64,
+}
+
 /// Atoms above one bin of the first two axes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Column {
+struct Column {
     /// Place of its first bin in the table of offsets, or its first sorted atom.
     start: usize,
     /// Behind its last sorted atom, where there is no table.
     end: usize,
-    /// Lower ends of the bin along the first two axes in Å.
-    low: [f64; 2],
     /// Image of the cell that it stands in.
     image: [i64; 2],
 }
@@ -121,10 +127,6 @@ pub(super) struct Grid {
     axes: [Axis; 3],
     /// Cutoff with a margin for the rounding of coordinates, in Å.
     reach: f64,
-    /// Cosine of the angle between the normals of the first two axes.
-    cosine: f64,
-    /// All angles are right.
-    orthogonal: bool,
     /// Atom indices in the order of their bins.
     pub order: Vec<u32>,
     /// Coordinates of the (wrapped) atoms along the normals in Å. [atom]
@@ -151,29 +153,26 @@ impl Grid {
         let total: f64 = axes.iter().map(|axis| axis.n_bins as f64).product();
         let (order, store) =
             if total <= (8 * n + 64) as f64 { sort_dense(&axes, &bins) } else { sort_sparse(&bins) };
-        let normal = |k: usize| std::array::from_fn(|x| cell.inverse[x][k] * cell.heights[k]);
-        let cosines = [dot(normal(0), normal(1)), dot(normal(1), normal(2)), dot(normal(0), normal(2))];
-        let orthogonal = cosines.iter().all(|c| c.abs() < 1e-12);
-        Self { axes, reach, cosine: cosines[0], orthogonal, order, coordinates, store }
+        Self { axes, reach, order, coordinates, store }
     }
 
-    /// Bin of an atom along the first two axes.
+    /// The window that an atom stands in.
     #[inline(always)]
-    pub fn column_of(&self, atom: usize) -> [i64; 2] {
+    pub fn window_of(&self, atom: usize) -> Window {
         let u = &self.coordinates[atom];
-        [self.axes[0].bin_of_atom(u[0]), self.axes[1].bin_of_atom(u[1])]
+        let [x, y, z] = std::array::from_fn(|d| self.axes[d].bin_of_atom(u[d]));
+        Window { column: [x, y], height: z / WINDOW }
     }
 
-    /// Columns that could hold neighbors of any atom in the column `(x, y)`.
-    pub fn columns_near(&self, [x, y]: [i64; 2], out: &mut Vec<Column>) {
+    /// Hands over all rows of sorted atoms that may hold neighbors of atoms in a window, and the image of each.
+    pub fn rows_around(&self, window: Window, mut row: impl FnMut(Range<usize>, [i64; 3])) {
         let [ax, ay, az] = &self.axes;
-        let around = |axis: &Axis, bin: i64| {
-            let reach = (self.reach / axis.width * (1.0 + 1e-12)).ceil() as i64;
-            let (low, high) = (bin - reach, bin + reach);
-            if axis.periodic { low..=high } else { low.max(0)..=high.min(axis.n_bins - 1) }
-        };
-        for bin_x in around(ax, x) {
-            for bin_y in around(ay, y) {
+        let (first_x, last_x) = ax.around([window.column[0]; 2], self.reach);
+        let (first_y, last_y) = ay.around([window.column[1]; 2], self.reach);
+        let lowest = window.height * WINDOW;
+        let (first_z, last_z) = az.around([lowest, (lowest + WINDOW).min(az.n_bins) - 1], self.reach);
+        for bin_x in first_x..=last_x {
+            for bin_y in first_y..=last_y {
                 let ((home_x, image_x), (home_y, image_y)) = (ax.fold(bin_x), ay.fold(bin_y));
                 let (start, end) = match &self.store {
                     Store::Dense(_) => (((home_x * ay.n_bins + home_y) * az.n_bins) as usize, 0),
@@ -182,41 +181,16 @@ impl Grid {
                         None => continue,
                     },
                 };
-                let low = [ax.low(bin_x), ay.low(bin_y)];
-                out.push(Column { start, end, low, image: [image_x, image_y] });
+                let column = Column { start, end, image: [image_x, image_y] };
+                let mut bin_z = first_z;
+                while bin_z <= last_z {
+                    let (home_z, image_z) = az.fold(bin_z);
+                    let last = (home_z + last_z - bin_z).min(az.n_bins - 1);
+                    row(self.row(&column, home_z, last), [column.image[0], column.image[1], image_z]);
+                    bin_z += last - home_z + 1;
+                }
             }
         }
-    }
-
-    /// Rows of sorted atoms in a column that may hold neighbors of an atom, with the image they belong to.
-    #[inline(always)]
-    pub fn rows<'g>(&'g self, atom: usize, column: &'g Column) -> Rows<'g> {
-        let [ax, ay, az] = &self.axes;
-        let u = &self.coordinates[atom];
-        let distance2 = self.distance2([ax.distance(u[0], column.low[0]), ay.distance(u[1], column.low[1])]);
-        let left = self.reach * self.reach - distance2;
-        if left < 0.0 {
-            return Rows { grid: self, column, bin: 0, image: 0, still: -1 };
-        }
-        let (low, high) = az.range(u[2], if self.orthogonal { left.sqrt() } else { self.reach });
-        let (bin, image) = az.fold(low);
-        Rows { grid: self, column, bin, image, still: high - low }
-    }
-
-    /// Least squared length of a vector whose components along the first two normals are at least these.
-    ///
-    /// The signs are not known here, so the angle between the normals counts as the one that brings them nearer.
-    #[inline(always)]
-    fn distance2(&self, [a, b]: [f64; 2]) -> f64 {
-        if self.orthogonal {
-            return a * a + b * b;
-        }
-        let c = self.cosine.abs();
-        let (small, large) = if a < b { (a, b) } else { (b, a) };
-        if small <= c * large {
-            return large * large;
-        }
-        (a * a + b * b - 2.0 * a * b * c) / (1.0 - c * c)
     }
 
     #[inline(always)]
@@ -232,34 +206,6 @@ impl Grid {
                     ..column.start + z.partition_point(|&b| b <= to)
             }
         }
-    }
-}
-
-/// Rows of one column, one per image of the last axis.
-pub(super) struct Rows<'g> {
-    grid: &'g Grid,
-    column: &'g Column,
-    bin: i64,
-    image: i64,
-    still: i64,
-}
-
-impl Iterator for Rows<'_> {
-    type Item = (Range<usize>, [i64; 3]);
-
-    #[inline(always)]
-    fn next(&mut self) -> Option<Self::Item> {
-        while self.still >= 0 {
-            let last = (self.bin + self.still).min(self.grid.axes[2].n_bins - 1);
-            let row = self.grid.row(self.column, self.bin, last);
-            let image = [self.column.image[0], self.column.image[1], self.image];
-            self.still -= last - self.bin + 1;
-            (self.bin, self.image) = (0, self.image + 1);
-            if !row.is_empty() {
-                return Some((row, image));
-            }
-        }
-        None
     }
 }
 

@@ -28,15 +28,22 @@ const ABSURD: f64 = 1e7;
 
 /// `r_j - r_i + S . cell`: the one formula every search uses.
 #[inline(always)]
-fn separation(from: Vector, to: Vector, shift: [i32; 3], matrix: &Matrix) -> Vector {
+fn separation(from: Vector, to: Vector, shift: [i64; 3], matrix: &Matrix) -> Vector {
     let mut out = [to[0] - from[0], to[1] - from[1], to[2] - from[2]];
     if shift != [0; 3] {
-        let [a, b, c] = shift.map(f64::from);
+        let moved = cell_shift(shift, matrix);
         for x in 0..3 {
-            out[x] += a * matrix[0][x] + b * matrix[1][x] + c * matrix[2][x];
+            out[x] += moved[x];
         }
     }
     out
+}
+
+/// `S . cell`.
+#[inline(always)]
+fn cell_shift(shift: [i64; 3], matrix: &Matrix) -> Vector {
+    let [a, b, c] = [shift[0] as f64, shift[1] as f64, shift[2] as f64];
+    [0, 1, 2].map(|x| a * matrix[0][x] + b * matrix[1][x] + c * matrix[2][x])
 }
 
 /// Refuses cutoffs that are no length and cells so small that the sphere would hold millions of images.

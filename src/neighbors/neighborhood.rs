@@ -1,19 +1,34 @@
 //! The neighbors of one center, in arrays that are reused from center to center.
 
-use super::grid::Column;
+use super::grid::Window;
 use super::{COINCIDENT, CellList, separation};
 use crate::error::{Error, Result};
-use crate::simd::{Candidates, Simd, filter_row};
+use crate::simd::{Candidates, Near, Simd, count_near, select_near};
 use crate::structure::{Vector, dot};
+
+/// What may be near the centers of one window.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Gathered {
+    pub points: Candidates,
+    /// Index in the structure. [candidate]
+    pub atoms: Vec<u32>,
+    /// Runs of candidates in the same image of the cell: where each ends, and its shift before wraps.
+    pub runs: Vec<(u32, [i64; 3])>,
+}
+
+impl Gathered {
+    fn clear(&mut self) {
+        self.points.clear();
+        self.atoms.clear();
+        self.runs.clear();
+    }
+}
 
 /// Scratch memory of a search.
 #[derive(Debug, Clone, Default)]
 pub struct Neighborhood {
-    found: Candidates,
-    /// Runs of neighbors found in the same image of the cell: where each ends, and its shift before wraps.
-    images: Vec<(usize, [f64; 3])>,
-    /// Columns of bins around the last center's.
-    columns: Vec<Column>,
+    gathered: Gathered,
+    near: Near,
 }
 
 /// A search through one [`CellList`]: centers in the order of their bins are found fastest.
@@ -21,14 +36,14 @@ pub struct Neighborhood {
 pub struct Search<'s, 'a> {
     cells: &'s CellList<'a>,
     scratch: &'s mut Neighborhood,
-    /// Column of bins that `scratch.columns` surrounds.
-    column: Option<[i64; 2]>,
+    /// Whose candidates are gathered: centers of a window, all moved by the same whole cells.
+    gathered_for: Option<(Window, [i32; 3])>,
     center: usize,
 }
 
 impl<'s, 'a> Search<'s, 'a> {
     pub(super) fn new(cells: &'s CellList<'a>, scratch: &'s mut Neighborhood) -> Self {
-        Self { cells, scratch, column: None, center: 0 }
+        Self { cells, scratch, gathered_for: None, center: 0 }
     }
 
     /// Finds the neighbors of one center.
@@ -37,51 +52,60 @@ impl<'s, 'a> Search<'s, 'a> {
     /// [`Error::CoincidentAtoms`] if a neighbor sits on the center.
     #[inline(always)]
     pub fn around<S: Simd>(&mut self, s: S, center: usize) -> Result<()> {
+        let (from, limits) = self.approach(center);
+        let Neighborhood { gathered, near } = &mut *self.scratch;
+        let n_coincident = select_near(s, &gathered.points, from, limits, near);
+        self.check(n_coincident)
+    }
+
+    /// Counts the neighbors of one center.
+    ///
+    /// # Errors
+    /// As [`Search::around`].
+    #[inline(always)]
+    pub fn count<S: Simd>(&mut self, s: S, center: usize) -> Result<usize> {
+        let (from, limits) = self.approach(center);
+        let (n, n_coincident) = count_near(s, &self.scratch.gathered.points, from, limits);
+        self.check(n_coincident)?;
+        Ok(n)
+    }
+
+    /// Gathers the candidates of a center, unless the last one had the same; returns its position and the limits of
+    /// the squared distance.
+    #[inline(always)]
+    fn approach(&mut self, center: usize) -> (Vector, [f64; 2]) {
         self.center = center;
         let cells = self.cells;
-        let column = cells.grid.column_of(center);
-        if self.column != Some(column) {
-            self.column = Some(column);
-            self.scratch.columns.clear();
-            cells.grid.columns_near(column, &mut self.scratch.columns);
+        let window = cells.grid.window_of(center);
+        let wanted = Some((window, cells.wrap_of(center)));
+        if self.gathered_for != wanted {
+            self.gathered_for = wanted;
+            self.scratch.gathered.clear();
+            cells.gather(window, cells.wrap_of(center), &mut self.scratch.gathered);
         }
-        let Neighborhood { found, images, columns } = &mut *self.scratch;
-        found.clear();
-        images.clear();
-        let from = cells.frame.positions[center];
-        let limits = [COINCIDENT * COINCIDENT, cells.cutoff2];
-        for column in columns.iter() {
-            for (row, image) in cells.grid.rows(center, column) {
-                let shift = cells.shift_of(image, center);
-                filter_row(s, &cells.points, row, from, shift, cells.frame.matrix, limits, found);
-                images.push((found.len(), shift));
-            }
-        }
-        // The center finds itself; nothing else may be there.
-        if found.n_coincident() == 1 { Ok(()) } else { Err(self.coincidence()) }
+        (cells.frame.positions[center], [COINCIDENT * COINCIDENT, cells.cutoff2])
+    }
+
+    /// The center finds itself; nothing else may be there.
+    #[inline(always)]
+    fn check(&self, n_coincident: usize) -> Result<()> {
+        if n_coincident == 1 { Ok(()) } else { Err(self.coincidence()) }
     }
 
     /// Names the atom that sits on the center.
     #[cold]
     fn coincidence(&self) -> Error {
-        let cells = self.cells;
-        let from = cells.frame.positions[self.center];
+        let frame = self.cells.frame;
         let (mut second, mut distance) = (self.center, 0.0);
-        for column in &self.scratch.columns {
-            for (row, image) in cells.grid.rows(self.center, column) {
-                let of_center = cells.shift_of(image, self.center);
-                for point in row {
-                    let atom = cells.grid.order[point] as usize;
-                    let shift = std::array::from_fn(|d| of_center[d] as i32 - cells.wraps[atom][d]);
-                    let vector = separation(from, cells.frame.positions[atom], shift, cells.frame.matrix);
-                    let distance2 = dot(vector, vector);
-                    if distance2 < COINCIDENT * COINCIDENT && (atom != self.center || shift != [0; 3]) {
-                        (second, distance) = (atom, distance2.sqrt());
-                    }
-                }
+        for slot in 0..self.scratch.gathered.atoms.len() {
+            let (atom, shift) = (self.scratch.gathered.atoms[slot] as usize, self.shift_of(slot));
+            let vector = separation(frame.positions[self.center], frame.positions[atom], shift, frame.matrix);
+            let distance2 = dot(vector, vector);
+            if distance2 < COINCIDENT * COINCIDENT && (atom != self.center || shift != [0; 3]) {
+                (second, distance) = (atom, distance2.sqrt());
             }
         }
-        Error::CoincidentAtoms { structure: cells.frame.structure, first: self.center, second, distance }
+        Error::CoincidentAtoms { structure: frame.structure, first: self.center, second, distance }
     }
 
     /// The center of the last search.
@@ -94,43 +118,56 @@ impl<'s, 'a> Search<'s, 'a> {
     #[inline(always)]
     #[must_use]
     pub fn len(&self) -> usize {
-        self.scratch.found.len()
+        self.scratch.near.len()
     }
 
     /// Whether the center is alone.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.scratch.found.is_empty()
+        self.scratch.near.is_empty()
     }
 
     /// Index of a neighbor in the structure.
     #[inline(always)]
     #[must_use]
     pub fn atom(&self, pair: usize) -> u32 {
-        self.cells.grid.order[self.scratch.found.points[pair] as usize]
+        self.scratch.gathered.atoms[self.scratch.near.slots[pair] as usize]
+    }
+
+    /// `r_ij` in Å and `|r_ij|^2` of the neighbors, as columns that may be longer than there are neighbors.
+    #[inline(always)]
+    #[must_use]
+    pub fn columns(&self) -> ([&[f64]; 3], &[f64]) {
+        let near = &self.scratch.near;
+        let [x, y, z] = &near.vectors;
+        ([x, y, z], &near.distances2)
     }
 
     /// `r_ij` in Å and `|r_ij|^2` of a neighbor.
     #[inline(always)]
     #[must_use]
     pub fn vector(&self, pair: usize) -> (Vector, f64) {
-        let found = &self.scratch.found;
-        let slot = found.slots[pair] as usize;
-        let [x, y, z] = &found.vectors;
-        ([x[slot], y[slot], z[slot]], found.distances2[slot])
+        let ([x, y, z], distances2) = self.columns();
+        ([x[pair], y[pair], z[pair]], distances2[pair])
     }
 
-    /// Lattice shifts `S` of the neighbors along the user's cell vectors, in their order.
+    /// Writes the lattice shifts `S` of the neighbors along the user's cell vectors.
     #[inline(always)]
-    pub fn shifts(&self) -> impl Iterator<Item = [i64; 3]> {
-        let mut start = 0;
-        self.scratch.images.iter().flat_map(move |&(end, of_center)| {
-            let run = start..end;
-            start = end;
-            run.map(move |pair| {
-                let wrap = self.cells.wraps[self.atom(pair) as usize];
-                std::array::from_fn(|d| of_center[d] as i64 - i64::from(wrap[d]))
-            })
-        })
+    pub fn shifts_into(&self, out: &mut [[i64; 3]]) {
+        let Gathered { atoms, runs, .. } = &self.scratch.gathered;
+        let mut run = 0;
+        for (&slot, to) in self.scratch.near.slots[..self.len()].iter().zip(out) {
+            while runs[run].0 <= slot {
+                run += 1;
+            }
+            *to = self.cells.shift_to(runs[run].1, atoms[slot as usize]);
+        }
+    }
+
+    #[inline(always)]
+    fn shift_of(&self, slot: usize) -> [i64; 3] {
+        let Gathered { atoms, runs, .. } = &self.scratch.gathered;
+        let run = runs.partition_point(|&(end, _)| end as usize <= slot);
+        self.cells.shift_to(runs[run].1, atoms[slot])
     }
 }

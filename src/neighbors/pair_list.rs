@@ -89,19 +89,14 @@ impl PairList {
 /// # Errors
 /// As [`Search::around`].
 pub fn count_pairs(cells: &CellList<'_>) -> Result<Vec<usize>> {
-    let n = cells.place.len();
-    let tasks: Vec<usize> = (0..n.div_ceil(TASK)).collect();
-    let count = |task: usize| {
-        let mut counts = Vec::with_capacity(TASK);
-        let centers = task * TASK..((task + 1) * TASK).min(n);
-        Level::detect().run(Visit {
-            cells,
-            centers,
-            see: |search: &Search<'_, '_>| counts.push(search.len()),
-        })?;
-        Ok(counts)
-    };
-    Ok(parallel::map(tasks, count)?.into_iter().collect::<Result<Vec<_>>>()?.concat())
+    let tasks: Vec<&[u32]> = cells.spatial_order().chunks(TASK).collect();
+    let count = |centers: &[u32]| Level::detect().run(Count { cells, centers });
+    let found = parallel::map(tasks, count)?.into_iter().collect::<Result<Vec<_>>>()?.concat();
+    let mut counts = vec![0; found.len()];
+    for (&center, n) in cells.spatial_order().iter().zip(found) {
+        counts[center as usize] = n;
+    }
+    Ok(counts)
 }
 
 /// Fills arrays with the pairs; `counts` is what [`count_pairs`] returned.
@@ -112,23 +107,18 @@ pub fn count_pairs(cells: &CellList<'_>) -> Result<Vec<usize>> {
 /// # Panics
 /// If an array has not the length that the counts tell.
 pub fn fill_pairs(cells: &CellList<'_>, counts: &[usize], mut arrays: PairArrays<'_>) -> Result<()> {
-    let mut parts = Vec::new();
-    for (task, counts) in counts.chunks(TASK).enumerate() {
-        let rest;
-        let first;
-        (first, rest) = arrays.split_at(counts.iter().sum());
-        parts.push((task * TASK..task * TASK + counts.len(), first));
+    let mut of_center = Vec::with_capacity(counts.len());
+    for &count in counts {
+        let (first, rest) = arrays.split_at(count);
+        of_center.push(Some(first));
         arrays = rest;
     }
-    let fill = |(centers, mut part): (std::ops::Range<usize>, PairArrays<'_>)| {
-        let mut start = 0;
-        let see = |search: &Search<'_, '_>| {
-            part.write(start, search);
-            start += search.len();
-        };
-        Level::detect().run(Visit { cells, centers, see })
-    };
-    parallel::map(parts, fill)?.into_iter().collect()
+    let mut tasks = Vec::new();
+    for centers in cells.spatial_order().chunks(TASK) {
+        let parts = centers.iter().filter_map(|&center| of_center[center as usize].take()).collect();
+        tasks.push(Fill { cells, centers, parts });
+    }
+    parallel::map(tasks, |fill| Level::detect().run(fill))?.into_iter().collect()
 }
 
 impl PairArrays<'_> {
@@ -157,45 +147,73 @@ impl PairArrays<'_> {
         )
     }
 
-    /// Writes the neighbors of one center from `start` on, one array after the other.
+    /// Writes the neighbors of one center, one array after the other.
     #[inline(always)]
-    fn write(&mut self, start: usize, search: &Search<'_, '_>) {
-        let end = start + search.len();
+    fn write(&mut self, search: &Search<'_, '_>) {
+        let n = search.len();
+        let ([x, y, z], distances2) = search.columns();
         if let Some(out) = &mut self.centers {
-            out[start..end].fill(search.center() as i64);
+            out.fill(search.center() as i64);
         }
         if let Some(out) = &mut self.neighbors {
-            out[start..end].iter_mut().enumerate().for_each(|(pair, to)| *to = i64::from(search.atom(pair)));
+            for pair in 0..n {
+                out[pair] = i64::from(search.atom(pair));
+            }
         }
         if let Some(out) = &mut self.shifts {
-            out[start..end].iter_mut().zip(search.shifts()).for_each(|(to, shift)| *to = shift);
+            search.shifts_into(out);
         }
         if let Some(out) = &mut self.vectors {
-            out[start..end].iter_mut().enumerate().for_each(|(pair, to)| *to = search.vector(pair).0);
+            for pair in 0..n {
+                out[pair] = [x[pair], y[pair], z[pair]];
+            }
         }
         if let Some(out) = &mut self.distances {
-            out[start..end].iter_mut().enumerate().for_each(|(pair, to)| *to = search.vector(pair).1.sqrt());
+            for pair in 0..n {
+                out[pair] = distances2[pair].sqrt();
+            }
         }
     }
 }
 
-/// A visit of some centers; `see` is called once for each, after its search.
-struct Visit<'s, 'a, F> {
+/// Counts the neighbors of some centers.
+struct Count<'s, 'a> {
     cells: &'s CellList<'a>,
-    centers: std::ops::Range<usize>,
-    see: F,
+    centers: &'s [u32],
 }
 
-impl<F: FnMut(&Search<'_, '_>)> Kernel for Visit<'_, '_, F> {
+impl Kernel for Count<'_, '_> {
+    type Output = Result<Vec<usize>>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Result<Vec<usize>> {
+        let mut scratch = Neighborhood::default();
+        let mut search = self.cells.search(&mut scratch);
+        let mut counts = Vec::with_capacity(self.centers.len());
+        for &center in self.centers {
+            counts.push(search.count(s, center as usize)?);
+        }
+        Ok(counts)
+    }
+}
+
+/// Writes the neighbors of some centers, each to its part of the arrays.
+struct Fill<'s, 'a, 'o> {
+    cells: &'s CellList<'a>,
+    centers: &'s [u32],
+    parts: Vec<PairArrays<'o>>,
+}
+
+impl Kernel for Fill<'_, '_, '_> {
     type Output = Result<()>;
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) -> Result<()> {
+    fn run<S: Simd>(self, s: S) -> Result<()> {
         let mut scratch = Neighborhood::default();
         let mut search = self.cells.search(&mut scratch);
-        for center in self.centers {
-            search.around(s, center)?;
-            (self.see)(&search);
+        for (&center, mut part) in self.centers.iter().zip(self.parts) {
+            search.around(s, center as usize)?;
+            part.write(&search);
         }
         Ok(())
     }

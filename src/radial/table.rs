@@ -1,10 +1,10 @@
-//! Tabulated radial integrals of one neighbor species: quintic Hermite nodes for every channel and degree.
+//! Tabulated radial integrals of one neighbor species: quintic B-splines for every channel and degree.
 //!
 //! The table of an optimal basis of q functions (Eq. 9, 18) has the size and the cost of that of any other basis of q
 //! functions: nothing here knows what is tabulated.
 
 use crate::error::{Error, Result};
-use crate::math::hermite_spline::{derivative_weights, value_weights};
+use crate::math::b_spline::{self, derivative_weights, n_coefficients, value_weights};
 use crate::simd::Aligned;
 
 /// Radial functions of one degree that one neighbor species contributes to.
@@ -27,18 +27,18 @@ pub struct RadialTable {
     spacing: f64,
     sections: Vec<TableSection>,
     row: usize,
-    /// [node, vector, 3, lane]: value, first and second derivative.
-    nodes: Aligned,
+    /// Coefficients of the splines. [coefficient, row]
+    coefficients: Aligned,
 }
 
 impl RadialTable {
     /// Arranges node data for vectors of `lanes` numbers.
     ///
     /// `degrees[l]` is the first output channel, the number of channels and their data [3, node, channel]: value,
-    /// first and second derivative with respect to r.
+    /// first and second derivative with respect to r. Of the derivatives, those at the two ends count.
     ///
     /// # Errors
-    /// [`Error::BadParameter`] if the shapes do not fit, a number is not finite, or there are fewer than two nodes.
+    /// [`Error::BadParameter`] if the shapes do not fit, a number is not finite, or there are fewer than three nodes.
     pub fn new(
         radius: f64,
         n_nodes: usize,
@@ -48,9 +48,9 @@ impl RadialTable {
         let bad = |requirement, value: String| {
             Err(Error::BadParameter { name: "a radial table", requirement, value })
         };
-        if n_nodes < 2 || !(radius > 0.0 && radius.is_finite()) {
+        if n_nodes < 3 || !(radius > 0.0 && radius.is_finite()) {
             return bad(
-                "given on two nodes or more of a finite range",
+                "given on three nodes or more of a finite range",
                 format!("{n_nodes} nodes, radius {radius}"),
             );
         }
@@ -67,19 +67,19 @@ impl RadialTable {
             sections.push(TableSection { channel, count, start: row, padded });
             row += padded;
         }
-        let mut nodes = Aligned::zeros(n_nodes * row * 3);
+        let spacing = radius / (n_nodes - 1) as f64;
+        let mut coefficients = Aligned::zeros(n_coefficients(n_nodes) * row);
         for (section, &(_, count, data)) in sections.iter().zip(degrees) {
-            for kind in 0..3 {
-                for node in 0..n_nodes {
-                    for channel in 0..count {
-                        let (vector, lane) = ((section.start + channel) / lanes, channel % lanes);
-                        nodes[node * 3 * row + (vector * 3 + kind) * lanes + lane] =
-                            data[(kind * n_nodes + node) * count + channel];
-                    }
+            for channel in 0..count {
+                let at = |kind: usize, node: usize| data[(kind * n_nodes + node) * count + channel];
+                let values: Vec<f64> = (0..n_nodes).map(|node| at(0, node)).collect();
+                let ends = [0, n_nodes - 1].map(|node| [at(1, node), at(2, node)]);
+                for (k, c) in b_spline::coefficients(&values, ends, spacing).into_iter().enumerate() {
+                    coefficients[k * row + section.start + channel] = c;
                 }
             }
         }
-        Ok(Self { n_nodes, spacing: radius / (n_nodes - 1) as f64, sections, row, nodes })
+        Ok(Self { n_nodes, spacing, sections, row, coefficients })
     }
 
     /// Channels of each degree. [l]
@@ -105,28 +105,24 @@ impl RadialTable {
         self.n_nodes
     }
 
-    /// The two nodes that enclose an interval, each [vector, 3, lane].
+    /// The six rows of coefficients that an interval reads. [6, row]
     #[inline(always)]
     pub(crate) fn interval(&self, index: usize) -> &[f64] {
-        &self.nodes[index * 3 * self.row..(index + 2) * 3 * self.row]
+        &self.coefficients[index * self.row..(index + b_spline::ORDER) * self.row]
     }
 
     /// Values and derivatives of all channels of one degree at one distance: the plain form, for tests and plots.
     #[must_use]
-    pub fn evaluate(&self, l: usize, r: f64, lanes: usize) -> Vec<[f64; 2]> {
+    pub fn evaluate(&self, l: usize, r: f64) -> Vec<[f64; 2]> {
         let position = (r / self.spacing).clamp(0.0, (self.n_nodes - 1) as f64);
         let index = (position as usize).min(self.n_nodes - 2);
         let t = position - index as f64;
-        let (value, slope) = (value_weights(t, self.spacing), derivative_weights(t, self.spacing));
-        let nodes = self.interval(index);
+        let (value, slope) = (value_weights(t), derivative_weights(t, self.spacing));
+        let rows = self.interval(index);
         let section = &self.sections[l];
         (section.start..section.start + section.count)
             .map(|q| {
-                let six: [f64; 6] = std::array::from_fn(|k| {
-                    let (node, kind) = (k / 3, k % 3);
-                    nodes[node * 3 * self.row + (q / lanes * 3 + kind) * lanes + q % lanes]
-                });
-                let dot = |w: [f64; 6]| w.iter().zip(six).map(|(w, y)| w * y).sum();
+                let dot = |weights: [f64; 6]| (0..6).map(|k| weights[k] * rows[k * self.row + q]).sum();
                 [dot(value), dot(slope)]
             })
             .collect()

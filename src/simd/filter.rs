@@ -1,177 +1,195 @@
-//! The inner loop of the neighbor search: which of a row of sorted points lie within the cutoff.
-
-use std::ops::Range;
+//! The inner loop of the neighbor search: which of many candidates lie within the cutoff of a center.
 
 use super::{MAX_LANES, Simd};
 
-/// Points in the order of their bins, padded so that whole vectors can be read at the end.
-#[derive(Debug, Clone)]
-pub struct Points {
-    /// Components of the positions. [xyz][sorted point]
-    positions: [Vec<f64>; 3],
-    /// Whole cells each point was moved by to get into its bin, along the user's cell vectors. [vector][sorted point]
-    wraps: Option<[Vec<f64>; 3]>,
-    /// How many points before each were moved at all: in a row without any, all shifts are the same. [point + 1]
-    moved: Vec<u32>,
-    len: usize,
-}
-
-impl Points {
-    /// Points and their wraps (`None` if no point was moved).
-    #[must_use]
-    pub fn new(mut positions: [Vec<f64>; 3], mut wraps: Option<[Vec<f64>; 3]>) -> Self {
-        let len = positions[0].len();
-        let mut moved = vec![0; len + 1];
-        if let Some([a, b, c]) = &wraps {
-            for k in 0..len {
-                moved[k + 1] = moved[k] + u32::from(a[k].abs() + b[k].abs() + c[k].abs() > 0.5);
-            }
-        }
-        for column in positions.iter_mut().chain(wraps.iter_mut().flatten()) {
-            column.resize(len + MAX_LANES, 0.0);
-        }
-        Self { positions, wraps, moved, len }
-    }
-}
-
-/// Points that were looked at, and which of them are near.
+/// Points that may be near, in arrays that are read from end to end. Padded with points at infinity, which are near
+/// nothing, so that there are no remainders.
 #[derive(Debug, Clone, Default)]
 pub struct Candidates {
-    /// `r_ij` of every point looked at. [xyz][slot]
-    pub vectors: [Vec<f64>; 3],
-    /// `|r_ij|^2` of every point looked at. [slot]
-    pub distances2: Vec<f64>,
-    /// Slots of the near points. [pair]
-    pub slots: Vec<u32>,
-    /// Their places in the sorted points. [pair]
-    pub points: Vec<u32>,
-    /// Slots in use.
-    n_slots: usize,
-    n_near: usize,
-    n_coincident: usize,
+    /// Positions as given. [xyz][candidate]
+    positions: [Vec<f64>; 3],
+    /// `S . cell` of each. [xyz][candidate]
+    shifts: [Vec<f64>; 3],
+    /// Whether any shift is not zero.
+    shifted: bool,
+    len: usize,
 }
 
 impl Candidates {
     /// Forgets all points, keeps the memory.
     #[inline(always)]
     pub fn clear(&mut self) {
-        (self.n_slots, self.n_near, self.n_coincident) = (0, 0, 0);
+        self.len = 0;
+        self.shifted = false;
+        self.positions.iter_mut().chain(&mut self.shifts).for_each(Vec::clear);
     }
 
+    /// Appends points that are all shifted by the same vector.
+    #[inline(always)]
+    pub fn extend(&mut self, points: [&[f64]; 3], shift: [f64; 3]) {
+        self.len += points[0].len();
+        self.shifted |= shift != [0.0; 3];
+        for x in 0..3 {
+            self.positions[x].extend_from_slice(points[x]);
+            self.shifts[x].resize(self.len, shift[x]);
+        }
+    }
+
+    /// Shifts one point by another vector.
+    #[inline(always)]
+    pub fn set_shift(&mut self, slot: usize, shift: [f64; 3]) {
+        self.shifted |= shift != [0.0; 3];
+        for x in 0..3 {
+            self.shifts[x][slot] = shift[x];
+        }
+    }
+
+    /// Puts the padding behind the last point.
+    #[inline(always)]
+    pub fn seal(&mut self) {
+        for x in 0..3 {
+            self.positions[x].resize(self.len + MAX_LANES, f64::INFINITY);
+            self.shifts[x].resize(self.len + MAX_LANES, 0.0);
+        }
+    }
+
+    /// Number of points.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no point.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Where the arrays begin.
+    ///
+    /// # Panics
+    /// If the padding is not there.
+    #[inline(always)]
+    fn columns(&self) -> [[*const f64; 3]; 2] {
+        let [x, y, z] = &self.positions;
+        let [a, b, c] = &self.shifts;
+        let padded = self.len + MAX_LANES;
+        assert!([x, y, z, a, b, c].iter().all(|column| column.len() == padded), "candidates without padding");
+        [[x.as_ptr(), y.as_ptr(), z.as_ptr()], [a.as_ptr(), b.as_ptr(), c.as_ptr()]]
+    }
+}
+
+/// The candidates that are near.
+#[derive(Debug, Clone, Default)]
+pub struct Near {
+    /// `r_ij`. [xyz][pair]; whole vectors can be read beyond the last pair
+    pub vectors: [Vec<f64>; 3],
+    /// `|r_ij|^2`. [pair]
+    pub distances2: Vec<f64>,
+    /// Places among the candidates. [pair]
+    pub slots: Vec<u32>,
+    len: usize,
+}
+
+impl Near {
     /// Number of near points.
     #[inline(always)]
     #[must_use]
     pub fn len(&self) -> usize {
-        self.n_near
+        self.len
     }
 
     /// Whether no point is near.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.n_near == 0
-    }
-
-    /// Number of points on the center, which are not near ones.
-    #[inline(always)]
-    #[must_use]
-    pub fn n_coincident(&self) -> usize {
-        self.n_coincident
-    }
-
-    fn grow(&mut self, more: usize) {
-        let needed = (self.n_slots + more + 2 * MAX_LANES).next_power_of_two();
-        self.vectors.iter_mut().for_each(|column| column.resize(needed, 0.0));
-        self.distances2.resize(needed, 0.0);
-        self.slots.resize(needed, 0);
-        self.points.resize(needed, 0);
+        self.len == 0
     }
 }
 
-/// Appends the points of a sorted range with `limits[0] <= |r_j - r_i + S . cell|^2 < limits[1]`, and counts those
-/// below.
+/// Keeps the candidates with `limits[0] <= |r_j - r_i + S . cell|^2 < limits[1]`; returns how many were below.
 ///
-/// `S = cells - wrap_j`, where `cells` is the image plus the wraps of the center. The arithmetic is that of
-/// `neighbors::separation`, operation by operation and without fused multiply-adds, so that the decision is the same
-/// to the last bit.
+/// The arithmetic is that of `neighbors::separation`, operation by operation and without fused multiply-adds, so that
+/// the decision is the same to the last bit.
 ///
 /// # Panics
-/// If the range reaches beyond the points.
+/// If the candidates were not sealed.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
-pub fn filter_row<S: Simd>(
+pub fn select_near<S: Simd>(
     s: S,
-    points: &Points,
-    range: Range<usize>,
+    candidates: &Candidates,
     center: [f64; 3],
-    cells: [f64; 3],
-    matrix: &[[f64; 3]; 3],
     limits: [f64; 2],
-    out: &mut Candidates,
-) {
-    assert!(range.end <= points.len, "row beyond the points");
-    if out.n_slots + range.len() + 2 * MAX_LANES > out.slots.len() {
-        out.grow(range.len());
+    near: &mut Near,
+) -> usize {
+    let needed = candidates.len + MAX_LANES;
+    if near.slots.len() < needed {
+        near.vectors.iter_mut().for_each(|column| column.resize(needed, 0.0));
+        near.distances2.resize(needed, 0.0);
+        near.slots.resize(needed, 0);
     }
-    let wraps = points.wraps.as_ref().filter(|_| points.moved[range.end] != points.moved[range.start]);
-    let shifted = wraps.is_some() || cells.iter().any(|n| n.abs() > 0.5);
+    let [positions, shifts] = candidates.columns();
     let from = [s.splat(center[0]), s.splat(center[1]), s.splat(center[2])];
     let limits = [s.splat(limits[0]), s.splat(limits[1])];
-    // Without wraps the shift is the same for the whole row.
-    let common = combine(s, [s.splat(cells[0]), s.splat(cells[1]), s.splat(cells[2])], matrix);
-    // Pointers and counters in locals: through `out` every store would force them to be read again.
-    let sorted = [points.positions[0].as_ptr(), points.positions[1].as_ptr(), points.positions[2].as_ptr()];
-    let wraps = wraps.map(|w| [w[0].as_ptr(), w[1].as_ptr(), w[2].as_ptr()]);
-    let [vx, vy, vz] = &mut out.vectors;
-    let vectors = [vx.as_mut_ptr(), vy.as_mut_ptr(), vz.as_mut_ptr()];
-    let (distances2, slots, pairs) =
-        (out.distances2.as_mut_ptr(), out.slots.as_mut_ptr(), out.points.as_mut_ptr());
-    let (mut slot, mut n_near, mut n_coincident) = (out.n_slots, out.n_near, out.n_coincident);
-    // SAFETY: reads stay below points.len + MAX_LANES, to which `Points::new` padded every column; writes stay below
-    // n_slots + range.len() + MAX_LANES (slots) and n_near <= n_slots plus one vector, for which room was made above.
+    let [x, y, z] = &mut near.vectors;
+    let to = [x.as_mut_ptr(), y.as_mut_ptr(), z.as_mut_ptr()];
+    let (distances2, slots) = (near.distances2.as_mut_ptr(), near.slots.as_mut_ptr());
+    let (mut n_near, mut n_coincident) = (0, 0);
+    // SAFETY: reads end below len + MAX_LANES, which `columns` checked; n_near <= k, so that a vector written there
+    // ends below len + MAX_LANES too, for which room was made above.
     unsafe {
-        let mut k = range.start;
-        while k < range.end {
-            let mut shift = common;
-            if let Some(wraps) = wraps {
-                for v in 0..3 {
-                    shift[v] = s.sub(s.splat(cells[v]), s.load_ptr(wraps[v].add(k)));
-                }
-                shift = combine(s, shift, matrix);
-            }
-            let mut d = common;
+        for k in (0..candidates.len).step_by(S::LANES) {
+            let mut d = from;
             for x in 0..3 {
-                d[x] = s.sub(s.load_ptr(sorted[x].add(k)), from[x]);
-                if shifted {
-                    d[x] = s.add(d[x], shift[x]);
+                d[x] = s.sub(s.load_ptr(positions[x].add(k)), from[x]);
+                if candidates.shifted {
+                    d[x] = s.add(d[x], s.load_ptr(shifts[x].add(k)));
                 }
-                s.store_ptr(d[x], vectors[x].add(slot));
             }
             let d2 = s.add(s.add(s.mul(d[0], d[0]), s.mul(d[1], d[1])), s.mul(d[2], d[2]));
-            s.store_ptr(d2, distances2.add(slot));
-            let here = (range.end - k).min(S::LANES);
-            let inside = (1 << here) - 1;
-            let coincident = s.less(d2, limits[0]) & inside;
-            let near = s.less(d2, limits[1]) & inside & !coincident;
+            let coincident = s.less(d2, limits[0]);
+            let keep = s.less(d2, limits[1]) & !coincident;
             n_coincident += coincident.count_ones() as usize;
-            for lane in 0..S::LANES {
-                *slots.add(n_near) = (slot + lane) as u32;
-                *pairs.add(n_near) = (k + lane) as u32;
-                n_near += (near >> lane & 1) as usize;
+            for x in 0..3 {
+                s.compress(d[x], keep, to[x].add(n_near));
             }
-            slot += here;
-            k += S::LANES;
+            s.compress(d2, keep, distances2.add(n_near));
+            s.compress_indices(k as u32, keep, slots.add(n_near));
+            n_near += keep.count_ones() as usize;
         }
     }
-    (out.n_slots, out.n_near, out.n_coincident) = (slot, n_near, n_coincident);
+    near.len = n_near;
+    n_coincident
 }
 
-/// `n_0 cell_0 + n_1 cell_1 + n_2 cell_2`, summed in this order.
+/// How many candidates [`select_near`] would keep, and how many were below the first limit.
+///
+/// # Panics
+/// As there.
 #[inline(always)]
-fn combine<S: Simd>(s: S, n: [S::V; 3], matrix: &[[f64; 3]; 3]) -> [S::V; 3] {
-    let mut out = n;
-    for x in 0..3 {
-        let first = s.add(s.mul(n[0], s.splat(matrix[0][x])), s.mul(n[1], s.splat(matrix[1][x])));
-        out[x] = s.add(first, s.mul(n[2], s.splat(matrix[2][x])));
+pub fn count_near<S: Simd>(
+    s: S,
+    candidates: &Candidates,
+    center: [f64; 3],
+    limits: [f64; 2],
+) -> (usize, usize) {
+    let [positions, shifts] = candidates.columns();
+    let from = [s.splat(center[0]), s.splat(center[1]), s.splat(center[2])];
+    let limits = [s.splat(limits[0]), s.splat(limits[1])];
+    let (mut n_near, mut n_coincident) = (0, 0);
+    // SAFETY: reads end below len + MAX_LANES, which `columns` checked.
+    unsafe {
+        for k in (0..candidates.len).step_by(S::LANES) {
+            let mut d = from;
+            for x in 0..3 {
+                d[x] = s.sub(s.load_ptr(positions[x].add(k)), from[x]);
+                if candidates.shifted {
+                    d[x] = s.add(d[x], s.load_ptr(shifts[x].add(k)));
+                }
+            }
+            let d2 = s.add(s.add(s.mul(d[0], d[0]), s.mul(d[1], d[1])), s.mul(d[2], d[2]));
+            n_coincident += s.less(d2, limits[0]).count_ones() as usize;
+            n_near += s.less(d2, limits[1]).count_ones() as usize;
+        }
     }
-    out
+    (n_near - n_coincident, n_coincident)
 }

@@ -36,12 +36,7 @@ pub fn accumulate<S: Simd>(
 
     let mut q = 0;
     while q < n_vectors {
-        // 3 x 4, 2 x 6 and 1 x 8 accumulators: the most that leave registers for the operands (16 on AVX2).
-        let (width, most_rows) = match n_vectors - q {
-            1 => (1, 8),
-            3 => (3, 4),
-            _ => (2, 6),
-        };
+        let (width, most_rows) = block_size(n_vectors - q);
         let n_blocks = n_m.div_ceil(most_rows);
         let mut m = 0;
         for block in 0..n_blocks {
@@ -57,6 +52,131 @@ pub fn accumulate<S: Simd>(
             m += rows;
         }
         q += width;
+    }
+}
+
+/// Vectors of the next register block and the most rows it can have: 3 x 4, 2 x 6 and 1 x 8 accumulators are the most
+/// that leave registers for the operands (16 on AVX2).
+#[inline(always)]
+fn block_size(n_vectors: usize) -> (usize, usize) {
+    match n_vectors {
+        1 => (1, 8),
+        3 => (3, 4),
+        _ => (2, 6),
+    }
+}
+
+/// Rank-one updates of many blocks, worked out once and done for many centers: what [`accumulate`] does for one degree,
+/// without its divisions, choices and checks.
+#[derive(Debug, Clone, Default)]
+pub struct Schedule {
+    blocks: Vec<Planned>,
+    /// Rows of harmonics, length of a row of radial values and length of the coefficients that the blocks reach.
+    reach: [usize; 3],
+    lanes: usize,
+}
+
+/// One register block: where its harmonics, radial values and coefficients start, and its size.
+#[derive(Debug, Clone, Copy)]
+struct Planned {
+    harmonic: usize,
+    radial: usize,
+    coefficient: usize,
+    stride: usize,
+    rows: usize,
+    width: usize,
+}
+
+impl Schedule {
+    /// An empty schedule for vectors of `lanes` numbers.
+    #[must_use]
+    pub fn new(lanes: usize) -> Self {
+        Self { blocks: Vec::new(), reach: [0; 3], lanes }
+    }
+
+    /// Adds `c[coefficient + m stride + q] += sum_j y[harmonic + m, j] r[j, radial + q]` for `n_m` rows and `n_vectors`
+    /// vectors of q.
+    pub fn push(
+        &mut self,
+        harmonic: usize,
+        radial: usize,
+        coefficient: usize,
+        stride: usize,
+        n_m: usize,
+        n_vectors: usize,
+    ) {
+        if n_m == 0 || n_vectors == 0 {
+            return;
+        }
+        let n_q = n_vectors * self.lanes;
+        let ends = [harmonic + n_m, radial + n_q, coefficient + (n_m - 1) * stride + n_q];
+        for (reach, end) in self.reach.iter_mut().zip(ends) {
+            *reach = end.max(*reach);
+        }
+        for (q, width, m, rows) in register_blocks(n_vectors, n_m) {
+            self.blocks.push(Planned {
+                harmonic: harmonic + m,
+                radial: radial + q * self.lanes,
+                coefficient: coefficient + m * stride + q * self.lanes,
+                stride,
+                rows,
+                width,
+            });
+        }
+    }
+}
+
+/// First vector, number of vectors, first row and number of rows of the blocks that tile `n_vectors` x `n_m`.
+fn register_blocks(n_vectors: usize, n_m: usize) -> Vec<(usize, usize, usize, usize)> {
+    let mut blocks = Vec::new();
+    let mut q = 0;
+    while q < n_vectors {
+        let (width, most_rows) = block_size(n_vectors - q);
+        let n_blocks = n_m.div_ceil(most_rows);
+        let mut m = 0;
+        for block in 0..n_blocks {
+            let rows = (n_m - m).div_ceil(n_blocks - block);
+            blocks.push((q, width, m, rows));
+            m += rows;
+        }
+        q += width;
+    }
+    blocks
+}
+
+/// Does all updates of a schedule for the pairs `j` of a range; shapes as in [`accumulate`].
+///
+/// # Panics
+/// If a slice is too short for the schedule, or it was made for other vectors.
+#[inline(always)]
+pub fn accumulate_all<S: Simd>(
+    s: S,
+    schedule: &Schedule,
+    y: &[f64],
+    y_stride: usize,
+    r: &[f64],
+    r_stride: usize,
+    pairs: Range<usize>,
+    c: &mut [f64],
+) {
+    if pairs.is_empty() {
+        return;
+    }
+    let [n_rows, n_q, n_c] = schedule.reach;
+    assert!(S::LANES == schedule.lanes, "a schedule for other vectors");
+    assert!(pairs.end <= y_stride && n_rows * y_stride <= y.len(), "harmonics too short");
+    assert!((pairs.end - 1) * r_stride + n_q <= r.len(), "radial values too short");
+    assert!(n_c <= c.len(), "coefficients too short");
+    let mut block = 0;
+    while block < schedule.blocks.len() {
+        let Planned { harmonic, radial, coefficient, stride, rows, width } = schedule.blocks[block];
+        // SAFETY: the reach of the schedule, which covers every block of it, was asserted to lie inside the slices.
+        unsafe {
+            let y = y.as_ptr().add(harmonic * y_stride);
+            let (r, c) = (r.as_ptr().add(radial), c.as_mut_ptr().add(coefficient));
+            block_of(s, width, rows, y, y_stride, r, r_stride, pairs.clone(), c, stride);
+        }
+        block += 1;
     }
 }
 
@@ -136,32 +256,31 @@ unsafe fn register_block<S: Simd, const M: usize, const Q: usize>(
     }
 }
 
-/// `out[q] = w0 y0[q] + w1 y0'[q] + w2 y0''[q] + w3 y1[q] + w4 y1'[q] + w5 y1''[q]` for all channels of a table row.
+/// `out[q] = sum_k weights[k] rows[k, q]`: what an interval of a table of splines gives for all its channels.
 ///
-/// `nodes` holds two neighboring nodes, each as [vector, 3, lane] (value, first, second derivative).
+/// `rows` is [6, q] without gaps.
 ///
 /// # Panics
 /// If a slice is too short.
 #[inline(always)]
-pub fn hermite_row<S: Simd>(s: S, nodes: &[f64], weights: [f64; 6], out: &mut [f64]) {
+pub fn spline_row<S: Simd>(s: S, rows: &[f64], weights: [f64; 6], out: &mut [f64]) {
     let n = out.len();
-    assert!(n.is_multiple_of(S::LANES) && nodes.len() >= 6 * n, "table row too short");
+    assert!(n.is_multiple_of(S::LANES) && rows.len() >= 6 * n, "table row too short");
     let mut w = [s.splat(0.0); 6];
     for k in 0..6 {
         w[k] = s.splat(weights[k]);
     }
     for q in (0..n).step_by(S::LANES) {
-        // SAFETY: 3 q + 3 LANES <= 3 n, so both nodes are read within the 6 n numbers asserted above.
+        // SAFETY: k n + q + LANES <= 6 n for k < 6, which was asserted above, as was q + LANES <= n.
         unsafe {
-            let left = nodes.as_ptr().add(3 * q);
-            let right = left.add(3 * n);
-            let a = s.mul(w[0], s.load_ptr(left));
-            let b = s.mul(w[3], s.load_ptr(right));
-            let a = s.fma(w[1], s.load_ptr(left.add(S::LANES)), a);
-            let b = s.fma(w[4], s.load_ptr(right.add(S::LANES)), b);
-            let a = s.fma(w[2], s.load_ptr(left.add(2 * S::LANES)), a);
-            let b = s.fma(w[5], s.load_ptr(right.add(2 * S::LANES)), b);
-            s.store_ptr(s.add(a, b), out.as_mut_ptr().add(q));
+            let at = rows.as_ptr().add(q);
+            let mut even = s.mul(w[0], s.load_ptr(at));
+            let mut odd = s.mul(w[1], s.load_ptr(at.add(n)));
+            even = s.fma(w[2], s.load_ptr(at.add(2 * n)), even);
+            odd = s.fma(w[3], s.load_ptr(at.add(3 * n)), odd);
+            even = s.fma(w[4], s.load_ptr(at.add(4 * n)), even);
+            odd = s.fma(w[5], s.load_ptr(at.add(5 * n)), odd);
+            s.store_ptr(s.add(even, odd), out.as_mut_ptr().add(q));
         }
     }
 }

@@ -17,9 +17,9 @@ mod portable;
 mod x86;
 
 pub use aligned::Aligned;
-pub use filter::{Candidates, Points, filter_row};
+pub use filter::{Candidates, Near, count_near, select_near};
 pub use harmonics::{harmonic_gradients, harmonic_values};
-pub use microkernel::{accumulate, contract_pair, hermite_row, sum_lanes};
+pub use microkernel::{Schedule, accumulate, accumulate_all, contract_pair, spline_row, sum_lanes};
 pub use portable::Portable;
 
 /// The widest vector of any level; scratch arrays of pairs are padded to a multiple of it.
@@ -71,6 +71,18 @@ pub trait Simd: Copy + Send + Sync {
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// Bit k is set where lane k of `a` is less than that of `b`.
     fn less(self, a: Self::V, b: Self::V) -> u32;
+    /// `x >= 0` in whole numbers, at most `last`, which are written to `indices`, and the rest, which is returned.
+    fn split(self, x: Self::V, last: f64, indices: &mut [u32]) -> Self::V;
+    /// Writes the lanes whose bit is set, one behind the other; what is written behind them is arbitrary.
+    ///
+    /// # Safety
+    /// `to` must be valid for writing `LANES` numbers.
+    unsafe fn compress(self, v: Self::V, lanes: u32, to: *mut f64);
+    /// [`Simd::compress`] of `first`, `first + 1`, ...
+    ///
+    /// # Safety
+    /// `to` must be valid for writing `LANES` numbers.
+    unsafe fn compress_indices(self, first: u32, lanes: u32, to: *mut u32);
 }
 
 /// A computation that is generic over the instruction set.
@@ -100,14 +112,7 @@ impl Level {
     pub fn available() -> Vec<Self> {
         let mut levels = vec![Self::Baseline];
         #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                levels.push(Self::Avx2);
-                if is_x86_feature_detected!("avx512f") {
-                    levels.push(Self::Avx512);
-                }
-            }
-        }
+        levels.extend([Self::Avx2, Self::Avx512].into_iter().filter(|&level| x86::has(level)));
         levels
     }
 

@@ -97,4 +97,32 @@ impl Simd for Portable {
     fn less(self, a: Self::V, b: Self::V) -> u32 {
         (0..4).map(|k| u32::from(a[k] < b[k]) << k).sum()
     }
+    #[inline(always)]
+    fn split(self, x: Self::V, last: f64, indices: &mut [u32]) -> Self::V {
+        let mut rest = x;
+        for k in 0..4 {
+            let whole = x[k].floor().min(last);
+            indices[k] = whole as u32;
+            rest[k] = x[k] - whole;
+        }
+        rest
+    }
+    #[inline(always)]
+    unsafe fn compress(self, v: Self::V, lanes: u32, to: *mut f64) {
+        let mut n = 0;
+        for k in 0..4 {
+            // SAFETY: n <= k < 4 numbers, for which the caller vouches.
+            unsafe { to.add(n).write(v[k]) };
+            n += (lanes >> k & 1) as usize;
+        }
+    }
+    #[inline(always)]
+    unsafe fn compress_indices(self, first: u32, lanes: u32, to: *mut u32) {
+        let mut n = 0;
+        for k in 0..4 {
+            // SAFETY: as above.
+            unsafe { to.add(n).write(first + k) };
+            n += (lanes >> k & 1) as usize;
+        }
+    }
 }

@@ -13,34 +13,82 @@ pub struct Avx2(());
 #[derive(Debug, Clone, Copy)]
 pub struct Avx512(());
 
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Avx2(()))
 }
 
-#[target_feature(enable = "avx2,fma,avx512f")]
+#[target_feature(enable = "avx2,fma,popcnt,avx512f")]
 fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Avx512(()))
 }
 
-/// Runs `kernel` at `level` if the processor has it.
-pub(super) fn run<K: Kernel>(level: Level, kernel: K) -> K::Output {
-    let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-    if level == Level::Avx512 && avx2 && is_x86_feature_detected!("avx512f") {
-        // SAFETY: all features the function is compiled for were detected one line above.
-        unsafe { run_avx512(kernel) }
-    } else if level >= Level::Avx2 && avx2 {
-        // SAFETY: both features the function is compiled for were detected above.
-        unsafe { run_avx2(kernel) }
-    } else {
-        kernel.run(super::Portable::new())
+/// Whether this processor has what a level is compiled for.
+pub(super) fn has(level: Level) -> bool {
+    let avx2 = is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("popcnt");
+    match level {
+        Level::Baseline => true,
+        Level::Avx2 => avx2,
+        Level::Avx512 => avx2 && is_x86_feature_detected!("avx512f"),
     }
 }
+
+/// Runs `kernel` at `level` if the processor has it, else at the baseline.
+pub(super) fn run<K: Kernel>(level: Level, kernel: K) -> K::Output {
+    if !has(level) {
+        return kernel.run(super::Portable::new());
+    }
+    // SAFETY: all features that the functions are compiled for were detected above.
+    match level {
+        Level::Baseline => kernel.run(super::Portable::new()),
+        Level::Avx2 => unsafe { run_avx2(kernel) },
+        Level::Avx512 => unsafe { run_avx512(kernel) },
+    }
+}
+
+/// Numbers of a line of a table, aligned for one load.
+#[repr(align(32))]
+struct Line<const N: usize>([u32; N]);
+
+/// For each set of four lanes, the lanes in it, then zeros.
+static LANES_OF: [Line<4>; 16] = {
+    let mut table = [const { Line([0; 4]) }; 16];
+    let mut set = 0;
+    while set < 16 {
+        let (mut lane, mut n) = (0, 0);
+        while lane < 4 {
+            if set >> lane & 1 == 1 {
+                table[set].0[n] = lane;
+                n += 1;
+            }
+            lane += 1;
+        }
+        set += 1;
+    }
+    table
+};
+
+/// The same in halves of a lane, as permutations of 32-bit numbers count.
+static HALVES: [Line<8>; 16] = {
+    let mut table = [const { Line([0; 8]) }; 16];
+    let mut set = 0;
+    while set < 16 {
+        let mut n = 0;
+        while n < 8 {
+            table[set].0[n] = 2 * LANES_OF[set].0[n / 2] + (n % 2) as u32;
+            n += 1;
+        }
+        set += 1;
+    }
+    table
+};
 
 /// Implements [`Simd`] for a token from the intrinsics of one register width.
 macro_rules! implement {
     ($token:ident, $vector:ident, $lanes:literal, $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident,
-     $mul:ident, $div:ident, $fma:ident, $fnma:ident, $sqrt:ident, $min:ident, $max:ident, $less:expr) => {
+     $mul:ident, $div:ident, $fma:ident, $fnma:ident, $sqrt:ident, $min:ident, $max:ident, $less:expr, $compress:expr, $indices:expr, $split:expr) => {
         // SAFETY (every block below): `self` is a token, made only by `run` after the features were detected;
         // the slices are checked to hold LANES numbers, the pointer forms pass that duty to their caller.
         impl Simd for $token {
@@ -109,6 +157,19 @@ macro_rules! implement {
             fn less(self, a: Self::V, b: Self::V) -> u32 {
                 unsafe { $less(a, b) }
             }
+            #[inline(always)]
+            fn split(self, x: Self::V, last: f64, indices: &mut [u32]) -> Self::V {
+                let indices = &mut indices[..$lanes];
+                unsafe { $split(x, last, indices.as_mut_ptr()) }
+            }
+            #[inline(always)]
+            unsafe fn compress(self, v: Self::V, lanes: u32, to: *mut f64) {
+                unsafe { $compress(v, lanes, to) }
+            }
+            #[inline(always)]
+            unsafe fn compress_indices(self, first: u32, lanes: u32, to: *mut u32) {
+                unsafe { $indices(first, lanes, to) }
+            }
         }
     };
 }
@@ -129,7 +190,21 @@ implement!(
     _mm256_sqrt_pd,
     _mm256_min_pd,
     _mm256_max_pd,
-    |a, b| _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_LT_OQ>(a, b)) as u32
+    |a, b| _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_LT_OQ>(a, b)) as u32,
+    |v, lanes: u32, to| {
+        let order = _mm256_load_si256((&raw const HALVES[lanes as usize & 15]).cast());
+        let packed = _mm256_permutevar8x32_ps(_mm256_castpd_ps(v), order);
+        _mm256_storeu_pd(to, _mm256_castps_pd(packed));
+    },
+    |first: u32, lanes: u32, to: *mut u32| {
+        let order = _mm_load_si128((&raw const LANES_OF[lanes as usize & 15]).cast());
+        _mm_storeu_si128(to.cast(), _mm_add_epi32(order, _mm_set1_epi32(first as i32)));
+    },
+    |x, last, to: *mut u32| {
+        let whole = _mm256_min_pd(_mm256_floor_pd(x), _mm256_set1_pd(last));
+        _mm_storeu_si128(to.cast(), _mm256_cvttpd_epi32(whole));
+        _mm256_sub_pd(x, whole)
+    }
 );
 implement!(
     Avx512,
@@ -147,5 +222,18 @@ implement!(
     _mm512_sqrt_pd,
     _mm512_min_pd,
     _mm512_max_pd,
-    |a, b| u32::from(_mm512_cmp_pd_mask::<_CMP_LT_OQ>(a, b))
+    |a, b| u32::from(_mm512_cmp_pd_mask::<_CMP_LT_OQ>(a, b)),
+    |v, lanes: u32, to| _mm512_storeu_pd(to, _mm512_maskz_compress_pd(lanes as u8, v)),
+    |first: u32, lanes: u32, to: *mut u32| {
+        let counted = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 0, 0, 0, 0, 0, 0, 0, 0);
+        let indices = _mm512_add_epi32(counted, _mm512_set1_epi32(first as i32));
+        let packed = _mm512_maskz_compress_epi32(lanes as u16, indices);
+        _mm256_storeu_si256(to.cast(), _mm512_castsi512_si256(packed));
+    },
+    |x, last, to: *mut u32| {
+        let floor = _mm512_roundscale_pd::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(x);
+        let whole = _mm512_min_pd(floor, _mm512_set1_pd(last));
+        _mm256_storeu_si256(to.cast(), _mm512_cvttpd_epi32(whole));
+        _mm512_sub_pd(x, whole)
+    }
 );
