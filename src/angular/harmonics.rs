@@ -67,10 +67,11 @@ impl Harmonics {
         harmonic_values::<S, W>(s, &self.start, &self.steps, units, out, stride);
     }
 
-    /// Values and tangential gradients for one vector's worth of unit vectors: `out[lm * stride + lane]` and
-    /// `slope[xyz][lm * stride + lane]`, the gradient on the unit sphere (divide by `|r|` for that of `Y(r / |r|)`).
+    /// Values and gradients for one vector's worth of unit vectors: `out[lm * stride + lane]` and
+    /// `slope[xyz][lm * stride + lane]`. With `TANGENT` the gradient on the unit sphere (divide by `|r|` for that of
+    /// `Y(r / |r|)`), else that of the polynomials, whose part along the vector is still to be taken off.
     #[inline(always)]
-    pub(crate) fn gradients<S: Simd>(
+    pub(crate) fn gradients<S: Simd, const TANGENT: bool>(
         &self,
         s: S,
         unit: [S::V; 3],
@@ -78,7 +79,7 @@ impl Harmonics {
         slopes: [&mut [f64]; 3],
         stride: usize,
     ) {
-        harmonic_gradients(s, &self.start, &self.steps, unit, out, slopes, stride);
+        harmonic_gradients::<S, TANGENT>(s, &self.start, &self.steps, unit, out, slopes, stride);
     }
 }
 
@@ -159,7 +160,7 @@ impl Kernel for Many<'_> {
                     let unit = [s.load(&x[first..]), s.load(&y[first..]), s.load(&z[first..])];
                     let [a, b, c] = &mut slopes;
                     let to = [&mut a[first..], &mut b[first..], &mut c[first..]];
-                    harmonics.gradients(s, unit, &mut block[first..], to, BLOCK);
+                    harmonics.gradients::<S, true>(s, unit, &mut block[first..], to, BLOCK);
                     first += S::LANES;
                 } else {
                     let second = first + S::LANES;

@@ -16,8 +16,8 @@ use crate::angular::n_harmonics;
 use crate::error::Result;
 use crate::math::b_spline::{ORDER, product_slope_weights_of};
 use crate::neighbors::Search;
-use crate::simd::{Simd, contract_pair, spline_row, sum_lanes};
-use crate::structure::{Batch, Vector};
+use crate::simd::{Simd, contract_pair, spline_rows, sum_lanes};
+use crate::structure::{Batch, Vector, dot};
 
 /// What makes an energy of the coefficients of a center. Implementations must be `#[inline(always)]`.
 pub trait Readout: Sync {
@@ -99,7 +99,7 @@ struct Part {
 #[derive(Debug, Default)]
 pub(super) struct Backward {
     gradient: Vec<f64>,
-    /// Gradients of the harmonics on the unit sphere. [xyz][lm][pair]
+    /// Gradients of the harmonics as polynomials. [xyz][lm][pair]
     slopes_of_harmonics: [Vec<f64>; 3],
     /// `d(f I)/dr`. [pair][row of the table]
     slopes: Vec<f64>,
@@ -127,23 +127,34 @@ impl<R: Readout> Job for Adjoint<'_, R> {
         atom: usize,
         part: &mut Part,
     ) -> Result<()> {
-        scratch.expand(s, plan, search, species, center)?;
+        scratch.begin(s, plan, search, species, center)?;
+        let Scratch { order, kinds, block, backward, coefficients } = scratch;
         let own = species[center] as usize;
         let kind = plan.center(own);
+        // Few neighbors: what the way forward evaluates serves the way back.
+        let single = order.len() <= PAIRS;
+        for (order, kinds) in order.chunks(PAIRS).zip(kinds.chunks(PAIRS)) {
+            block.prepare(s, plan, search, order);
+            if single {
+                backward.evaluate(s, plan, kind, block, kinds);
+            } else {
+                block.evaluate_harmonics(s, plan, order.len());
+                block.interpolate(s, kind, kinds);
+            }
+            block.accumulate(s, kind, kinds, coefficients);
+        }
         let n = kind.layout.padded_len();
-        scratch.backward.gradient.resize(n, 0.0);
-        let c = &scratch.coefficients[..n];
-        let energy = self.readout.read(s, atom, own, &kind.layout, c, &mut scratch.backward.gradient);
+        backward.gradient.resize(n, 0.0);
+        let energy = self.readout.read(s, atom, own, &kind.layout, &coefficients[..n], &mut backward.gradient);
         part.energies.push((center as u32, energy));
         let mut pull_of_center = [0.0; 3];
-        let single = scratch.order.len() <= PAIRS;
-        for (order, kinds) in scratch.order.chunks(PAIRS).zip(scratch.kinds.chunks(PAIRS)) {
+        for (order, kinds) in order.chunks(PAIRS).zip(kinds.chunks(PAIRS)) {
             if !single {
-                scratch.block.prepare(s, plan, search, order);
+                block.prepare(s, plan, search, order);
+                backward.evaluate(s, plan, kind, block, kinds);
             }
-            scratch.backward.evaluate(s, plan, kind, &mut scratch.block, kinds);
             for (lane, &pair) in order.iter().enumerate() {
-                let pull = scratch.backward.pull(s, kind, &scratch.block, kinds[lane] as usize, lane);
+                let pull = backward.pull(s, kind, block, kinds[lane] as usize, lane);
                 let (vector, _) = search.vector(pair as usize);
                 for x in 0..3 {
                     pull_of_center[x] -= pull[x];
@@ -186,7 +197,7 @@ impl Backward {
                 s.load(&block.units[2][first..]),
             ];
             let slopes = [&mut slope_x[first..], &mut slope_y[first..], &mut slope_z[first..]];
-            plan.harmonics.gradients(s, unit, &mut block.harmonics[first..], slopes, PAIRS);
+            plan.harmonics.gradients::<S, false>(s, unit, &mut block.harmonics[first..], slopes, PAIRS);
             let (f, df) = plan.weight.values_and_slopes(s, s.load(&block.distances[first..]));
             let t = s.load(&block.fractions[first..]);
             let weights = product_slope_weights_of(s, t, f, df, spacing);
@@ -194,43 +205,41 @@ impl Backward {
                 s.store(weights[k], &mut self.weights[k][first..]);
             }
         }
-        block.interpolate(s, kind, kinds);
         for (lane, &a) in kinds.iter().enumerate() {
             let table = &kind.tables[a as usize];
-            let w = &self.weights;
-            let weights = [w[0][lane], w[1][lane], w[2][lane], w[3][lane], w[4][lane], w[5][lane]];
-            let out = &mut self.slopes[lane * kind.row..][..table.row_length()];
-            spline_row(s, table.interval(block.intervals[lane] as usize), weights, out);
+            let (mut value, mut slope) = ([0.0; ORDER], [0.0; ORDER]);
+            for k in 0..ORDER {
+                (value[k], slope[k]) = (block.weights[k][lane], self.weights[k][lane]);
+            }
+            let row = lane * kind.row..lane * kind.row + table.row_length();
+            let rows = table.interval(block.intervals[lane] as usize);
+            spline_rows(s, rows, [value, slope], &mut block.radial[row.clone()], &mut self.slopes[row]);
         }
     }
 
     /// `dE/dr_ij` of one pair of the block.
     #[inline(always)]
     fn pull<S: Simd>(&self, s: S, kind: &CenterTables, block: &Block, species: usize, lane: usize) -> Vector {
-        let mut sums = [s.splat(0.0); 4];
         let [x, y, z] = &self.slopes_of_harmonics;
-        for (l, section) in kind.tables[species].sections().iter().enumerate() {
-            let (start, stride) = kind.layout.padded(l);
-            let rows = l * l * PAIRS..(l + 1) * (l + 1) * PAIRS;
-            contract_pair(
-                s,
-                &self.gradient[start + kind.target(species, l)..],
-                stride,
-                [&block.harmonics[rows.clone()], &x[rows.clone()], &y[rows.clone()], &z[rows]],
-                PAIRS,
-                lane,
-                2 * l + 1,
-                &block.radial[lane * kind.row + section.start..],
-                &self.slopes[lane * kind.row + section.start..],
-                section.padded / S::LANES,
-                &mut sums,
-            );
-        }
+        let row = lane * kind.row..(lane + 1) * kind.row;
+        let sums = contract_pair(
+            s,
+            &kind.schedules[species],
+            &self.gradient,
+            [&block.harmonics, x, y, z],
+            PAIRS,
+            lane,
+            &block.radial[row.clone()],
+            &self.slopes[row],
+        );
         let along = sum_lanes(s, sums[0]);
         let across = [sum_lanes(s, sums[1]), sum_lanes(s, sums[2]), sum_lanes(s, sums[3])];
+        let unit = [block.units[0][lane], block.units[1][lane], block.units[2][lane]];
+        // What of it is along the bond comes from how the harmonics are continued off the sphere.
+        let spurious = dot(unit, across);
         let mut pull = [0.0; 3];
         for x in 0..3 {
-            pull[x] = along * block.units[x][lane] + across[x] / block.distances[lane];
+            pull[x] = along * unit[x] + (across[x] - spurious * unit[x]) / block.distances[lane];
         }
         pull
     }

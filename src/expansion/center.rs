@@ -61,6 +61,27 @@ impl Scratch {
         species: &[u32],
         center: usize,
     ) -> Result<()> {
+        self.begin(s, plan, search, species, center)?;
+        let kind = plan.center(species[center] as usize);
+        for (order, kinds) in self.order.chunks(PAIRS).zip(self.kinds.chunks(PAIRS)) {
+            self.block.prepare(s, plan, search, order);
+            self.block.evaluate_harmonics(s, plan, order.len());
+            self.block.interpolate(s, kind, kinds);
+            self.block.accumulate(s, kind, kinds, &mut self.coefficients);
+        }
+        Ok(())
+    }
+
+    /// Finds the neighbors of a center, and sets the coefficients to those of its own density.
+    #[inline(always)]
+    pub(super) fn begin<S: Simd>(
+        &mut self,
+        s: S,
+        plan: &DensityPlan,
+        search: &mut Search<'_, '_>,
+        species: &[u32],
+        center: usize,
+    ) -> Result<()> {
         let own_species = species[center] as usize;
         let kind = plan.center(own_species);
         search.around(s, center)?;
@@ -69,12 +90,6 @@ impl Scratch {
         c.fill(0.0);
         let own = &kind.own[own_species];
         c[..own.len()].copy_from_slice(own);
-        for (order, kinds) in self.order.chunks(PAIRS).zip(self.kinds.chunks(PAIRS)) {
-            self.block.prepare(s, plan, search, order);
-            self.block.evaluate_harmonics(s, plan, order.len());
-            self.block.interpolate(s, kind, kinds);
-            self.block.accumulate(s, kind, kinds, c);
-        }
         Ok(())
     }
 

@@ -64,13 +64,16 @@ pub fn harmonic_values<S: Simd, const W: usize>(
     }
 }
 
-/// Values and gradients tangential to the sphere for one vector's worth of unit vectors: `out[lm * stride + lane]`,
+/// Values and gradients for one vector's worth of unit vectors: `out[lm * stride + lane]`,
 /// `slopes[xyz][lm * stride + lane]`; the tables are those of [`harmonic_values`].
+///
+/// The gradients are those of the polynomials that the recurrences evaluate; with `TANGENT` without their part along the
+/// unit vector, which depends on how `Y` is continued off the sphere.
 ///
 /// # Panics
 /// If an output is too short, or the tables do not fit together.
 #[inline(always)]
-pub fn harmonic_gradients<S: Simd>(
+pub fn harmonic_gradients<S: Simd, const TANGENT: bool>(
     s: S,
     start: &[f64],
     steps: &[[f64; 2]],
@@ -112,35 +115,41 @@ pub fn harmonic_gradients<S: Simd>(
             // SAFETY: l^2 + l +- m < n^2, so what is written lies within the lengths asserted above.
             unsafe {
                 let gradient = [s.mul(flat, re_before), s.fnma(flat, im_before, zero), s.mul(slope_here, re)];
-                write_tangent(s, unit, s.mul(here, re), gradient, to, (l * l + l + m) * stride);
+                write_gradient::<S, TANGENT>(s, unit, s.mul(here, re), gradient, to, (l * l + l + m) * stride);
                 if m > 0 {
                     let gradient = [s.mul(flat, im_before), s.mul(flat, re_before), s.mul(slope_here, im)];
-                    write_tangent(s, unit, s.mul(here, im), gradient, to, (l * l + l - m) * stride);
+                    write_gradient::<S, TANGENT>(s, unit, s.mul(here, im), gradient, to, (l * l + l - m) * stride);
                 }
             }
         }
     }
 }
 
-/// Writes a value and its gradient without the radial part (the extension off the sphere is arbitrary).
+/// Writes a value and its gradient, with `TANGENT` without the part along the unit vector.
 ///
 /// # Safety
 /// One vector must be writable at `at` behind each pointer.
 #[inline(always)]
-unsafe fn write_tangent<S: Simd>(
+unsafe fn write_gradient<S: Simd, const TANGENT: bool>(
     s: S,
-    [x, y, z]: [S::V; 3],
+    unit: [S::V; 3],
     value: S::V,
-    [dx, dy, dz]: [S::V; 3],
+    mut gradient: [S::V; 3],
     to: [*mut f64; 4],
     at: usize,
 ) {
-    let along = s.fma(x, dx, s.fma(y, dy, s.mul(z, dz)));
+    if TANGENT {
+        let along =
+            s.fma(unit[0], gradient[0], s.fma(unit[1], gradient[1], s.mul(unit[2], gradient[2])));
+        for x in 0..3 {
+            gradient[x] = s.fnma(along, unit[x], gradient[x]);
+        }
+    }
     // SAFETY: passed on from the caller.
     unsafe {
         s.store_ptr(value, to[0].add(at));
-        s.store_ptr(s.fnma(along, x, dx), to[1].add(at));
-        s.store_ptr(s.fnma(along, y, dy), to[2].add(at));
-        s.store_ptr(s.fnma(along, z, dz), to[3].add(at));
+        for x in 0..3 {
+            s.store_ptr(gradient[x], to[1 + x].add(at));
+        }
     }
 }

@@ -71,12 +71,14 @@ fn block_size(n_vectors: usize) -> (usize, usize) {
 #[derive(Debug, Clone, Default)]
 pub struct Schedule {
     blocks: Vec<Planned>,
+    /// The same before it was cut into blocks.
+    degrees: Vec<Planned>,
     /// Rows of harmonics, length of a row of radial values and length of the coefficients that the blocks reach.
     reach: [usize; 3],
     lanes: usize,
 }
 
-/// One register block: where its harmonics, radial values and coefficients start, and its size.
+/// Where harmonics, radial values and coefficients of a block start, and its size in rows and vectors.
 #[derive(Debug, Clone, Copy)]
 struct Planned {
     harmonic: usize,
@@ -91,7 +93,7 @@ impl Schedule {
     /// An empty schedule for vectors of `lanes` numbers.
     #[must_use]
     pub fn new(lanes: usize) -> Self {
-        Self { blocks: Vec::new(), reach: [0; 3], lanes }
+        Self { blocks: Vec::new(), degrees: Vec::new(), reach: [0; 3], lanes }
     }
 
     /// Adds `c[coefficient + m stride + q] += sum_j y[harmonic + m, j] r[j, radial + q]` for `n_m` rows and `n_vectors`
@@ -113,16 +115,16 @@ impl Schedule {
         for (reach, end) in self.reach.iter_mut().zip(ends) {
             *reach = end.max(*reach);
         }
-        for (q, width, m, rows) in register_blocks(n_vectors, n_m) {
-            self.blocks.push(Planned {
-                harmonic: harmonic + m,
-                radial: radial + q * self.lanes,
-                coefficient: coefficient + m * stride + q * self.lanes,
-                stride,
-                rows,
-                width,
-            });
-        }
+        let part = |(q, width, m, rows): (usize, usize, usize, usize)| Planned {
+            harmonic: harmonic + m,
+            radial: radial + q * self.lanes,
+            coefficient: coefficient + m * stride + q * self.lanes,
+            stride,
+            rows,
+            width,
+        };
+        self.degrees.push(part((0, n_vectors, 0, n_m)));
+        self.blocks.extend(register_blocks(n_vectors, n_m).into_iter().map(part));
     }
 }
 
@@ -285,73 +287,119 @@ pub fn spline_row<S: Simd>(s: S, rows: &[f64], weights: [f64; 6], out: &mut [f64
     }
 }
 
-/// What a pair adds to the gradient of an energy, summed over the channels of one degree:
-/// `out[0] += sum_q R'_q sum_m g_mq Y_m` and `out[1 + x] += sum_q R_q sum_m g_mq dY_m/dx`, channels in lanes.
-///
-/// Shapes: `g` [n_m, g_stride]; `harmonics` and its three `gradients` [n_m, y_stride], read at column `pair`;
-/// `radial` and `slopes` hold `n_vectors` vectors.
+/// [`spline_row`] with two sets of weights, for values and slopes at once.
 ///
 /// # Panics
-/// If a slice is too short for its shape.
+/// If a slice is too short.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
-pub fn contract_pair<S: Simd>(
+pub fn spline_rows<S: Simd>(
     s: S,
-    g: &[f64],
-    g_stride: usize,
-    harmonics: [&[f64]; 4],
-    y_stride: usize,
-    pair: usize,
-    n_m: usize,
-    radial: &[f64],
-    slopes: &[f64],
-    n_vectors: usize,
-    out: &mut [S::V; 4],
+    rows: &[f64],
+    weights: [[f64; 6]; 2],
+    values: &mut [f64],
+    slopes: &mut [f64],
 ) {
-    let n_q = n_vectors * S::LANES;
-    if n_m == 0 || n_q == 0 {
-        return;
+    let n = values.len();
+    assert!(n.is_multiple_of(S::LANES) && rows.len() >= 6 * n && slopes.len() == n, "table row too short");
+    let mut w = [[s.splat(0.0); 6]; 2];
+    for k in 0..6 {
+        (w[0][k], w[1][k]) = (s.splat(weights[0][k]), s.splat(weights[1][k]));
     }
-    assert!((n_m - 1) * g_stride + n_q <= g.len(), "gradient too short");
-    assert!(pair < y_stride && harmonics.iter().all(|y| n_m * y_stride <= y.len()), "harmonics too short");
-    assert!(n_q <= radial.len() && n_q <= slopes.len(), "radial values too short");
-    let mut q = 0;
-    while q < n_vectors {
-        let two = n_vectors - q >= 2;
-        // SAFETY: rows 0..n_m and vectors q, and q + 1 where there is one, lie inside the shapes asserted above.
+    for q in (0..n).step_by(S::LANES) {
+        // SAFETY: k n + q + LANES <= 6 n for k < 6, which was asserted above, as was q + LANES <= n.
         unsafe {
-            let at = q * S::LANES;
-            let (g, radial, slopes) = (g.as_ptr().add(at), radial.as_ptr().add(at), slopes.as_ptr().add(at));
-            if two {
-                contract_vectors::<S, 2>(s, g, g_stride, harmonics, y_stride, pair, n_m, radial, slopes, out);
-            } else {
-                contract_vectors::<S, 1>(s, g, g_stride, harmonics, y_stride, pair, n_m, radial, slopes, out);
+            let at = rows.as_ptr().add(q);
+            let first = s.load_ptr(at);
+            let (mut value, mut slope) = (s.mul(w[0][0], first), s.mul(w[1][0], first));
+            for k in 1..6 {
+                let row = s.load_ptr(at.add(k * n));
+                value = s.fma(w[0][k], row, value);
+                slope = s.fma(w[1][k], row, slope);
             }
+            s.store_ptr(value, values.as_mut_ptr().add(q));
+            s.store_ptr(slope, slopes.as_mut_ptr().add(q));
         }
-        q += if two { 2 } else { 1 };
     }
 }
 
-/// `Q` vectors of channels of [`contract_pair`].
+/// What a pair adds to the gradient of an energy, summed over all degrees and channels of a schedule:
+/// `out[0] = sum_ql R'_ql sum_m g_qlm Y_lm` and `out[1 + x] = sum_ql R_ql sum_m g_qlm dY_lm/dx`, channels in lanes.
+///
+/// Shapes: `g` as the coefficients of the schedule; `harmonics` and their three gradients [lm, y_stride], read at column
+/// `pair`; `radial` and `slopes` are one row.
+///
+/// # Panics
+/// If a slice is too short for the schedule, or it was made for other vectors.
+#[inline(always)]
+pub fn contract_pair<S: Simd>(
+    s: S,
+    schedule: &Schedule,
+    g: &[f64],
+    harmonics: [&[f64]; 4],
+    y_stride: usize,
+    pair: usize,
+    radial: &[f64],
+    slopes: &[f64],
+) -> [S::V; 4] {
+    let [n_rows, n_q, n_c] = schedule.reach;
+    assert!(S::LANES == schedule.lanes, "a schedule for other vectors");
+    assert!(n_c <= g.len(), "gradient too short");
+    assert!(pair < y_stride && harmonics.iter().all(|y| n_rows * y_stride <= y.len()), "harmonics too short");
+    assert!(n_q <= radial.len() && n_q <= slopes.len(), "radial values too short");
+    let [y, dx, dy, dz] = harmonics;
+    let mut out = [s.splat(0.0); 4];
+    let mut degree = 0;
+    while degree < schedule.degrees.len() {
+        let at = schedule.degrees[degree];
+        // SAFETY: the reach of the schedule, which covers every degree of it, was asserted to lie inside the slices,
+        // and the column `pair` inside every row of harmonics.
+        unsafe {
+            let first = at.harmonic * y_stride + pair;
+            let y = [
+                y.as_ptr().add(first),
+                dx.as_ptr().add(first),
+                dy.as_ptr().add(first),
+                dz.as_ptr().add(first),
+            ];
+            let mut q = 0;
+            while q < at.width {
+                let from = q * S::LANES;
+                let g = g.as_ptr().add(at.coefficient + from);
+                let (radial, slopes) =
+                    (radial.as_ptr().add(at.radial + from), slopes.as_ptr().add(at.radial + from));
+                if at.width - q >= 2 {
+                    contract_vectors::<S, 2>(s, g, at.stride, y, y_stride, at.rows, radial, slopes, &mut out);
+                    q += 2;
+                } else {
+                    contract_vectors::<S, 1>(s, g, at.stride, y, y_stride, at.rows, radial, slopes, &mut out);
+                    q += 1;
+                }
+            }
+        }
+        degree += 1;
+    }
+    out
+}
+
+/// `Q` vectors of channels of one degree of [`contract_pair`].
 ///
 /// # Safety
-/// `g` must be valid for `n_m` rows of `Q` vectors, `radial` and `slopes` for `Q` vectors; the harmonics are sliced.
+/// `g` must be valid for `n_m` rows of `Q` vectors, each pointer of `y` for `n_m` numbers `y_stride` apart, `radial` and
+/// `slopes` for `Q` vectors.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 unsafe fn contract_vectors<S: Simd, const Q: usize>(
     s: S,
     g: *const f64,
     g_stride: usize,
-    harmonics: [&[f64]; 4],
+    y: [*const f64; 4],
     y_stride: usize,
-    pair: usize,
     n_m: usize,
     radial: *const f64,
     slopes: *const f64,
     out: &mut [S::V; 4],
 ) {
     let mut sums = [[s.splat(0.0); Q]; 4];
-    // SAFETY: passed on from the caller; the harmonics were checked to have n_m rows and the column `pair`.
+    // SAFETY: all offsets stay inside what the caller vouches for.
     unsafe {
         for m in 0..n_m {
             let mut row = [s.splat(0.0); Q];
@@ -359,9 +407,9 @@ unsafe fn contract_vectors<S: Simd, const Q: usize>(
                 row[q] = s.load_ptr(g.add(m * g_stride + q * S::LANES));
             }
             for k in 0..4 {
-                let y = s.splat(*harmonics[k].as_ptr().add(m * y_stride + pair));
+                let harmonic = s.splat(*y[k].add(m * y_stride));
                 for q in 0..Q {
-                    sums[k][q] = s.fma(y, row[q], sums[k][q]);
+                    sums[k][q] = s.fma(harmonic, row[q], sums[k][q]);
                 }
             }
         }

@@ -19,7 +19,7 @@ mod x86;
 pub use aligned::Aligned;
 pub use filter::{Candidates, Near, count_near, select_near};
 pub use harmonics::{harmonic_gradients, harmonic_values};
-pub use microkernel::{Schedule, accumulate, accumulate_all, contract_pair, spline_row, sum_lanes};
+pub use microkernel::{Schedule, accumulate, accumulate_all, contract_pair, spline_row, spline_rows, sum_lanes};
 pub use portable::Portable;
 
 /// The widest vector of any level; scratch arrays of pairs are padded to a multiple of it.
