@@ -1,7 +1,7 @@
 //! Spherical harmonics.
 
-use numpy::{PyArray2, PyArray3, PyReadonlyArray2};
-use orbas::angular::{n_harmonics, spherical_harmonics as evaluate};
+use numpy::{PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray2};
+use orbas::angular::{n_harmonics, spherical_harmonics_into};
 use orbas::simd::Level;
 use pyo3::prelude::*;
 
@@ -20,7 +20,14 @@ pub fn spherical_harmonics<'py>(
 ) -> PyResult<Harmonics<'py>> {
     let vectors = arrays::vectors("vectors", &vectors)?;
     let (n, width) = (vectors.len(), n_harmonics(max_angular));
-    let (values, slopes) = detached(py, || evaluate(&vectors, max_angular, gradients, Level::detect()))?;
-    let slopes = slopes.map(|slopes| arrays::three(py, [n, 3, width], slopes)).transpose()?;
-    Ok((arrays::two(py, [n, width], values)?, slopes))
+    let values: Bound<'_, PyArray2<f64>> = arrays::empty(py, [n, width])?;
+    let slopes: Option<Bound<'_, PyArray3<f64>>> =
+        gradients.then(|| arrays::empty(py, [n, 3, width])).transpose()?;
+    {
+        let (mut values, mut slopes) = (values.readwrite(), slopes.as_ref().map(|array| array.readwrite()));
+        let values = values.as_slice_mut()?;
+        let slopes = slopes.as_mut().map(|array| array.as_slice_mut()).transpose()?;
+        detached(py, || spherical_harmonics_into(&vectors, max_angular, values, slopes, Level::detect()))?;
+    }
+    Ok((values, slopes))
 }

@@ -1,7 +1,7 @@
 //! The one file that knows numpy: arrays in are borrowed or copied once, arrays out are handed over.
 
-use numpy::ndarray::{Array1, Array2, Array3};
-use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyReadonlyArray2};
+use numpy::ndarray::{Array1, Array2, Array3, Dimension};
+use numpy::{Element, IntoPyArray, PyArray, PyArray1, PyArray2, PyArray3, PyReadonlyArray2};
 use orbas::structure::Vector;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -18,10 +18,13 @@ pub fn vectors(name: &str, array: &PyReadonlyArray2<'_, f64>) -> PyResult<Vec<Ve
     Ok(view.rows().into_iter().map(|row| [row[0], row[1], row[2]]).collect())
 }
 
-/// Zeros of a shape, in numpy's own memory: it asks for huge pages, which are touched five times faster than small ones,
-/// and raises `MemoryError` where there is none.
-pub fn zeros(py: Python<'_>, shape: [usize; 2]) -> PyResult<Bound<'_, PyArray2<f64>>> {
-    Ok(py.import("numpy")?.call_method1("zeros", (shape,))?.cast_into()?)
+/// A new array to be filled, in numpy's own memory: it asks for huge pages, which are touched five times faster than small
+/// ones, and raises `MemoryError` where there is none.
+pub fn empty<'py, T: Element, D: Dimension, const N: usize>(
+    py: Python<'py>,
+    shape: [usize; N],
+) -> PyResult<Bound<'py, PyArray<T, D>>> {
+    Ok(py.import("numpy")?.call_method1("empty", (shape, T::get_dtype(py)))?.cast_into()?)
 }
 
 fn fits<T>(shape: impl std::fmt::Display) -> impl FnOnce(T) -> PyErr {

@@ -34,17 +34,17 @@ pub fn neighbor_list<'py>(
     })?;
     let n = counts.iter().sum();
     let wanted = |letter| quantities.contains(letter);
-    // numpy's own memory: it asks for huge pages, which are touched five times faster than small ones.
-    let i = wanted('i').then(|| PyArray1::zeros(py, n, false));
-    let j = wanted('j').then(|| PyArray1::zeros(py, n, false));
-    let shifts = wanted('S').then(|| PyArray2::zeros(py, [n, 3], false));
-    let vectors = wanted('D').then(|| PyArray2::zeros(py, [n, 3], false));
-    let distances = wanted('d').then(|| PyArray1::zeros(py, n, false));
+    let i = wanted('i').then(|| arrays::empty(py, [n])).transpose()?;
+    let j = wanted('j').then(|| arrays::empty(py, [n])).transpose()?;
+    let shifts = wanted('S').then(|| arrays::empty(py, [n, 3])).transpose()?;
+    let vectors = wanted('D').then(|| arrays::empty(py, [n, 3])).transpose()?;
+    let distances = wanted('d').then(|| arrays::empty(py, [n])).transpose()?;
     {
-        let (mut i, mut j) = (i.as_ref().map(|a| a.readwrite()), j.as_ref().map(|a| a.readwrite()));
-        let mut shifts = shifts.as_ref().map(|a| a.readwrite());
-        let mut vectors = vectors.as_ref().map(|a| a.readwrite());
-        let mut distances = distances.as_ref().map(|a| a.readwrite());
+        let mut i = i.as_ref().map(|a: &Bound<'_, PyArray1<i64>>| a.readwrite());
+        let mut j = j.as_ref().map(|a: &Bound<'_, PyArray1<i64>>| a.readwrite());
+        let mut shifts = shifts.as_ref().map(|a: &Bound<'_, PyArray2<i64>>| a.readwrite());
+        let mut vectors = vectors.as_ref().map(|a: &Bound<'_, PyArray2<f64>>| a.readwrite());
+        let mut distances = distances.as_ref().map(|a: &Bound<'_, PyArray1<f64>>| a.readwrite());
         let to_fill = PairArrays {
             centers: i.as_mut().map(|a| a.as_slice_mut()).transpose()?,
             neighbors: j.as_mut().map(|a| a.as_slice_mut()).transpose()?,

@@ -71,7 +71,7 @@ impl DensityPlan {
     fn density<'py>(&self, py: Python<'py>, batch: &Batch) -> PyResult<Vec<Bound<'py, PyArray2<f64>>>> {
         let shapes = detached(py, || expansion::coefficient_shapes(&batch.0, &self.0))?;
         let arrays =
-            shapes.into_iter().map(|shape| arrays::zeros(py, shape)).collect::<PyResult<Vec<_>>>()?;
+            shapes.into_iter().map(|shape| arrays::empty(py, shape)).collect::<PyResult<Vec<_>>>()?;
         {
             let mut borrowed: Vec<_> = arrays.iter().map(|array| array.readwrite()).collect();
             let slices = borrowed.iter_mut().map(|array| array.as_slice_mut()).collect::<Result<_, _>>()?;
@@ -194,7 +194,7 @@ impl DensityPlan {
     ) -> PyResult<Bound<'py, PyArray2<f64>>> {
         // Species are checked before memory is asked for.
         detached(py, || self.0.species_indices(&batch.0))?;
-        let array = arrays::zeros(py, [batch.0.n_atoms(), width])?;
+        let array = arrays::empty(py, [batch.0.n_atoms(), width])?;
         {
             let mut borrowed = array.readwrite();
             let values = borrowed.as_slice_mut()?;

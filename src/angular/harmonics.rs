@@ -10,7 +10,7 @@
 
 use super::n_harmonics;
 use crate::error::{Error, Result};
-use crate::simd::{Kernel, Level, MAX_LANES, Simd, harmonic_gradients, harmonic_values};
+use crate::simd::{Kernel, Level, MAX_LANES, Simd, columns_to_rows, harmonic_gradients, harmonic_values};
 
 /// Coefficients of the recurrences up to one degree.
 #[derive(Debug, Clone)]
@@ -85,43 +85,50 @@ impl Harmonics {
 
 /// `Y_lm` of many vectors, which need not be normalized; gradients with respect to their components on request.
 ///
-/// Shapes: `vectors` [n], values [n, (max_angular + 1)^2], gradients [n, xyz, (max_angular + 1)^2].
+/// Shapes: `vectors` [n], `values` [n, (max_angular + 1)^2], `gradients` [n, xyz, (max_angular + 1)^2].
 ///
 /// # Errors
 /// [`Error::BadParameter`] if a vector is zero or not finite: it has no direction.
+///
+/// # Panics
+/// If an array has not its shape.
+pub fn spherical_harmonics_into(
+    vectors: &[[f64; 3]],
+    max_angular: usize,
+    values: &mut [f64],
+    gradients: Option<&mut [f64]>,
+    level: Level,
+) -> Result<()> {
+    let harmonics = Harmonics::new(max_angular);
+    let n = vectors.len() * n_harmonics(max_angular);
+    assert!(
+        values.len() == n && gradients.as_ref().is_none_or(|g| g.len() == 3 * n),
+        "arrays of other shapes"
+    );
+    level.run(Many { harmonics: &harmonics, vectors, values, gradients }).map_err(|index| {
+        Error::BadParameter {
+            name: "every vector",
+            requirement: "finite and not zero (its direction is undefined)",
+            value: format!("{:?} at index {index}", vectors[index]),
+        }
+    })
+}
+
+/// [`spherical_harmonics_into`] new memory.
+///
+/// # Errors
+/// As there.
 pub fn spherical_harmonics(
     vectors: &[[f64; 3]],
     max_angular: usize,
     with_gradients: bool,
     level: Level,
 ) -> Result<(Vec<f64>, Option<Vec<f64>>)> {
-    if let Some((index, v)) = vectors.iter().enumerate().find(|(_, v)| !has_direction(**v)) {
-        return Err(Error::BadParameter {
-            name: "every vector",
-            requirement: "finite and not zero (its direction is undefined)",
-            value: format!("{v:?} at index {index}"),
-        });
-    }
-    let width = n_harmonics(max_angular);
-    let mut values = vec![0.0; vectors.len() * width];
-    let mut gradients = with_gradients.then(|| vec![0.0; 3 * vectors.len() * width]);
-    let harmonics = Harmonics::new(max_angular);
-    level.run(Many {
-        harmonics: &harmonics,
-        vectors,
-        values: &mut values,
-        gradients: gradients.as_deref_mut(),
-    });
+    let n = vectors.len() * n_harmonics(max_angular);
+    let mut values = vec![0.0; n];
+    let mut gradients = with_gradients.then(|| vec![0.0; 3 * n]);
+    spherical_harmonics_into(vectors, max_angular, &mut values, gradients.as_deref_mut(), level)?;
     Ok((values, gradients))
-}
-
-fn has_direction(v: [f64; 3]) -> bool {
-    let length = largest(v);
-    length > 0.0 && length.is_finite()
-}
-
-fn largest(v: [f64; 3]) -> f64 {
-    v.iter().fold(0.0, |a: f64, b| if b.is_nan() { f64::INFINITY } else { a.max(b.abs()) })
 }
 
 struct Many<'a> {
@@ -135,77 +142,120 @@ struct Many<'a> {
 const BLOCK: usize = 2 * MAX_LANES;
 
 impl Kernel for Many<'_> {
-    type Output = ();
+    /// The index of a vector without direction.
+    type Output = std::result::Result<(), usize>;
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn run<S: Simd>(self, s: S) -> Self::Output {
         let Self { harmonics, vectors, values, mut gradients } = self;
         let width = n_harmonics(harmonics.max_angular);
         let mut block = vec![0.0; width * BLOCK];
-        let mut slopes = [vec![0.0; width * BLOCK], vec![0.0; width * BLOCK], vec![0.0; width * BLOCK]];
-        let mut units = [[0.0; BLOCK], [0.0; BLOCK], [1.0; BLOCK]];
-        let mut lengths = [1.0; BLOCK];
+        let n_slopes = if gradients.is_some() { width * BLOCK } else { 0 };
+        let mut slopes = [vec![0.0; n_slopes], vec![0.0; n_slopes], vec![0.0; n_slopes]];
+        let mut directions = Directions { units: [[0.0; BLOCK]; 3], inverse_lengths: [1.0; BLOCK] };
         for (b, (vectors, rows)) in vectors.chunks(BLOCK).zip(values.chunks_mut(BLOCK * width)).enumerate() {
-            for (lane, v) in vectors.iter().enumerate() {
-                let (unit, length) = normalized(*v);
-                lengths[lane] = length;
-                for x in 0..3 {
-                    units[x][lane] = unit[x];
-                }
-            }
-            let [x, y, z] = &units;
+            directions.take(s, vectors).map_err(|lane| b * BLOCK + lane)?;
+            let [x, y, z] = &directions.units;
             let mut first = 0;
             while first < vectors.len() {
+                let second = first + S::LANES;
                 if gradients.is_some() {
                     let unit = [s.load(&x[first..]), s.load(&y[first..]), s.load(&z[first..])];
                     let [a, b, c] = &mut slopes;
                     let to = [&mut a[first..], &mut b[first..], &mut c[first..]];
                     harmonics.gradients::<S, true>(s, unit, &mut block[first..], to, BLOCK);
-                    first += S::LANES;
+                    scale_columns(s, &mut slopes, first, &directions.inverse_lengths);
+                    first = second;
                 } else {
-                    let second = first + S::LANES;
                     let unit = [
                         [s.load(&x[first..]), s.load(&x[second..])],
                         [s.load(&y[first..]), s.load(&y[second..])],
                         [s.load(&z[first..]), s.load(&z[second..])],
                     ];
                     harmonics.values::<S, 2>(s, unit, &mut block[first..], BLOCK);
-                    first += 2 * S::LANES;
+                    first = second + S::LANES;
                 }
             }
-            transpose(&block, &[1.0; BLOCK], rows, width, width);
-            if let Some(gradients) = &mut gradients {
-                let rows = &mut gradients[b * BLOCK * 3 * width..];
-                for lane in 0..vectors.len() {
-                    lengths[lane] = 1.0 / lengths[lane];
-                }
-                for (x, slope) in slopes.iter().enumerate() {
-                    let end = rows.len().min((vectors.len() - 1) * 3 * width + (x + 1) * width);
-                    transpose(slope, &lengths, &mut rows[x * width..end], width, 3 * width);
+            for first in (0..vectors.len()).step_by(S::LANES) {
+                columns_to_rows(s, &block[first..], BLOCK, width, &mut rows[first * width..], width);
+                if let Some(gradients) = &mut gradients {
+                    let end = (b * BLOCK + vectors.len()) * 3 * width;
+                    let rows = &mut gradients[(b * BLOCK + first) * 3 * width..end];
+                    for (x, slope) in slopes.iter().enumerate() {
+                        columns_to_rows(s, &slope[first..], BLOCK, width, &mut rows[x * width..], 3 * width);
+                    }
                 }
             }
+        }
+        Ok(())
+    }
+}
+
+/// Multiplies a vector's worth of every column by one factor per lane.
+#[inline(always)]
+fn scale_columns<S: Simd>(s: S, columns: &mut [Vec<f64>; 3], first: usize, factors: &[f64; BLOCK]) {
+    let factor = s.load(&factors[first..]);
+    for column in columns {
+        for row in column.chunks_exact_mut(BLOCK) {
+            let scaled = s.mul(factor, s.load(&row[first..]));
+            s.store(scaled, &mut row[first..]);
         }
     }
 }
 
-/// The direction and the length of a vector, scaled first so that neither tiny nor huge ones leave the range of squares.
-#[inline(always)]
-fn normalized(v: [f64; 3]) -> ([f64; 3], f64) {
-    let scale = largest(v);
-    let w = [v[0] / scale, v[1] / scale, v[2] / scale];
+/// Directions and lengths of a block of vectors.
+struct Directions {
+    /// [xyz][lane]
+    units: [[f64; BLOCK]; 3],
+    inverse_lengths: [f64; BLOCK],
+}
+
+impl Directions {
+    /// Squares of lengths between these neither overflow nor lose digits.
+    const SAFE: [f64; 2] = [1e-200, 1e200];
+
+    /// Normalizes vectors; the error is the index of one without direction.
+    #[inline(always)]
+    fn take<S: Simd>(&mut self, s: S, vectors: &[[f64; 3]]) -> std::result::Result<(), usize> {
+        let [x, y, z] = &mut self.units;
+        for (lane, v) in vectors.iter().enumerate() {
+            (x[lane], y[lane], z[lane]) = (v[0], v[1], v[2]);
+        }
+        // Lanes behind the last vector are computed and never used: only keep them finite.
+        for lane in vectors.len()..BLOCK {
+            (x[lane], y[lane], z[lane]) = (0.0, 0.0, 1.0);
+        }
+        for first in (0..vectors.len()).step_by(S::LANES) {
+            let v = [s.load(&x[first..]), s.load(&y[first..]), s.load(&z[first..])];
+            let square = s.fma(v[0], v[0], s.fma(v[1], v[1], s.mul(v[2], v[2])));
+            let all = (1 << S::LANES) - 1;
+            // A NaN fails both comparisons.
+            let fine = s.less(s.splat(Self::SAFE[0]), square) & s.less(square, s.splat(Self::SAFE[1]));
+            let inverse = s.div(s.splat(1.0), s.sqrt(square));
+            s.store(inverse, &mut self.inverse_lengths[first..]);
+            s.store(s.mul(v[0], inverse), &mut x[first..]);
+            s.store(s.mul(v[1], inverse), &mut y[first..]);
+            s.store(s.mul(v[2], inverse), &mut z[first..]);
+            if fine != all {
+                for lane in first..vectors.len().min(first + S::LANES) {
+                    let ([a, b, c], length) = normalized(vectors[lane]).ok_or(lane)?;
+                    (x[lane], y[lane], z[lane]) = (a, b, c);
+                    self.inverse_lengths[lane] = 1.0 / length;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The direction and the length of a vector, scaled first so that neither tiny nor huge ones leave the range of squares;
+/// `None` if it has none.
+#[cold]
+fn normalized(v: [f64; 3]) -> Option<([f64; 3], f64)> {
+    let scale = v.iter().fold(0.0, |a: f64, b| if b.is_nan() { f64::INFINITY } else { a.max(b.abs()) });
+    let w = v.map(|x| x / scale);
     let norm = (w[0] * w[0] + w[1] * w[1] + w[2] * w[2]).sqrt();
-    ([w[0] / norm, w[1] / norm, w[2] / norm], norm * scale)
-}
-
-/// Rows of `width` numbers, `stride` apart, from columns [width, BLOCK], times a factor each.
-#[inline(always)]
-fn transpose(columns: &[f64], factors: &[f64; BLOCK], rows: &mut [f64], width: usize, stride: usize) {
-    for (lane, row) in rows.chunks_mut(stride).enumerate() {
-        let factor = factors[lane];
-        for (to, column) in row[..width].iter_mut().zip(columns.chunks_exact(BLOCK)) {
-            *to = factor * column[lane];
-        }
-    }
+    (scale > 0.0 && scale.is_finite()).then(|| (w.map(|x| x / norm), norm * scale))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 mod harmonics;
 pub mod reference;
 
-pub use harmonics::{Harmonics, spherical_harmonics};
+pub use harmonics::{Harmonics, spherical_harmonics, spherical_harmonics_into};
 
 /// Number of harmonics of degrees `0..=max_angular`.
 #[must_use]

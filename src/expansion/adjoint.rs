@@ -128,12 +128,12 @@ impl<R: Readout> Job for Adjoint<'_, R> {
         part: &mut Part,
     ) -> Result<()> {
         scratch.begin(s, plan, search, species, center)?;
-        let Scratch { order, kinds, block, backward, coefficients } = scratch;
+        let Scratch { order, kinds, block, backward, coefficients, .. } = scratch;
         let own = species[center] as usize;
         let kind = plan.center(own);
         // Few neighbors: what the way forward evaluates serves the way back.
-        let single = order.len() <= PAIRS;
-        for (order, kinds) in order.chunks(PAIRS).zip(kinds.chunks(PAIRS)) {
+        let single = order.len() <= kind.chunk;
+        for (order, kinds) in order.chunks(kind.chunk).zip(kinds.chunks(kind.chunk)) {
             block.prepare(s, plan, search, order);
             if single {
                 backward.evaluate(s, plan, kind, block, kinds);
@@ -145,10 +145,11 @@ impl<R: Readout> Job for Adjoint<'_, R> {
         }
         let n = kind.layout.padded_len();
         backward.gradient.resize(n, 0.0);
-        let energy = self.readout.read(s, atom, own, &kind.layout, &coefficients[..n], &mut backward.gradient);
+        let energy =
+            self.readout.read(s, atom, own, &kind.layout, &coefficients[..n], &mut backward.gradient);
         part.energies.push((center as u32, energy));
         let mut pull_of_center = [0.0; 3];
-        for (order, kinds) in order.chunks(PAIRS).zip(kinds.chunks(PAIRS)) {
+        for (order, kinds) in order.chunks(kind.chunk).zip(kinds.chunks(kind.chunk)) {
             if !single {
                 block.prepare(s, plan, search, order);
                 backward.evaluate(s, plan, kind, block, kinds);

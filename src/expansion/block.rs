@@ -9,7 +9,7 @@ use crate::math::b_spline::{ORDER, value_weights_of};
 use crate::neighbors::Search;
 use crate::simd::{Aligned, Simd, accumulate_all, spline_row};
 
-/// Pairs of a block: harmonics and radial rows of this many stay in the L1 cache.
+/// Most pairs of a block.
 pub(super) const PAIRS: usize = 64;
 
 /// One block of pairs.

@@ -1,7 +1,7 @@
 //! The density of one center from all its neighbors, a block of pairs at a time.
 
 use super::adjoint::Backward;
-use super::block::{Block, PAIRS};
+use super::block::Block;
 use super::plan::DensityPlan;
 use crate::error::Result;
 use crate::neighbors::{Neighborhood, Search};
@@ -21,6 +21,8 @@ pub(crate) struct Scratch {
     pub(super) order: Vec<u32>,
     /// Species index of each neighbor, in that order. [pair]
     pub(super) kinds: Vec<u32>,
+    /// Where the neighbors of each species start. [species + 1]
+    starts: Vec<u32>,
     pub(super) block: Block,
     /// Empty until a gradient is asked for.
     pub(super) backward: Backward,
@@ -40,6 +42,7 @@ impl Workspace {
             scratch: Scratch {
                 order: Vec::new(),
                 kinds: Vec::new(),
+                starts: Vec::new(),
                 block: Block::new(plan, row),
                 backward: Backward::default(),
                 coefficients: Aligned::zeros(padded),
@@ -63,7 +66,7 @@ impl Scratch {
     ) -> Result<()> {
         self.begin(s, plan, search, species, center)?;
         let kind = plan.center(species[center] as usize);
-        for (order, kinds) in self.order.chunks(PAIRS).zip(self.kinds.chunks(PAIRS)) {
+        for (order, kinds) in self.order.chunks(kind.chunk).zip(self.kinds.chunks(kind.chunk)) {
             self.block.prepare(s, plan, search, order);
             self.block.evaluate_harmonics(s, plan, order.len());
             self.block.interpolate(s, kind, kinds);
@@ -102,21 +105,30 @@ impl Scratch {
         n_species: usize,
         combined: bool,
     ) {
-        self.order.clear();
-        self.kinds.clear();
-        if n_species == 1 {
-            self.order.extend(0..search.len() as u32);
-            self.kinds.resize(search.len(), 0);
+        let n = search.len();
+        self.order.resize(n, 0);
+        self.kinds.resize(n, 0);
+        if n_species == 1 || combined {
+            for pair in 0..n {
+                self.order[pair] = pair as u32;
+                self.kinds[pair] = if n_species == 1 { 0 } else { species[search.atom(pair) as usize] };
+            }
             return;
         }
-        let kind = |pair: u32| species[search.atom(pair as usize) as usize];
-        if combined {
-            self.order.extend(0..search.len() as u32);
-        } else {
-            for a in 0..n_species as u32 {
-                self.order.extend((0..search.len() as u32).filter(|&pair| kind(pair) == a));
-            }
+        // Counting sort.
+        self.starts.clear();
+        self.starts.resize(n_species + 1, 0);
+        for pair in 0..n {
+            self.starts[species[search.atom(pair) as usize] as usize + 1] += 1;
         }
-        self.kinds.extend(self.order.iter().map(|&pair| kind(pair)));
+        for a in 0..n_species {
+            self.starts[a + 1] += self.starts[a];
+        }
+        for pair in 0..n {
+            let kind = species[search.atom(pair) as usize];
+            let place = self.starts[kind as usize] as usize;
+            self.starts[kind as usize] += 1;
+            (self.order[place], self.kinds[place]) = (pair as u32, kind);
+        }
     }
 }

@@ -95,13 +95,20 @@ impl Layout {
         found.map_or(0, |g| g.padded_start)
     }
 
+    /// The packed row, where it is that already.
+    #[inline(always)]
+    pub(crate) fn without_padding<'c>(&self, c: &'c [f64]) -> Option<&'c [f64]> {
+        self.unpadded.then(|| &c[..self.width])
+    }
+
     /// Padded coefficients to a packed row.
     #[inline(always)]
     pub(crate) fn pack(&self, c: &[f64], row: &mut [f64]) {
-        if self.unpadded {
-            row.copy_from_slice(&c[..self.width]);
+        if let Some(packed) = self.without_padding(c) {
+            row.copy_from_slice(packed);
             return;
         }
+        row.fill(0.0);
         for (l, degree) in self.degrees.iter().enumerate() {
             for m in 0..=2 * l {
                 let from = &c[degree.padded_start + m * degree.stride..][..degree.stride];

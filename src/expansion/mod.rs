@@ -30,18 +30,27 @@ pub use layout::Layout;
 pub use plan::{CenterTables, DegreeData, DensityPlan, PlanSettings};
 
 use crate::error::Result;
-use crate::simd::Simd;
+use crate::simd::{Simd, copy_past_caches};
 use crate::structure::Batch;
 
 /// Packs the coefficients of a center into its row: for each degree [m, q].
-struct Coefficients;
+struct Coefficients {
+    /// The array is larger than the caches.
+    large: bool,
+}
+
+/// Bytes of an array that no cache holds.
+const LARGE: usize = 32 << 20;
 
 impl Consumer for Coefficients {
     type Scratch = ();
 
     #[inline(always)]
-    fn consume<S: Simd>(&self, _: S, layout: &Layout, c: &[f64], row: &mut [f64], (): &mut ()) {
-        layout.pack(c, row);
+    fn consume<S: Simd>(&self, s: S, layout: &Layout, c: &[f64], row: &mut [f64], (): &mut ()) {
+        match layout.without_padding(c) {
+            Some(packed) if self.large => copy_past_caches(s, packed, row),
+            _ => layout.pack(c, row),
+        }
     }
 }
 
@@ -88,7 +97,8 @@ pub fn density_coefficients_into(
         .collect();
     // A width of zero has no chunks; its rows are empty.
     let rows = species.iter().map(|&a| rows[a as usize].next().unwrap_or_default()).collect();
-    drive(batch, plan, &species, &Coefficients, rows, interrupt)
+    let large = shapes.iter().map(|[n, width]| n * width).sum::<usize>() * size_of::<f64>() > LARGE;
+    drive(batch, plan, &species, &Coefficients { large }, rows, interrupt)
 }
 
 /// [`density_coefficients_into`] new memory.

@@ -2,8 +2,9 @@
 
 use std::f64::consts::PI;
 
+use super::block::PAIRS;
 use super::layout::Layout;
-use crate::angular::Harmonics;
+use crate::angular::{Harmonics, n_harmonics};
 use crate::error::{Error, Result};
 use crate::radial::{RadialTable, RadialWeight};
 use crate::simd::{Level, Schedule};
@@ -54,6 +55,8 @@ pub struct CenterTables {
     pub(super) schedules: Vec<Schedule>,
     /// Longest padded table row.
     pub(super) row: usize,
+    /// Pairs that are worked on at a time.
+    pub(super) chunk: usize,
     /// The center's own density, in the padded l = 0 row. [center species][channel]
     pub(super) own: Vec<Vec<f64>>,
 }
@@ -211,6 +214,8 @@ impl CenterTables {
             .collect();
         let combined = sections.iter().all(|species| species.iter().all(|s| *s == species[0]));
         let row = tables.iter().map(RadialTable::row_length).max().unwrap_or(0);
+        // Harmonics and radial rows of a chunk are to stay near the core.
+        let chunk = if row + n_harmonics(channels.len() - 1) <= 128 { PAIRS } else { PAIRS / 2 };
         let (_, stride) = layout.padded(0);
         let scale = settings.center_weight / (4.0 * PI).sqrt();
         let own = (tables.iter().zip(&targets))
@@ -222,7 +227,7 @@ impl CenterTables {
                 own
             })
             .collect();
-        Ok(Self { layout, tables, targets, combined, schedules, row, own })
+        Ok(Self { layout, tables, targets, combined, schedules, row, chunk, own })
     }
 }
 

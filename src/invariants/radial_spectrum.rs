@@ -13,6 +13,7 @@ impl Consumer for RadialSpectrum {
 
     #[inline(always)]
     fn consume<S: Simd>(&self, _: S, layout: &Layout, c: &[f64], row: &mut [f64], (): &mut ()) {
+        row.fill(0.0);
         layout.unpad_row(0, c, 0, row);
     }
 }

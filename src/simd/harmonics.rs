@@ -115,10 +115,24 @@ pub fn harmonic_gradients<S: Simd, const TANGENT: bool>(
             // SAFETY: l^2 + l +- m < n^2, so what is written lies within the lengths asserted above.
             unsafe {
                 let gradient = [s.mul(flat, re_before), s.fnma(flat, im_before, zero), s.mul(slope_here, re)];
-                write_gradient::<S, TANGENT>(s, unit, s.mul(here, re), gradient, to, (l * l + l + m) * stride);
+                write_gradient::<S, TANGENT>(
+                    s,
+                    unit,
+                    s.mul(here, re),
+                    gradient,
+                    to,
+                    (l * l + l + m) * stride,
+                );
                 if m > 0 {
                     let gradient = [s.mul(flat, im_before), s.mul(flat, re_before), s.mul(slope_here, im)];
-                    write_gradient::<S, TANGENT>(s, unit, s.mul(here, im), gradient, to, (l * l + l - m) * stride);
+                    write_gradient::<S, TANGENT>(
+                        s,
+                        unit,
+                        s.mul(here, im),
+                        gradient,
+                        to,
+                        (l * l + l - m) * stride,
+                    );
                 }
             }
         }
@@ -139,8 +153,7 @@ unsafe fn write_gradient<S: Simd, const TANGENT: bool>(
     at: usize,
 ) {
     if TANGENT {
-        let along =
-            s.fma(unit[0], gradient[0], s.fma(unit[1], gradient[1], s.mul(unit[2], gradient[2])));
+        let along = s.fma(unit[0], gradient[0], s.fma(unit[1], gradient[1], s.mul(unit[2], gradient[2])));
         for x in 0..3 {
             gradient[x] = s.fnma(along, unit[x], gradient[x]);
         }
@@ -151,5 +164,34 @@ unsafe fn write_gradient<S: Simd, const TANGENT: bool>(
         for x in 0..3 {
             s.store_ptr(gradient[x], to[1 + x].add(at));
         }
+    }
+}
+
+/// Columns of `width` vectors, `stride` numbers apart, as rows of `width` numbers, `row_stride` apart: one row per lane.
+/// Fewer rows than lanes are filled if there are not more.
+///
+/// # Panics
+/// If a slice is too short.
+#[inline(always)]
+pub fn columns_to_rows<S: Simd>(
+    s: S,
+    columns: &[f64],
+    stride: usize,
+    width: usize,
+    rows: &mut [f64],
+    row_stride: usize,
+) {
+    assert!((width - 1) * stride + S::LANES <= columns.len(), "columns too short");
+    if (S::LANES - 1) * row_stride + width <= rows.len() {
+        // SAFETY: both shapes were checked just above.
+        unsafe { s.transpose(columns.as_ptr(), stride, width, rows.as_mut_ptr(), row_stride) };
+        return;
+    }
+    let mut lane = 0;
+    while lane * row_stride + width <= rows.len() {
+        for c in 0..width {
+            rows[lane * row_stride + c] = columns[c * stride + lane];
+        }
+        lane += 1;
     }
 }

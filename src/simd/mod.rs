@@ -18,8 +18,10 @@ mod x86;
 
 pub use aligned::Aligned;
 pub use filter::{Candidates, Near, count_near, select_near};
-pub use harmonics::{harmonic_gradients, harmonic_values};
-pub use microkernel::{Schedule, accumulate, accumulate_all, contract_pair, spline_row, spline_rows, sum_lanes};
+pub use harmonics::{columns_to_rows, harmonic_gradients, harmonic_values};
+pub use microkernel::{
+    Schedule, accumulate, accumulate_all, contract_pair, copy_past_caches, spline_row, spline_rows, sum_lanes,
+};
 pub use portable::Portable;
 
 /// The widest vector of any level; scratch arrays of pairs are padded to a multiple of it.
@@ -51,6 +53,19 @@ pub trait Simd: Copy + Send + Sync {
     /// # Safety
     /// `to` must be valid for writing `LANES` numbers.
     unsafe fn store_ptr(self, v: Self::V, to: *mut f64);
+    /// Stores past the caches: for output that is larger than they are. The numbers are in memory for other threads only
+    /// after [`Simd::fence`].
+    ///
+    /// # Safety
+    /// `to` must be valid for writing `LANES` numbers and aligned to their size.
+    #[inline(always)]
+    unsafe fn stream_ptr(self, v: Self::V, to: *mut f64) {
+        // SAFETY: passed on from the caller.
+        unsafe { self.store_ptr(v, to) }
+    }
+    /// Waits for what was streamed.
+    #[inline(always)]
+    fn fence(self) {}
     /// `a + b`
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a - b`
@@ -73,6 +88,28 @@ pub trait Simd: Copy + Send + Sync {
     fn less(self, a: Self::V, b: Self::V) -> u32;
     /// `x >= 0` in whole numbers, at most `last`, which are written to `indices`, and the rest, which is returned.
     fn split(self, x: Self::V, last: f64, indices: &mut [u32]) -> Self::V;
+    /// Writes `LANES` columns of `n` numbers, `stride` apart in `columns`, as rows: lane `k` of column `c` goes to
+    /// `rows[k * row_stride + c]`.
+    ///
+    /// # Safety
+    /// `columns` must be valid for reading `n` vectors `stride` apart, `rows` for writing `n` numbers in each of `LANES`
+    /// rows.
+    #[inline(always)]
+    unsafe fn transpose(
+        self,
+        columns: *const f64,
+        stride: usize,
+        n: usize,
+        rows: *mut f64,
+        row_stride: usize,
+    ) {
+        for lane in 0..Self::LANES {
+            for c in 0..n {
+                // SAFETY: passed on from the caller.
+                unsafe { rows.add(lane * row_stride + c).write(*columns.add(c * stride + lane)) };
+            }
+        }
+    }
     /// Writes the lanes whose bit is set, one behind the other; what is written behind them is arbitrary.
     ///
     /// # Safety

@@ -87,8 +87,8 @@ static HALVES: [Line<8>; 16] = {
 
 /// Implements [`Simd`] for a token from the intrinsics of one register width.
 macro_rules! implement {
-    ($token:ident, $vector:ident, $lanes:literal, $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident,
-     $mul:ident, $div:ident, $fma:ident, $fnma:ident, $sqrt:ident, $min:ident, $max:ident, $less:expr, $compress:expr, $indices:expr, $split:expr) => {
+    ($token:ident, $vector:ident, $lanes:literal, $splat:ident, $load:ident, $store:ident, $stream:ident, $add:ident, $sub:ident,
+     $mul:ident, $div:ident, $fma:ident, $fnma:ident, $sqrt:ident, $min:ident, $max:ident, $less:expr, $compress:expr, $indices:expr, $split:expr, { $($more:item)* }) => {
         // SAFETY (every block below): `self` is a token, made only by `run` after the features were detected;
         // the slices are checked to hold LANES numbers, the pointer forms pass that duty to their caller.
         impl Simd for $token {
@@ -116,6 +116,14 @@ macro_rules! implement {
             #[inline(always)]
             unsafe fn store_ptr(self, v: Self::V, to: *mut f64) {
                 unsafe { $store(to, v) }
+            }
+            #[inline(always)]
+            unsafe fn stream_ptr(self, v: Self::V, to: *mut f64) {
+                unsafe { $stream(to, v) }
+            }
+            #[inline(always)]
+            fn fence(self) {
+                unsafe { _mm_sfence() };
             }
             #[inline(always)]
             fn add(self, a: Self::V, b: Self::V) -> Self::V {
@@ -157,6 +165,7 @@ macro_rules! implement {
             fn less(self, a: Self::V, b: Self::V) -> u32 {
                 unsafe { $less(a, b) }
             }
+            $($more)*
             #[inline(always)]
             fn split(self, x: Self::V, last: f64, indices: &mut [u32]) -> Self::V {
                 let indices = &mut indices[..$lanes];
@@ -181,6 +190,7 @@ implement!(
     _mm256_set1_pd,
     _mm256_loadu_pd,
     _mm256_storeu_pd,
+    _mm256_stream_pd,
     _mm256_add_pd,
     _mm256_sub_pd,
     _mm256_mul_pd,
@@ -204,6 +214,44 @@ implement!(
         let whole = _mm256_min_pd(_mm256_floor_pd(x), _mm256_set1_pd(last));
         _mm_storeu_si128(to.cast(), _mm256_cvttpd_epi32(whole));
         _mm256_sub_pd(x, whole)
+    },
+    {
+        #[inline(always)]
+        unsafe fn transpose(
+            self,
+            columns: *const f64,
+            stride: usize,
+            n: usize,
+            rows: *mut f64,
+            row_stride: usize,
+        ) {
+            // SAFETY: whole groups of four columns, then single ones, all below n.
+            unsafe {
+                let mut c = 0;
+                while c + 4 <= n {
+                    let at = columns.add(c * stride);
+                    let (a, b) = (_mm256_loadu_pd(at), _mm256_loadu_pd(at.add(stride)));
+                    let (c2, d) = (_mm256_loadu_pd(at.add(2 * stride)), _mm256_loadu_pd(at.add(3 * stride)));
+                    let (ab_even, ab_odd) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+                    let (cd_even, cd_odd) = (_mm256_unpacklo_pd(c2, d), _mm256_unpackhi_pd(c2, d));
+                    let to = rows.add(c);
+                    _mm256_storeu_pd(to, _mm256_permute2f128_pd::<0x20>(ab_even, cd_even));
+                    _mm256_storeu_pd(to.add(row_stride), _mm256_permute2f128_pd::<0x20>(ab_odd, cd_odd));
+                    _mm256_storeu_pd(
+                        to.add(2 * row_stride),
+                        _mm256_permute2f128_pd::<0x31>(ab_even, cd_even),
+                    );
+                    _mm256_storeu_pd(to.add(3 * row_stride), _mm256_permute2f128_pd::<0x31>(ab_odd, cd_odd));
+                    c += 4;
+                }
+                while c < n {
+                    for lane in 0..4 {
+                        rows.add(lane * row_stride + c).write(*columns.add(c * stride + lane));
+                    }
+                    c += 1;
+                }
+            }
+        }
     }
 );
 implement!(
@@ -213,6 +261,7 @@ implement!(
     _mm512_set1_pd,
     _mm512_loadu_pd,
     _mm512_storeu_pd,
+    _mm512_stream_pd,
     _mm512_add_pd,
     _mm512_sub_pd,
     _mm512_mul_pd,
@@ -235,5 +284,6 @@ implement!(
         let whole = _mm512_min_pd(floor, _mm512_set1_pd(last));
         _mm256_storeu_si256(to.cast(), _mm512_cvttpd_epi32(whole));
         _mm512_sub_pd(x, whole)
-    }
+    },
+    {}
 );
