@@ -1,4 +1,4 @@
-"""A linear model with random weights, scaled so that energies are some eV: what the tests of forces and stress share."""
+"""A linear model with random weights, whose energies are at most 1 eV per atom: for tests of forces and stress."""
 
 from __future__ import annotations
 
