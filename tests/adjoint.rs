@@ -11,25 +11,24 @@ use orbas::radial::{Cutoff, RadialScaling, Smoothing};
 use orbas::simd::Level;
 use orbas::structure::Batch;
 
-const TOLERANCE: f64 = 1e-12;
-
 fn random(n: usize) -> Vec<f64> {
     let mut random = Random(3);
     (0..n).map(|_| random.next()).collect()
 }
 
-fn close(fast: &Energies, slow: &Energies) {
-    fn compare<'a>(a: impl Iterator<Item = &'a f64>, b: impl Iterator<Item = &'a f64>) {
+/// Equal to a tolerance relative to the largest energy, force and virial.
+fn close(fast: &Energies, slow: &Energies, tolerance: f64) {
+    fn compare<'a>(a: impl Iterator<Item = &'a f64>, b: impl Iterator<Item = &'a f64>, tolerance: f64) {
         let (a, b): (Vec<f64>, Vec<f64>) = (a.copied().collect(), b.copied().collect());
         assert_eq!(a.len(), b.len());
         let largest = b.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
         for (x, y) in a.iter().zip(&b) {
-            assert!((x - y).abs() <= TOLERANCE * largest, "{x} {y} (largest {largest})");
+            assert!((x - y).abs() <= tolerance * largest, "{x} {y} (largest {largest})");
         }
     }
-    compare(fast.atoms.iter(), slow.atoms.iter());
-    compare(fast.forces.iter().flatten(), slow.forces.iter().flatten());
-    compare(fast.virials.iter().flatten().flatten(), slow.virials.iter().flatten().flatten());
+    compare(fast.atoms.iter(), slow.atoms.iter(), tolerance);
+    compare(fast.forces.iter().flatten(), slow.forces.iter().flatten(), tolerance);
+    compare(fast.virials.iter().flatten().flatten(), slow.virials.iter().flatten().flatten(), tolerance);
 }
 
 fn check(batch: &Batch, settings: &PlanSettings) {
@@ -44,7 +43,7 @@ fn check(batch: &Batch, settings: &PlanSettings) {
     let expected = slow.energies_and_forces(batch, |_, a, row| {
         plain::linear_power_spectrum(row, &settings.channels[0], &weights[a * width..][..width])
     });
-    close(&fast, &expected);
+    close(&fast, &expected, 1e-12);
 
     let species = plan.species_indices(batch).unwrap();
     let width = plan.center(0).layout.width();
@@ -54,7 +53,7 @@ fn check(batch: &Batch, settings: &PlanSettings) {
     let expected = slow.energies_and_forces(batch, |atom, _, row| {
         plain::weighted_coefficients(row, &rows[atom * width..][..width])
     });
-    close(&fast, &expected);
+    close(&fast, &expected, 1e-12);
 }
 
 /// Crystals, molecules, a gas in which some atoms are alone.
@@ -95,5 +94,20 @@ fn weights_of_distance_and_tables_per_center_enter() {
             settings.functions = (0..species.len()).map(turned).collect();
             check(&batch, &settings);
         }
+    }
+}
+
+#[test]
+fn levels_agree() {
+    let batch = common::diamond(2, 2);
+    let at = |level| {
+        let plan = common::plan(vec![14, 15], 7, 5, false, 64, level);
+        let width = PowerSpectrum::new(&plan).width();
+        let readout = LinearPowerSpectrum::new(&plan, &random(2 * width)).unwrap();
+        energies_and_forces(&batch, &plan, &readout, &mut || false).unwrap()
+    };
+    let widest = at(Level::detect());
+    for level in Level::available() {
+        close(&at(level), &widest, 1e-13);
     }
 }

@@ -33,16 +33,24 @@ def compare(case: Case) -> list[Comparison]:
         comparison = Comparison(case.of_memory(), peer.of_memory(), cost)
         try:
             comparison.peer_cost = Cost([peak(case, peer.name)])
-        except subprocess.CalledProcessError as error:
-            comparison.problem = f"not measured: {error.stderr.strip().splitlines()[-1]}"
+        except RuntimeError as error:
+            comparison.problem = f"not measured: {error}"
         comparisons.append(comparison)
     return comparisons
 
 
 def peak(case: Case, name: str) -> float:
-    """Bytes per item of one contender."""
+    """Bytes per item of one contender.
+
+    Raises
+    ------
+    RuntimeError
+        With the last line of what the process wrote, if it failed: a peer may not be installed.
+    """
     command = [sys.executable, __file__, case.id, name]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr.strip().rpartition("\n")[2] or f"exit code {done.returncode}")
     return float(done.stdout.split()[-1])
 
 

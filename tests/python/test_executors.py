@@ -23,13 +23,11 @@ WORKERS = 2
 @pytest.fixture(scope="module")
 def frames():
     """A thousand and one structures, so that chunks of 1,000 leave a rest; every tenth is a crystal."""
-    names = ("H2O", "CH4", "NH3", "CO2", "C2H4", "N2", "CH3OH", "HCN", "H2CO")
+    kinds = [ase.build.molecule(name) for name in ("H2O", "CH4", "NH3", "CO2", "C2H4", "N2", "CH3OH", "HCN", "H2CO")]
+    kinds.append(ase.Atoms("CO", scaled_positions=[[0, 0, 0], [0.4, 0.5, 0.6]], cell=[2.6, 2.8, 3.0], pbc=True))
     result = []
     for k in range(1001):
-        if k % 10:
-            atoms = ase.build.molecule(names[k % 9])
-        else:
-            atoms = ase.Atoms("CO", scaled_positions=[[0, 0, 0], [0.4, 0.5, 0.6]], cell=[2.6, 2.8, 3.0], pbc=True)
+        atoms = kinds[k % 10].copy()
         atoms.rattle(0.05, seed=k)
         result.append(atoms)
     return result
@@ -96,8 +94,9 @@ def test_chunks_and_executors_give_the_same_bits(executor, frames):
 
 def test_threads_of_both_kinds_at_once(frames, threads):
     """Python's threads share the pool of the core, whatever its size."""
-    expected = work(frames)
+    some = frames[:200]
+    expected = work(some)
     for n in (1, 2, 3):
         threads(n)
-        for result in in_threads([frames] * 8):
+        for result in in_threads([some] * 8):
             assert all(np.array_equal(a, b) for a, b in zip(result, expected, strict=True))
