@@ -142,17 +142,7 @@ fn spectra_are_those_of_the_coefficients() {
     radial_spectrum_into(&batch, &plan, &mut radial, &mut || false).unwrap();
     for (i, row) in rows.iter().enumerate() {
         assert_eq!(row[..q], radial[i * q..(i + 1) * q]);
-        let mut expected = Vec::new();
-        for l in 0..5 {
-            let c = |m: usize, k: usize| row[q * (l * l + m) + k];
-            for a in 0..q {
-                for b in a..q {
-                    let sum: f64 = (0..=2 * l).map(|m| c(m, a) * c(m, b)).sum();
-                    let factor = if a == b { 1.0 } else { std::f64::consts::SQRT_2 };
-                    expected.push(factor * sum / ((2 * l + 1) as f64).sqrt());
-                }
-            }
-        }
+        let expected = common::plain::power_spectrum(row, &[q; 5]);
         close(&spectrum[i * width..(i + 1) * width], &expected, 1e-14);
     }
 }

@@ -1,6 +1,11 @@
-//! Structures and plans that the benches share; seeded, no files.
+//! Structures, plans and slow versions that the benches and the tests share; seeded, no files.
 #![allow(dead_code)]
 
+pub mod plain;
+
+use std::time::Duration;
+
+use criterion::Criterion;
 use orbas::expansion::{DegreeData, DensityPlan, PlanSettings};
 use orbas::radial::{Cutoff, RadialWeight, Smoothing};
 use orbas::simd::Level;
@@ -19,9 +24,27 @@ impl Random {
     }
 }
 
-/// Rattled diamond, 8 n^3 atoms of the first `n_species` atomic numbers from 14 on in turn.
+/// Short runs: all stages together stay below some minutes. Flags of the command line go first.
+pub fn criterion() -> Criterion {
+    orbas::parallel::set_num_threads(1).expect("one thread");
+    Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
+}
+
+/// Silicon, 43 neighbors within 6 Å: rattled diamond, 8 n^3 atoms of the first `n_species` atomic numbers from 14 on in
+/// turn.
 pub fn diamond(n: usize, n_species: usize) -> Batch {
-    const A: f64 = 5.43;
+    crystal(5.43, n, n_species)
+}
+
+/// The same at the lattice constant of carbon: 160 neighbors within 6 Å.
+pub fn dense(n: usize) -> Batch {
+    crystal(3.57, n, 1)
+}
+
+fn crystal(lattice_constant: f64, n: usize, n_species: usize) -> Batch {
     let mut random = Random(1);
     let basis = [
         [0.0, 0.0, 0.0],
@@ -37,14 +60,28 @@ pub fn diamond(n: usize, n_species: usize) -> Batch {
     for i in 0..n * n * n {
         let cell = [i / (n * n), i / n % n, i % n];
         for b in basis {
-            positions.push(std::array::from_fn(|x| A * (cell[x] as f64 + b[x]) + 0.35 * random.next()));
+            let rattle = 0.35 / 5.43 * lattice_constant;
+            positions.push(std::array::from_fn(|x| {
+                lattice_constant * (cell[x] as f64 + b[x]) + rattle * random.next()
+            }));
         }
     }
     let numbers = (0..positions.len()).map(|k| 14 + (k % n_species) as i32).collect();
-    let length = A * n as f64;
+    let length = lattice_constant * n as f64;
     let matrix: Matrix = [[length, 0.0, 0.0], [0.0, length, 0.0], [0.0, 0.0, length]];
     let offsets = vec![0, positions.len()];
     Batch::new(positions, numbers, offsets, vec![matrix], &[[true; 3]]).expect("a valid crystal")
+}
+
+/// A gas: n^3 atoms of silicon at random places in a periodic box, 5 neighbors within 6 Å on average.
+pub fn gas(n: usize) -> Batch {
+    let mut random = Random(4);
+    let length = 5.66 * n as f64;
+    let positions: Vec<Vector> =
+        (0..n * n * n).map(|_| std::array::from_fn(|_| length * random.next())).collect();
+    let matrix: Matrix = [[length, 0.0, 0.0], [0.0, length, 0.0], [0.0, 0.0, length]];
+    let offsets = vec![0, positions.len()];
+    Batch::new(positions, vec![14; n * n * n], offsets, vec![matrix], &[[true; 3]]).expect("a valid gas")
 }
 
 /// `n` molecules of 18 atoms in a ball, of 5 species.
@@ -65,6 +102,48 @@ pub fn molecules(n: usize) -> Batch {
     let offsets = (0..=n).map(|k| 18 * k).collect();
     Batch::new(positions, numbers, offsets, vec![[[0.0; 3]; 3]; n], &vec![[false; 3]; n])
         .expect("valid molecules")
+}
+
+/// Structures of one regime, and the expansions that are timed on them.
+pub struct Regime {
+    /// Part of the id.
+    pub name: &'static str,
+    /// The structures.
+    pub batch: Batch,
+    /// Their species.
+    pub species: Vec<i32>,
+    /// Whether all species add to the same channels.
+    pub combined: bool,
+    /// (number of radial functions, largest l)
+    pub sizes: &'static [(usize, usize)],
+}
+
+const SMALL: &[(usize, usize)] = &[(8, 6)];
+const SMALL_AND_LARGE: &[(usize, usize)] = &[(8, 6), (12, 9)];
+
+/// Big cells and small molecules, dense and sparse, of one, four and five species.
+pub fn regimes() -> Vec<Regime> {
+    let regime = |name, batch, species, combined, sizes| Regime { name, batch, species, combined, sizes };
+    let si = || vec![14];
+    let qm9 = || vec![1, 6, 7, 8, 9];
+    vec![
+        regime("big-cell-si1000", diamond(5, 1), si(), true, SMALL_AND_LARGE),
+        regime("big-cell-4-species-combined-1000", diamond(5, 4), (14..18).collect(), true, SMALL),
+        regime("big-cell-4-species-separate-1000", diamond(5, 4), (14..18).collect(), false, SMALL),
+        regime("molecules-5-species-combined-18x100", molecules(100), qm9(), true, SMALL_AND_LARGE),
+        regime("molecules-5-species-separate-18x100", molecules(100), qm9(), false, SMALL),
+        regime("dense-c1000", dense(5), si(), true, SMALL),
+        regime("sparse-gas1000", gas(10), si(), true, SMALL),
+    ]
+}
+
+/// The same for slow versions, smaller.
+pub fn oracle_regimes() -> Vec<Regime> {
+    let regime = |name, batch, species| Regime { name, batch, species, combined: true, sizes: SMALL };
+    vec![
+        regime("big-cell-si64", diamond(2, 1), vec![14]),
+        regime("molecules-5-species-combined-18x3", molecules(3), vec![1, 6, 7, 8, 9]),
+    ]
 }
 
 /// Gaussians in r as radial functions: what is tabulated does not matter for speed.

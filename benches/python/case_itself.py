@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import orbas
 from case_expansion import N_MOLECULES, SILICON, combined_basis, crystal
+from case_forces import MODEL, orbas_model, small_crystal
 from harness import Case, Contender, Peer, Target, Tier
 from setups import count_atoms, molecules, silicon
 
@@ -45,44 +47,45 @@ OPTIMAL_CASE = Case(
 # --- threads --------------------------------------------------------------------------------------------------------
 
 
-def threaded(threads: int, density: Callable[[], orbas.DensityExpansion], frames: list[ase.Atoms]) -> Contender:
-    expansion = density()
+def threaded(threads: int, contender: Contender) -> Contender:
+    """The same work by so many threads."""
+    small = SILICON.density()
 
     def before() -> None:
         """Let the pool start, untimed."""
         orbas.set_num_threads(threads)
-        expansion.transform(frames[:1])
+        small.transform([silicon(216)])
 
-    return Contender(lambda: expansion.transform(frames), count_atoms(frames), before=before)
+    return replace(contender, values=None, before=before)
 
 
-def thread_case(
-    size: str,
-    regime: str,
-    density: Callable[[], orbas.DensityExpansion],
-    frames: Callable[[], list[ase.Atoms]],
-    tier: Tier = Tier.QUICK,
-) -> Case:
+def thread_case(work: str, size: str, regime: str, one: Callable[[], Contender], tier: Tier = Tier.QUICK) -> Case:
     return Case(
-        work="density values, 2 threads",
+        work=f"{work}, 2 threads",
         size=size,
         regime=regime,
         unit="µs/atom",
-        orbas=lambda: threaded(2, density, frames()),
-        peers=(Peer("orbas, 1 thread", lambda: threaded(1, density, frames()), Target(1.8)),),
+        orbas=lambda: threaded(2, one()),
+        peers=(Peer("orbas, 1 thread", lambda: threaded(1, one()), Target(1.8)),),
         tier=tier,
     )
 
 
+def crystal_by_threads(n_atoms: int, tier: Tier = Tier.QUICK) -> Case:
+    size = f"Si-{n_atoms}, n 8 l 6"
+    return thread_case("density values", size, "big cell", lambda: expand(SILICON.density(), [silicon(n_atoms)]), tier)
+
+
 THREAD_CASES = (
-    thread_case("Si-1000, n 8 l 6", "big cell", SILICON.density, crystal),
-    thread_case("Si-8000, n 8 l 6", "big cell", SILICON.density, lambda: [silicon(8000)], Tier.DEFAULT),
+    crystal_by_threads(1000),
+    crystal_by_threads(8000, Tier.DEFAULT),
     thread_case(
+        "density values",
         "QM9 x 1000, combined q 8 l 6",
         "molecules, 5 species",
-        lambda: combined_basis().expansion_,
-        lambda: molecules(N_MOLECULES),
+        lambda: expand(combined_basis().expansion_, molecules(N_MOLECULES)),
     ),
+    thread_case(MODEL, "Si-1000, n 8 l 6", "big cell", lambda: orbas_model(SILICON, crystal(), small_crystal())),
 )
 
 # --- size -----------------------------------------------------------------------------------------------------------

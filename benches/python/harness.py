@@ -7,7 +7,7 @@ import gc
 import math
 import statistics
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,13 +71,18 @@ class Contender:
 class Peer:
     """A contender that is made when its case runs; ``make`` raises ImportError if it is not installed.
 
-    ``note`` says what is not the same, for a peer whose numbers cannot be.
+    ``note`` says what is not the same, for a peer whose numbers cannot be. With ``memory``, a bound on their ratio,
+    peak memories are compared too.
     """
 
     name: str
     make: Callable[[], Contender]
     target: Target | None = None
     note: str = ""
+    memory: Target | None = None
+
+    def of_memory(self) -> Peer:
+        return replace(self, target=self.memory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +106,14 @@ class Case:
     def id(self) -> str:
         return "/".join(part.replace(" ", "-").replace(",", "") for part in (self.work, self.size, self.regime))
 
+    def of_memory(self) -> Case:
+        """The row of the table on peak memory."""
+        return replace(self, work=f"peak memory, {self.work}", unit=f"kB/{self.unit.split('/')[1]}")
+
 
 @dataclass(slots=True)
 class Cost:
-    """Samples of one contender in seconds per item."""
+    """Samples of one contender in seconds per item, or in bytes per item."""
 
     samples: list[float] = field(default_factory=list)
 

@@ -17,6 +17,10 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness import Case
 
 THREAD_VARIABLES = ("RAYON_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -28,17 +32,14 @@ def main() -> int:
     arguments = parse()
     for name in THREAD_VARIABLES:  # read by the programs when they are loaded, hence the late imports
         os.environ[name] = str(arguments.threads)
-    import case_expansion
-    import case_itself
-    import case_neighbors
     import machine
+    import memory
     import orbas
     import report
     from harness import Tier, compare
 
     tier = Tier.QUICK if arguments.quick else Tier.FULL if arguments.full else Tier.DEFAULT
-    cases = (*case_expansion.CASES, *case_neighbors.CASES, *case_itself.CASES)
-    chosen = [case for case in cases if case.tier <= tier and arguments.only in case.id]
+    chosen = [case for case in all_cases() if case.tier <= tier and arguments.only in case.id]
     run = machine.describe(tier.name.lower(), arguments.threads)
     print(f"orbas {run['versions']['orbas']} ({run['commit']}), {run['simd']}, {run['threads']} thread(s)")
     free = run["machine"]["two_threads_gain"]
@@ -48,7 +49,7 @@ def main() -> int:
     begin, results = time.perf_counter(), []
     for case in chosen:
         orbas.set_num_threads(arguments.threads)
-        for result in compare(case, tier):
+        for result in (*compare(case, tier), *memory.compare(case)):
             results.append(result)
             print(report.row(result), flush=True)
     print()
@@ -59,6 +60,15 @@ def main() -> int:
         written = {"run": run, "results": [report.as_dict(result) for result in results]}
         arguments.json.write_text(json.dumps(written, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return int(any(result.failed for result in results))
+
+
+def all_cases() -> tuple[Case, ...]:
+    import case_expansion
+    import case_forces
+    import case_itself
+    import case_neighbors
+
+    return (*case_expansion.CASES, *case_forces.CASES, *case_neighbors.CASES, *case_itself.CASES)
 
 
 def parse() -> argparse.Namespace:
