@@ -66,7 +66,6 @@ pub struct Adjoint<'p> {
     settings: &'p PlanSettings,
     /// [center kind][neighbor species]
     tables: Vec<Vec<RadialTable>>,
-    lanes: usize,
 }
 
 impl<'p> Adjoint<'p> {
@@ -78,7 +77,7 @@ impl<'p> Adjoint<'p> {
             RadialTable::new(radius, settings.n_nodes, &degrees, lanes).expect("a valid table")
         };
         let tables = settings.functions.iter().map(|kind| kind.iter().map(table).collect()).collect();
-        Self { plan, settings, tables, lanes }
+        Self { plan, settings, tables }
     }
 
     /// Energies, forces and virials. `readout(atom, species, c)` returns the energy of an atom of the batch, whose
@@ -131,7 +130,7 @@ impl<'p> Adjoint<'p> {
         let (f, df) = (weight.value(r), weight.derivative(r));
         let mut pull = [0.0; 3];
         for (l, section) in table.sections().iter().enumerate() {
-            for (q, [integral, slope]) in table.evaluate(l, r, self.lanes).into_iter().enumerate() {
+            for (q, [integral, slope]) in table.evaluate(l, r).into_iter().enumerate() {
                 for m in 0..=2 * l {
                     let g = gradient[place(channels, l, m, section.channel + q)];
                     let lm = l * l + m;

@@ -1,7 +1,7 @@
 //! The fast search: atoms sorted into bins over the reduced cell.
 
 use super::grid::{Grid, Window};
-use super::neighborhood::Gathered;
+use super::neighborhood::{Gathered, Source};
 use super::{Neighborhood, Search, cell_shift, check};
 use crate::error::{Error, Result};
 use crate::structure::{Frame, Vector};
@@ -9,8 +9,8 @@ use crate::structure::{Frame, Vector};
 /// Bins of one structure, ready to be asked for the neighbors of any center.
 #[derive(Debug, Clone)]
 pub struct CellList<'a> {
-    pub(super) frame: Frame<'a>,
-    pub(super) cutoff2: f64,
+    frame: Frame<'a>,
+    cutoff: f64,
     pub(super) grid: Grid,
     /// Whole cells (of the user's) by which each atom was moved into the reduced cell. [atom]
     wraps: Vec<[i32; 3]>,
@@ -58,7 +58,7 @@ impl<'a> CellList<'a> {
                 run.sort_by_key(|&atom| wraps[atom as usize]);
             }
         }
-        Ok(Self { frame, cutoff2: cutoff * cutoff, grid, wraps, sorted, moved, visits })
+        Ok(Self { frame, cutoff, grid, wraps, sorted, moved, visits })
     }
 
     /// Number of atoms.
@@ -81,7 +81,7 @@ impl<'a> CellList<'a> {
 
     /// Begins a search that uses (and overwrites) some scratch memory.
     pub fn search<'s>(&'s self, scratch: &'s mut Neighborhood) -> Search<'s, 'a> {
-        Search::new(self, scratch)
+        Search::new(Source::Cells(self), self.frame, self.cutoff, scratch)
     }
 
     /// Appends what may be near the atoms of a window; `wrap` is that of the centers.

@@ -1,10 +1,10 @@
 //! The neighbors of one center, in arrays that are reused from center to center.
 
 use super::grid::Window;
-use super::{COINCIDENT, CellList, separation};
+use super::{COINCIDENT, CellList, SkinList, separation};
 use crate::error::{Error, Result};
 use crate::simd::{Candidates, Near, Simd, count_near, select_near};
-use crate::structure::{Vector, dot};
+use crate::structure::{Frame, Vector, dot};
 
 /// What may be near the centers of one window.
 #[derive(Debug, Clone, Default)]
@@ -31,19 +31,33 @@ pub struct Neighborhood {
     near: Near,
 }
 
-/// A search through one [`CellList`]: centers in the order of their bins are found fastest.
+/// Where the neighbors of a structure are looked up.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Source<'s, 'a> {
+    Cells(&'s CellList<'a>),
+    Skin(&'s SkinList),
+}
+
+/// A search through one structure: centers in spatial order are found fastest.
 #[derive(Debug)]
 pub struct Search<'s, 'a> {
-    cells: &'s CellList<'a>,
+    source: Source<'s, 'a>,
+    frame: Frame<'a>,
+    cutoff: f64,
     scratch: &'s mut Neighborhood,
-    /// Whose candidates are gathered: centers of a window, all moved by the same whole cells.
+    /// Whose candidates of cells are gathered: centers of a window, all moved by the same whole cells.
     gathered_for: Option<(Window, [i32; 3])>,
     center: usize,
 }
 
 impl<'s, 'a> Search<'s, 'a> {
-    pub(super) fn new(cells: &'s CellList<'a>, scratch: &'s mut Neighborhood) -> Self {
-        Self { cells, scratch, gathered_for: None, center: 0 }
+    pub(super) fn new(
+        source: Source<'s, 'a>,
+        frame: Frame<'a>,
+        cutoff: f64,
+        scratch: &'s mut Neighborhood,
+    ) -> Self {
+        Self { source, frame, cutoff, scratch, gathered_for: None, center: 0 }
     }
 
     /// Finds the neighbors of one center.
@@ -75,15 +89,22 @@ impl<'s, 'a> Search<'s, 'a> {
     #[inline(always)]
     fn approach(&mut self, center: usize) -> (Vector, [f64; 2]) {
         self.center = center;
-        let cells = self.cells;
-        let window = cells.grid.window_of(center);
-        let wanted = Some((window, cells.wrap_of(center)));
-        if self.gathered_for != wanted {
-            self.gathered_for = wanted;
-            self.scratch.gathered.clear();
-            cells.gather(window, cells.wrap_of(center), &mut self.scratch.gathered);
+        let gathered = &mut self.scratch.gathered;
+        match self.source {
+            Source::Cells(cells) => {
+                let wanted = (cells.grid.window_of(center), cells.wrap_of(center));
+                if self.gathered_for != Some(wanted) {
+                    self.gathered_for = Some(wanted);
+                    gathered.clear();
+                    cells.gather(wanted.0, wanted.1, gathered);
+                }
+            }
+            Source::Skin(list) => {
+                gathered.clear();
+                list.gather(&self.frame, center, gathered);
+            }
         }
-        (cells.frame.positions[center], [COINCIDENT * COINCIDENT, cells.cutoff2])
+        (self.frame.positions[center], [COINCIDENT * COINCIDENT, self.cutoff * self.cutoff])
     }
 
     /// The center finds itself; nothing else may be there.
@@ -95,7 +116,7 @@ impl<'s, 'a> Search<'s, 'a> {
     /// Names the atom that sits on the center.
     #[cold]
     fn coincidence(&self) -> Error {
-        let frame = self.cells.frame;
+        let frame = self.frame;
         let (mut second, mut distance) = (self.center, 0.0);
         for slot in 0..self.scratch.gathered.atoms.len() {
             let (atom, shift) = (self.scratch.gathered.atoms[slot] as usize, self.shift_of(slot));
@@ -154,20 +175,63 @@ impl<'s, 'a> Search<'s, 'a> {
     /// Writes the lattice shifts `S` of the neighbors along the user's cell vectors.
     #[inline(always)]
     pub fn shifts_into(&self, out: &mut [[i64; 3]]) {
-        let Gathered { atoms, runs, .. } = &self.scratch.gathered;
-        let mut run = 0;
-        for (&slot, to) in self.scratch.near.slots[..self.len()].iter().zip(out) {
-            while runs[run].0 <= slot {
-                run += 1;
+        let slots = &self.scratch.near.slots[..self.len()];
+        match self.source {
+            Source::Cells(cells) => {
+                let Gathered { atoms, runs, .. } = &self.scratch.gathered;
+                let mut run = 0;
+                for (&slot, to) in slots.iter().zip(out) {
+                    while runs[run].0 <= slot {
+                        run += 1;
+                    }
+                    *to = cells.shift_to(runs[run].1, atoms[slot as usize]);
+                }
             }
-            *to = self.cells.shift_to(runs[run].1, atoms[slot as usize]);
+            Source::Skin(list) => {
+                for (&slot, to) in slots.iter().zip(out) {
+                    *to = list.shift(self.center, slot as usize);
+                }
+            }
         }
     }
 
-    #[inline(always)]
+    /// Lattice shift of a candidate.
     fn shift_of(&self, slot: usize) -> [i64; 3] {
-        let Gathered { atoms, runs, .. } = &self.scratch.gathered;
-        let run = runs.partition_point(|&(end, _)| end as usize <= slot);
-        self.cells.shift_to(runs[run].1, atoms[slot])
+        match self.source {
+            Source::Cells(cells) => {
+                let Gathered { atoms, runs, .. } = &self.scratch.gathered;
+                let run = runs.partition_point(|&(end, _)| end as usize <= slot);
+                cells.shift_to(runs[run].1, atoms[slot])
+            }
+            Source::Skin(list) => list.shift(self.center, slot),
+        }
+    }
+}
+
+/// The neighbors of one structure, freshly sorted or remembered.
+#[derive(Debug)]
+pub enum NeighborList<'a> {
+    /// Sorted for this search.
+    Cells(CellList<'a>),
+    /// Remembered; it must serve the structure.
+    Skin(&'a SkinList, Frame<'a>),
+}
+
+impl<'a> NeighborList<'a> {
+    /// Centers in the order in which a search is fastest.
+    #[must_use]
+    pub fn spatial_order(&self) -> &[u32] {
+        match self {
+            Self::Cells(cells) => cells.spatial_order(),
+            Self::Skin(list, _) => list.visits(),
+        }
+    }
+
+    /// Begins a search within `cutoff`, which is that of the list, that uses (and overwrites) some scratch memory.
+    pub fn search<'s>(&'s self, cutoff: f64, scratch: &'s mut Neighborhood) -> Search<'s, 'a> {
+        match self {
+            Self::Cells(cells) => cells.search(scratch),
+            Self::Skin(list, frame) => Search::new(Source::Skin(list), *frame, cutoff, scratch),
+        }
     }
 }

@@ -35,6 +35,22 @@ impl Candidates {
         }
     }
 
+    /// Makes room for as many points, which are then to be set.
+    #[inline(always)]
+    pub fn resize(&mut self, len: usize) {
+        self.len = len;
+        self.positions.iter_mut().chain(&mut self.shifts).for_each(|column| column.resize(len, 0.0));
+    }
+
+    /// Sets one point.
+    #[inline(always)]
+    pub fn set(&mut self, slot: usize, point: [f64; 3], shift: [f64; 3]) {
+        for x in 0..3 {
+            self.positions[x][slot] = point[x];
+        }
+        self.set_shift(slot, shift);
+    }
+
     /// Shifts one point by another vector.
     #[inline(always)]
     pub fn set_shift(&mut self, slot: usize, shift: [f64; 3]) {

@@ -1,0 +1,139 @@
+//! Neighbors that are remembered: all pairs within the cutoff and a skin, good until an atom has crossed half the skin.
+//!
+//! For molecular dynamics, where atoms move a little from step to step. What is found is what a fresh search finds; only
+//! the order of the neighbors, and hence the last bits of sums over them, depend on when the pairs were last listed.
+
+use super::neighborhood::Gathered;
+use super::{CellList, Neighborhood, cell_shift, check};
+use crate::error::{Error, Result};
+use crate::simd::{Kernel, Level, Simd};
+use crate::structure::{Frame, Matrix, Vector};
+
+/// The pairs of one structure within a cutoff and a skin.
+#[derive(Debug, Clone)]
+pub struct SkinList {
+    cutoff: f64,
+    skin: f64,
+    /// What the pairs were listed for.
+    positions: Vec<Vector>,
+    matrix: Matrix,
+    pbc: [bool; 3],
+    /// Where the pairs of each center start. [center + 1]
+    starts: Vec<usize>,
+    /// Neighbor of each pair. [pair]
+    atoms: Vec<u32>,
+    /// Its lattice shift. [pair]
+    shifts: Vec<[i32; 3]>,
+    /// Centers in the order in which a search is fastest.
+    visits: Vec<u32>,
+}
+
+impl SkinList {
+    /// Lists the pairs of a structure.
+    ///
+    /// # Errors
+    /// [`Error::BadParameter`] for a skin that is not a length; else as [`CellList::new`] and
+    /// [`super::Search::around`].
+    pub fn new(frame: &Frame<'_>, cutoff: f64, skin: f64) -> Result<Self> {
+        if !(skin > 0.0 && skin.is_finite()) {
+            return Err(Error::BadParameter {
+                name: "skin",
+                requirement: "a positive length in Å",
+                value: skin.to_string(),
+            });
+        }
+        check(frame, cutoff)?;
+        let cells = CellList::new(*frame, cutoff + skin)?;
+        let n = frame.positions.len();
+        let mut list = Self {
+            cutoff,
+            skin,
+            positions: frame.positions.to_vec(),
+            matrix: *frame.matrix,
+            pbc: frame.cell.pbc,
+            starts: Vec::with_capacity(n + 1),
+            atoms: Vec::new(),
+            shifts: Vec::new(),
+            visits: cells.spatial_order().to_vec(),
+        };
+        Level::detect().run(Listing { cells: &cells, list: &mut list })?;
+        Ok(list)
+    }
+
+    /// Whether the list holds all pairs within the cutoff of a structure: that of the list, in the same cell, with no atom
+    /// moved by more than half the skin.
+    #[must_use]
+    pub fn serves(&self, frame: &Frame<'_>, cutoff: f64) -> bool {
+        let same = self.cutoff == cutoff
+            && self.matrix == *frame.matrix
+            && self.pbc == frame.cell.pbc
+            && self.positions.len() == frame.positions.len();
+        // A margin for rounding, far below what the skin is for.
+        let most = (0.5 * self.skin * (1.0 - 1e-9)).powi(2);
+        let near = |(a, b): (&Vector, &Vector)| (0..3).map(|x| (a[x] - b[x]).powi(2)).sum::<f64>() <= most;
+        same && self.positions.iter().zip(frame.positions).all(near)
+    }
+
+    /// The skin in Å.
+    #[must_use]
+    pub fn skin(&self) -> f64 {
+        self.skin
+    }
+
+    pub(super) fn visits(&self) -> &[u32] {
+        &self.visits
+    }
+
+    /// What may be near a center, itself first.
+    #[inline(always)]
+    pub(super) fn gather(&self, frame: &Frame<'_>, center: usize, out: &mut Gathered) {
+        let pairs = self.starts[center]..self.starts[center + 1];
+        let (atoms, shifts) = (&self.atoms[pairs.clone()], &self.shifts[pairs]);
+        out.points.resize(atoms.len() + 1);
+        out.points.set(0, frame.positions[center], [0.0; 3]);
+        out.atoms.push(center as u32);
+        for k in 0..atoms.len() {
+            let moved = shifts[k] != [0; 3];
+            let shift = if moved { cell_shift(shifts[k].map(i64::from), frame.matrix) } else { [0.0; 3] };
+            out.points.set(k + 1, frame.positions[atoms[k] as usize], shift);
+        }
+        out.atoms.extend_from_slice(atoms);
+        out.points.seal();
+    }
+
+    /// Lattice shift of a candidate of a center.
+    pub(super) fn shift(&self, center: usize, slot: usize) -> [i64; 3] {
+        if slot == 0 { [0; 3] } else { self.shifts[self.starts[center] + slot - 1].map(i64::from) }
+    }
+}
+
+/// Fills a list center by center.
+struct Listing<'s, 'a> {
+    cells: &'s CellList<'a>,
+    list: &'s mut SkinList,
+}
+
+impl Kernel for Listing<'_, '_> {
+    type Output = Result<()>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Result<()> {
+        let Self { cells, list } = self;
+        let mut scratch = Neighborhood::default();
+        let mut search = cells.search(&mut scratch);
+        list.starts.push(0);
+        let mut shifts = Vec::new();
+        for center in 0..cells.len() {
+            search.around(s, center)?;
+            shifts.resize(search.len(), [0; 3]);
+            search.shifts_into(&mut shifts);
+            for pair in 0..search.len() {
+                list.atoms.push(search.atom(pair));
+                // Atoms are at most 2^29 cells away; see `CellList::new`.
+                list.shifts.push([shifts[pair][0] as i32, shifts[pair][1] as i32, shifts[pair][2] as i32]);
+            }
+            list.starts.push(list.atoms.len());
+        }
+        Ok(())
+    }
+}
