@@ -100,11 +100,11 @@ struct Part {
 pub(super) struct Backward {
     gradient: Vec<f64>,
     /// Gradients of the harmonics on the unit sphere. [xyz][lm][pair]
-    slopes_of_harmonics: [Vec<f64>; 3],
+    pub(super) slopes_of_harmonics: [Vec<f64>; 3],
     /// `d(f I)/dr`. [pair][row of the table]
-    slopes: Vec<f64>,
+    pub(super) slopes: Vec<f64>,
     /// Hermite weights of `d(f I)/dr`. [6][pair]
-    weights: Vec<[f64; PAIRS]>,
+    pub(super) weights: Vec<[f64; PAIRS]>,
 }
 
 struct Adjoint<'r, R> {
@@ -162,7 +162,7 @@ impl<R: Readout> Job for Adjoint<'_, R> {
 impl Backward {
     /// Radial functions, harmonics and their derivatives for the pairs of a prepared block.
     #[inline(always)]
-    fn evaluate<S: Simd>(
+    pub(super) fn evaluate<S: Simd>(
         &mut self,
         s: S,
         plan: &DensityPlan,

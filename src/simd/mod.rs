@@ -13,6 +13,7 @@ mod filter;
 mod harmonics;
 mod microkernel;
 mod portable;
+mod products;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -21,6 +22,7 @@ pub use filter::{Candidates, Points, filter_row};
 pub use harmonics::{harmonic_gradients, harmonic_values};
 pub use microkernel::{accumulate, contract_pair, hermite_row, sum_lanes};
 pub use portable::Portable;
+pub use products::{accumulate_outer, contract_harmonics};
 
 /// The widest vector of any level; scratch arrays of pairs are padded to a multiple of it.
 pub const MAX_LANES: usize = 8;
