@@ -24,6 +24,11 @@ pub fn zeros(py: Python<'_>, shape: [usize; 2]) -> PyResult<Bound<'_, PyArray2<f
     Ok(py.import("numpy")?.call_method1("zeros", (shape,))?.cast_into()?)
 }
 
+/// As [`zeros`], of three dimensions.
+pub fn zeros_three(py: Python<'_>, shape: [usize; 3]) -> PyResult<Bound<'_, PyArray3<f64>>> {
+    Ok(py.import("numpy")?.call_method1("zeros", (shape,))?.cast_into()?)
+}
+
 fn fits<T>(shape: impl std::fmt::Display) -> impl FnOnce(T) -> PyErr {
     move |_| PyValueError::new_err(format!("internal shape mismatch: {shape}"))
 }

@@ -11,7 +11,9 @@ use std::ops::Range;
 
 use super::adjoint::Backward;
 use super::block::{Block, PAIRS};
+use super::center::Scratch;
 use super::plan::{CenterTables, DensityPlan};
+use crate::error::Result;
 use crate::neighbors::Search;
 use crate::simd::{Kernel, Simd, accumulate, hermite_row};
 
@@ -297,6 +299,24 @@ impl Kernel for Evaluate<'_, '_, '_> {
     fn run<S: Simd>(self, s: S) {
         self.block.prepare(s, self.plan, self.search, self.order);
         self.backward.evaluate(s, self.plan, self.kind, self.block, self.kinds);
+    }
+}
+
+/// The coefficients of one center.
+pub(super) struct Expand<'e, 's, 'a> {
+    pub(super) scratch: &'e mut Scratch,
+    pub(super) plan: &'e DensityPlan,
+    pub(super) search: &'e mut Search<'s, 'a>,
+    pub(super) species: &'e [u32],
+    pub(super) center: usize,
+}
+
+impl Kernel for Expand<'_, '_, '_> {
+    type Output = Result<()>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Result<()> {
+        self.scratch.expand(s, self.plan, self.search, self.species, self.center)
     }
 }
 

@@ -13,6 +13,7 @@
 //! | `center` | all neighbors of one center |
 //! | `differential` | features as functions of the coefficients, and what a run of pairs does to these |
 //! | `jacobian` | derivatives of the summed features of one structure by positions and strain |
+//! | `gradients` | derivatives of the features of every center by the positions around it |
 //! | `adjoint` | forces and virials from the gradient of an energy with respect to the coefficients |
 //! | `drive` | all centers of a batch, in parallel, interruptible |
 //! | `reference` | the sum as it is written above; the oracle |
@@ -22,6 +23,7 @@ mod block;
 mod center;
 mod differential;
 mod drive;
+mod gradients;
 mod jacobian;
 mod layout;
 mod plan;
@@ -32,6 +34,8 @@ pub use center::Workspace;
 pub use differential::{Differential, PairRun};
 pub(crate) use differential::{Linear, LinearFeatures};
 pub use drive::{Consumer, Interrupt, drive};
+pub(crate) use gradients::fill_gradients;
+pub use gradients::{GradientArrays, coefficient_gradients_into, count_gradients};
 pub(crate) use jacobian::jacobian_rows;
 pub use jacobian::{coefficient_row_width, coefficient_rows};
 pub use layout::Layout;

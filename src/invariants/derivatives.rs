@@ -13,7 +13,8 @@ use std::ops::Range;
 use super::PowerSpectrum;
 use crate::error::Result;
 use crate::expansion::{
-    DensityPlan, Differential, Interrupt, Linear, LinearFeatures, PairRun, jacobian_rows,
+    DensityPlan, Differential, GradientArrays, Interrupt, Linear, LinearFeatures, PairRun, fill_gradients,
+    jacobian_rows,
 };
 use crate::simd::{Kernel, Simd, accumulate_outer, contract_harmonics};
 use crate::structure::Batch;
@@ -53,6 +54,53 @@ pub fn radial_spectrum_rows(
     interrupt: Interrupt<'_>,
 ) -> Result<()> {
     jacobian_rows(batch, structure, plan, &Linear(DegreeZero), rows, strain, interrupt)
+}
+
+/// Gradients of the power spectra of all centers of a batch.
+///
+/// # Errors
+/// As [`crate::expansion::density_coefficients`].
+///
+/// # Panics
+/// If an array is shorter than `counts`, made by [`crate::expansion::count_gradients`], tell.
+pub fn power_spectrum_gradients_into(
+    batch: &Batch,
+    plan: &DensityPlan,
+    counts: &[usize],
+    arrays: GradientArrays<'_>,
+    interrupt: Interrupt<'_>,
+) -> Result<()> {
+    gradients_into(batch, plan, &Squares::new(plan), counts, arrays, interrupt)
+}
+
+/// As [`power_spectrum_gradients_into`] for the radial spectrum.
+///
+/// # Errors
+/// As there.
+///
+/// # Panics
+/// As there.
+pub fn radial_spectrum_gradients_into(
+    batch: &Batch,
+    plan: &DensityPlan,
+    counts: &[usize],
+    arrays: GradientArrays<'_>,
+    interrupt: Interrupt<'_>,
+) -> Result<()> {
+    gradients_into(batch, plan, &Linear(DegreeZero), counts, arrays, interrupt)
+}
+
+fn gradients_into<D: Differential>(
+    batch: &Batch,
+    plan: &DensityPlan,
+    differential: &D,
+    counts: &[usize],
+    mut arrays: GradientArrays<'_>,
+    interrupt: Interrupt<'_>,
+) -> Result<()> {
+    let species = plan.species_indices(batch)?;
+    let parts = counts.iter().map(|&n| arrays.take(n, differential.width(plan, 0))).collect();
+    fill_gradients(batch, plan, &species, differential, parts, interrupt)
 }
 
 /// The radial spectrum.
