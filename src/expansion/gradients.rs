@@ -18,7 +18,7 @@ use crate::structure::Batch;
 /// Gradients of some centers, one after the other: for each as many pairs as [`count_gradients`] tells.
 #[derive(Debug, Default)]
 pub struct GradientArrays<'o> {
-    /// [pair, 3, feature]
+    /// [pair, 3, feature], zero at the start.
     pub values: &'o mut [f64],
     /// Atom of the structure that moves. [pair]
     pub neighbors: &'o mut [i64],

@@ -29,8 +29,8 @@ use crate::structure::Batch;
 /// Components of the strain that are computed, and the one that has the same derivatives for invariant features.
 const STRAINS: [[usize; 2]; 9] = [[0, 0], [1, 1], [2, 2], [1, 2], [0, 2], [0, 1], [2, 1], [2, 0], [1, 0]];
 
-/// Derivatives of the density coefficients of one structure, summed over the centers of each species: `rows`
-/// [atom, 3, column] and `strain` [3, 3, column]; columns are those of [`row_width`], packed coefficients of each
+/// Writes derivatives of the density coefficients of one structure, summed over the centers of each species: `rows`
+/// [atom, 3, column] and `strain` [3, 3, column]; columns are those of [`coefficient_row_width`], packed coefficients of each
 /// center species in turn.
 ///
 /// # Errors
@@ -209,6 +209,7 @@ impl<D: Differential> Job for Rows<'_, D> {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut memory = spare.unwrap_or_default();
         memory.begin(kind.layout.padded_len());
+        rows.fill(0.0);
         let mut before = None;
         for (order, kinds) in scratch.order.chunks(PAIRS).zip(scratch.kinds.chunks(PAIRS)) {
             let (block, backward) = (&mut scratch.block, &mut scratch.backward);
