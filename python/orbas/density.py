@@ -185,7 +185,7 @@ class DensityExpansion(Estimator):
                         f"the gradient of l = {l}, center species {number} must have the shape {shape}, "
                         f"got {part.shape}"
                     )
-                parts.append(part.reshape(n, -1))
+                parts.append(part.reshape(n, (2 * l + 1) * q))
             arrays.append(np.concatenate(parts, axis=1))
         return Energies.from_core(listed, plan.weighted_coefficients(structures.to_batch(listed), arrays))
 
