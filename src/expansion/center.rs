@@ -80,7 +80,7 @@ impl Scratch {
 
     /// Orders the neighbors by species (stable), unless all species share their channels.
     #[inline(always)]
-    pub(super) fn sort_by_species(
+    fn sort_by_species(
         &mut self,
         search: &Search<'_, '_>,
         species: &[u32],

@@ -66,20 +66,13 @@ pub(super) struct Lanes {
     pub(super) units: [[f64; PAIRS]; 3],
     /// 1 / r, or zero likewise. [pair]
     pub(super) inverse: [f64; PAIRS],
-    /// `r_ij`. [xyz][pair]
-    pub(super) vectors: [[f64; PAIRS]; 3],
     /// Where the coefficients of the center begin. [pair]
     pub(super) places: [usize; PAIRS],
 }
 
 impl Default for Lanes {
     fn default() -> Self {
-        Self {
-            units: [[0.0; PAIRS]; 3],
-            inverse: [0.0; PAIRS],
-            vectors: [[0.0; PAIRS]; 3],
-            places: [0; PAIRS],
-        }
+        Self { units: [[0.0; PAIRS]; 3], inverse: [0.0; PAIRS], places: [0; PAIRS] }
     }
 }
 
@@ -89,11 +82,9 @@ impl Lanes {
     pub(super) fn load(&mut self, search: &Search<'_, '_>, order: &[u32], block: &Block, stride: usize) {
         for (lane, &pair) in order.iter().enumerate() {
             let atom = search.atom(pair as usize) as usize;
-            let (vector, _) = search.vector(pair as usize);
             let moves = if atom == search.center() { 0.0 } else { 1.0 };
             for x in 0..3 {
                 self.units[x][lane] = moves * block.units[x][lane];
-                self.vectors[x][lane] = vector[x];
             }
             self.inverse[lane] = moves / block.distances[lane];
             self.places[lane] = atom * stride;
@@ -168,6 +159,11 @@ impl<'a> PairRun<'a> {
         }
     }
 
+    /// Some of the pairs.
+    pub(super) fn within(&self, range: Range<usize>) -> Self {
+        Self { range, ..self.clone() }
+    }
+
     /// `-(-1)^l` if the direction is reversed, else 1.
     #[inline(always)]
     pub(crate) fn sign(&self, l: usize) -> f64 {
@@ -193,7 +189,7 @@ impl<'a> PairRun<'a> {
         plan: &DensityPlan,
         n_degrees: usize,
         scaled: &mut [Vec<f64>; 2],
-        deltas: &mut [Vec<f64>; 3],
+        deltas: &mut [Vec<f64>],
     ) {
         let across = &self.lanes.inverse;
         let component = |axis| Component { axis, along: &self.lanes.units[axis], across };

@@ -5,9 +5,14 @@
 //! `dF/dr_k = sum_j dF_j/dc_j . dc_j/dr_jk - dF_k/dc_k . sum_j dc_k/dr_kj`
 //!
 //! a gather: k is a neighbor of the centers j, which are its own neighbors, and a center itself. All writes go to the
-//! three rows of k. Coefficients of all centers are made first. With `r -> (1 + strain) r` the strain rows are
-//! `sum_ij dF_i/dr_ij r_ij`, summed over the centers in the order of the tasks. Images of k move with it and add
-//! nothing to its rows, but to those of the strain.
+//! three rows of k. Coefficients of all centers are made first. Images of k move with it and add nothing to its rows.
+//!
+//! With `r -> (1 + strain) r` and `r_ij = r_j - r_i + t_ij` the strain rows are
+//!
+//! `sum_ij dF_i/dr_ij r_ij = sum_k dF/dr_k (r_k - o) + sum_ij dF_i/dr_ij t_ij`
+//!
+//! for any origin o, and only pairs across the borders of the cell have a translation t. Both sums are made over the
+//! centers in the order of the tasks.
 
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -24,9 +29,9 @@ use super::plan::DensityPlan;
 use crate::error::Result;
 use crate::neighbors::{CellList, Search};
 use crate::simd::Simd;
-use crate::structure::Batch;
+use crate::structure::{Batch, Frame, Matrix, Vector};
 
-/// Components of the strain that are computed, and the one that has the same derivatives for invariant features.
+/// Components of the strain; of invariant features the last three are the same as those before.
 const STRAINS: [[usize; 2]; 9] = [[0, 0], [1, 1], [2, 2], [1, 2], [0, 2], [0, 1], [2, 1], [2, 0], [1, 0]];
 
 /// Writes derivatives of the density coefficients of one structure, summed over the centers of each species: `rows`
@@ -88,7 +93,9 @@ pub(crate) fn jacobian_rows<D: Differential>(
     let cells = CellList::new(batch.frame(structure), plan.weight.cutoff.radius())?;
     let stride = (0..plan.species().len()).map(|a| plan.center(a).layout.padded_len()).max().unwrap_or(0);
     let coefficients = padded_coefficients(structure, &cells, plan, &species, stride, interrupt)?;
-    let job = Rows { differential, columns, coefficients, stride, spare: Mutex::default() };
+    let frame = batch.frame(structure);
+    let origin = frame.positions[0];
+    let job = Rows { differential, frame, origin, columns, coefficients, stride, spare: Mutex::default() };
     let items = rows.chunks_exact_mut(3 * n_columns).collect();
     let mut merge = |part: Vec<f64>| {
         for (component, more) in part.chunks_exact(n_columns).enumerate() {
@@ -130,6 +137,9 @@ fn padded_coefficients(
 /// Fills the rows of every atom.
 struct Rows<'d, D: Differential> {
     differential: &'d D,
+    frame: Frame<'d>,
+    /// What positions are counted from, so that they are no larger than the structure.
+    origin: Vector,
     /// First column of each center species, and the end.
     columns: Vec<usize>,
     /// Padded coefficients. [atom][stride]
@@ -140,48 +150,73 @@ struct Rows<'d, D: Differential> {
 }
 
 /// Scratch memory of one thread.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Memory<M> {
     lanes: Lanes,
     reversed: Reversed,
     scaled: [Vec<f64>; 2],
-    /// Products of unit vectors and vectors. [strain][pair]
-    products: [[f64; PAIRS]; 9],
-    /// Derivatives of the center's coefficients by its own position, with the opposite sign, then by the strain.
-    /// [xyz, then strain][padded]
+    /// Translation of every neighbor. [pair]
+    translations: Vec<Vector>,
+    across_border: AcrossBorder,
+    /// Whether a pair of the center has a translation.
+    crosses: bool,
+    /// Derivatives of the center's coefficients by its own position, with the opposite sign, then the second sum of
+    /// those by the strain. [xyz, then strain][padded]
     deltas: [Vec<f64>; 12],
     features: M,
 }
 
-impl<M: Default> Default for Memory<M> {
-    fn default() -> Self {
-        Self {
-            lanes: Lanes::default(),
-            reversed: Reversed::default(),
-            scaled: Default::default(),
-            products: [[0.0; PAIRS]; 9],
-            deltas: Default::default(),
-            features: M::default(),
-        }
-    }
+/// Weights of the pairs of a block in the second sum of the strain.
+#[derive(Debug, Default)]
+struct AcrossBorder {
+    /// `u_x t_y`. [strain][pair]
+    along: [[f64; PAIRS]; 9],
+    /// `t_y / r`. [xyz][pair]
+    across: [[f64; PAIRS]; 3],
 }
 
 impl<M> Memory<M> {
-    fn begin(&mut self, padded: usize) {
+    /// Zeros the sums and orders the neighbors of a center by species, those across a border last in each.
+    fn begin(&mut self, search: &Search<'_, '_>, matrix: &Matrix, species: &[u32], scratch: &mut Scratch) {
         for delta in &mut self.deltas {
-            delta.clear();
-            delta.resize(padded, 0.0);
+            delta.fill(0.0);
         }
+        self.translations.clear();
+        self.translations.extend(search.shifts().map(|shift| {
+            let [a, b, c] = shift.map(|n| n as f64);
+            [0, 1, 2].map(|x| a * matrix[0][x] + b * matrix[1][x] + c * matrix[2][x])
+        }));
+        self.crosses = self.translations.iter().any(|&t| t != [0.0; 3]);
+        let keys = |pair: u32| {
+            let crosses = self.translations[pair as usize] != [0.0; 3];
+            (species[search.atom(pair as usize) as usize], crosses)
+        };
+        scratch.order.clear();
+        scratch.order.extend(0..search.len() as u32);
+        scratch.order.sort_by_key(|&pair| keys(pair));
+        scratch.kinds.clear();
+        scratch.kinds.extend(scratch.order.iter().map(|&pair| keys(pair).0));
     }
 
     /// Geometry of the pairs of a block.
     fn load(&mut self, search: &Search<'_, '_>, order: &[u32], block: &Block, stride: usize) {
         self.lanes.load(search, order, block, stride);
-        for (product, [x, y]) in self.products.iter_mut().zip(STRAINS) {
-            for lane in 0..PAIRS {
-                product[lane] = block.units[x][lane] * self.lanes.vectors[y][lane];
+        for (lane, &pair) in order.iter().enumerate() {
+            let translation = self.translations[pair as usize];
+            for (along, [x, y]) in self.across_border.along.iter_mut().zip(STRAINS) {
+                along[lane] = block.units[x][lane] * translation[y];
+            }
+            for y in 0..3 {
+                self.across_border.across[y][lane] = translation[y] / block.distances[lane];
             }
         }
+    }
+
+    /// The pairs of a run that cross a border.
+    fn crossing(&self, order: &[u32], range: Range<usize>) -> Range<usize> {
+        let before =
+            order[range.clone()].partition_point(|&pair| self.translations[pair as usize] == [0.0; 3]);
+        range.start + before..range.end
     }
 }
 
@@ -203,12 +238,14 @@ impl<D: Differential> Job for Rows<'_, D> {
         strain: &mut Vec<f64>,
     ) -> Result<()> {
         search.around(s, center)?;
-        scratch.sort_by_species(search, species, plan.species().len(), false);
         let own = species[center] as usize;
         let kind = plan.center(own);
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut memory = spare.unwrap_or_default();
-        memory.begin(kind.layout.padded_len());
+        for delta in &mut memory.deltas {
+            delta.resize(self.stride, 0.0);
+        }
+        memory.begin(search, self.frame.matrix, species, scratch);
         rows.fill(0.0);
         let mut before = None;
         for (order, kinds) in scratch.order.chunks(PAIRS).zip(scratch.kinds.chunks(PAIRS)) {
@@ -224,7 +261,15 @@ impl<D: Differential> Job for Rows<'_, D> {
                     self.finish(plan, b, own, rows, &mut memory.features);
                 }
                 before = Some(a);
-                self.add_run(plan, [own, a], range, &scratch.block, &scratch.backward, &mut memory);
+                let crossing = memory.crossing(order, range.clone());
+                self.add_run(
+                    plan,
+                    [own, a],
+                    [range, crossing],
+                    &scratch.block,
+                    &scratch.backward,
+                    &mut memory,
+                );
             }
         }
         if let Some(b) = before {
@@ -236,9 +281,9 @@ impl<D: Differential> Job for Rows<'_, D> {
     }
 }
 
-/// The components of the strain that differ.
-fn components<D: Differential>() -> &'static [[usize; 2]] {
-    if D::INVARIANT { &STRAINS[..6] } else { &STRAINS }
+/// Number of components of the strain that are computed; what is missing is the same as its transpose.
+fn n_strains<D: Differential>() -> usize {
+    if D::INVARIANT { 6 } else { 9 }
 }
 
 /// How many neighbors of the same species come first.
@@ -255,29 +300,35 @@ impl<D: Differential> Rows<'_, D> {
         self.columns[self.columns.len() - 1]
     }
 
-    /// Adds pairs of the atom with neighbors of one species, from both ends.
+    /// Adds pairs of the atom with neighbors of one species, from both ends; those of the second range have a
+    /// translation.
     fn add_run(
         &self,
         plan: &DensityPlan,
         species: [usize; 2],
-        range: Range<usize>,
+        [range, crossing]: [Range<usize>; 2],
         block: &Block,
         backward: &Backward,
         memory: &mut Memory<D::Memory>,
     ) {
         let kind = plan.center(species[0]);
-        let Memory { lanes, reversed, scaled, products, deltas, features } = memory;
-        let run = PairRun::new(kind, species, range, block, backward, lanes, &self.coefficients);
-        let by_position = (0..3).map(|axis| (axis, &lanes.units[axis], &lanes.inverse));
-        let by_strain =
-            components::<D>().iter().zip(&*products).map(|([x, y], along)| (*x, along, &block.units[*y]));
-        let components: Vec<Component<'_>> = by_position
-            .chain(by_strain)
-            .map(|(axis, along, across)| Component { axis, along, across })
-            .collect();
         let n_degrees = self.differential.n_degrees(plan);
-        plan.level.run(Accumulate { run: &run, components: &components, n_degrees, scaled, deltas });
+        let Memory { lanes, reversed, scaled, across_border, deltas, features, .. } = memory;
+        let (own, strain) = deltas.split_at_mut(3);
+        let run = PairRun::new(kind, species, range, block, backward, lanes, &self.coefficients);
+        run.add_gradient(plan, n_degrees, scaled, own);
         self.differential.add_pairs(plan, &reversed.run(plan, &run, block, backward), features);
+        if !crossing.is_empty() {
+            let run = run.within(crossing);
+            let AcrossBorder { along, across } = &*across_border;
+            let component = |k: usize| {
+                let [axis, y] = STRAINS[k];
+                Component { axis, along: &along[k], across: &across[y] }
+            };
+            let components: [_; 9] = std::array::from_fn(component);
+            let components = &components[..n_strains::<D>()];
+            plan.level.run(Accumulate { run: &run, components, n_degrees, scaled, deltas: strain });
+        }
     }
 
     /// What the atom does as a neighbor of centers of species a.
@@ -298,13 +349,17 @@ impl<D: Differential> Rows<'_, D> {
         let c = &self.coefficients[center * self.stride..][..plan.center(own).layout.padded_len()];
         let columns = self.columns[own]..self.columns[own + 1];
         let (by_position, by_strain) = memory.deltas.split_at(3);
-        let features = &mut memory.features;
-        for (row, delta) in rows.chunks_exact_mut(self.n_columns()).zip(by_position) {
+        let (features, n) = (&mut memory.features, self.n_columns());
+        for (row, delta) in rows.chunks_exact_mut(n).zip(by_position) {
             self.differential.along(plan, own, c, delta, -1.0, &mut row[columns.clone()], features);
         }
-        strain.resize(components::<D>().len() * self.n_columns(), 0.0);
-        for (row, delta) in strain.chunks_exact_mut(self.n_columns()).zip(by_strain) {
-            self.differential.along(plan, own, c, delta, 1.0, &mut row[columns.clone()], features);
+        strain.resize(n_strains::<D>() * n, 0.0);
+        for ((to, delta), [x, y]) in strain.chunks_exact_mut(n).zip(by_strain).zip(STRAINS) {
+            if memory.crosses {
+                self.differential.along(plan, own, c, delta, 1.0, &mut to[columns.clone()], features);
+            }
+            let place = self.frame.positions[center][y] - self.origin[y];
+            to.iter_mut().zip(&rows[x * n..]).for_each(|(to, row)| *to += place * row);
         }
     }
 }
