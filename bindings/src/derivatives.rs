@@ -45,6 +45,9 @@ pub fn check_species(py: Python<'_>, plan: &DensityPlan, batch: &Batch) -> PyRes
     detached(py, || plan.0.species_indices(&batch.0)).map(|_| ())
 }
 
+/// Derivatives by positions [atom, 3, column] and by strain [3, 3, column].
+type Rows<'py> = (Bound<'py, PyArray3<f64>>, Bound<'py, PyArray3<f64>>);
+
 /// Derivatives of the summed features of one structure: by positions [atom, 3, column], by strain [3, 3, column].
 #[pyfunction]
 pub fn jacobian_rows<'py>(
@@ -53,7 +56,7 @@ pub fn jacobian_rows<'py>(
     batch: &Batch,
     structure: usize,
     features: &str,
-) -> PyResult<(Bound<'py, PyArray3<f64>>, Bound<'py, PyArray3<f64>>)> {
+) -> PyResult<Rows<'py>> {
     let features = Features::parse(features)?;
     let (plan, batch) = (&plan.0, &batch.0);
     if structure >= batch.n_frames() {

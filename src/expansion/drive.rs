@@ -111,12 +111,12 @@ pub fn drive<C: Consumer>(
 ///
 /// # Errors
 /// As [`drive`].
-pub(crate) fn drive_job<'o, J: Job>(
+pub(crate) fn drive_job<J: Job>(
     batch: &Batch,
     plan: &DensityPlan,
     species: &[u32],
     job: &J,
-    items: Vec<J::Item<'o>>,
+    items: Vec<J::Item<'_>>,
     merge: &mut dyn FnMut(usize, J::Output),
     interrupt: Interrupt<'_>,
 ) -> Result<()> {
@@ -179,13 +179,13 @@ fn run_waves<'a, 'o, J: Job>(
 /// # Errors
 /// As [`drive`].
 #[allow(clippy::too_many_arguments)]
-pub(crate) fn drive_structure<'o, J: Job>(
+pub(crate) fn drive_structure<J: Job>(
     structure: usize,
     cells: &CellList<'_>,
     plan: &DensityPlan,
     species: &[u32],
     job: &J,
-    items: Vec<J::Item<'o>>,
+    items: Vec<J::Item<'_>>,
     merge: &mut dyn FnMut(J::Output),
     interrupt: Interrupt<'_>,
 ) -> Result<()> {

@@ -24,12 +24,11 @@ pub struct GradientArrays<'o> {
     pub neighbors: &'o mut [i64],
 }
 
-impl<'o> GradientArrays<'o> {
+impl GradientArrays<'_> {
     /// Takes the next `n` pairs off.
     pub(crate) fn take(&mut self, n: usize, width: usize) -> Self {
-        let cut = |n, rest: &mut &'o mut [f64]| rest.split_off_mut(..n).unwrap_or_default();
         Self {
-            values: cut(3 * n * width, &mut self.values),
+            values: self.values.split_off_mut(..3 * n * width).unwrap_or_default(),
             neighbors: self.neighbors.split_off_mut(..n).unwrap_or_default(),
         }
     }
@@ -148,7 +147,7 @@ impl<D: Differential> Job for Fill<'_, D> {
         search: &mut Search<'_, '_>,
         species: &[u32],
         center: usize,
-        part: GradientArrays<'_>,
+        mut part: GradientArrays<'_>,
         (): &mut (),
     ) -> Result<()> {
         plan.level.run(Expand { scratch, plan, search, species, center })?;
@@ -156,7 +155,7 @@ impl<D: Differential> Job for Fill<'_, D> {
         let mut memory = spare.unwrap_or_default();
         memory.sort(search, scratch, species);
         memory.list_atoms(center, part.neighbors);
-        self.fill(plan, search, species, scratch, &mut memory, part);
+        self.fill(plan, search, species, scratch, &mut memory, &mut part);
         self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
         Ok(())
     }
@@ -192,12 +191,13 @@ impl<D: Differential> Fill<'_, D> {
         species: &[u32],
         scratch: &mut Scratch,
         memory: &mut Memory<D::Memory>,
-        part: GradientArrays<'_>,
+        part: &mut GradientArrays<'_>,
     ) {
         let own = species[search.center()] as usize;
         let kind = plan.center(own);
         let width = self.differential.width(plan, own);
-        let place = |atom: u32| part.neighbors.partition_point(|&other| other < i64::from(atom));
+        let neighbors = &*part.neighbors;
+        let place = |atom: u32| neighbors.partition_point(|&other| other < i64::from(atom));
         let Memory { sorted, lanes, features } = memory;
         let blocks = scratch.order.chunks(PAIRS).zip(scratch.kinds.chunks(PAIRS));
         for ((order, kinds), sorted_block) in blocks.zip((0..sorted.len()).step_by(PAIRS)) {

@@ -214,8 +214,7 @@ impl Kernel for Outer<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { left, right, stride, square } = self;
-        if stride > 0 {
-            let n_m = left.len() / stride;
+        if let Some(n_m) = left.len().checked_div(stride) {
             accumulate_outer(s, left, stride, right, stride, 0..n_m, square, stride, stride / S::LANES);
         }
     }
