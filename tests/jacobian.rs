@@ -5,7 +5,7 @@ mod common;
 
 use common::Random;
 use orbas::expansion::{
-    DensityPlan, Energies, Readout, coefficient_row_width, coefficient_rows, energies_and_forces,
+    DegreeData, DensityPlan, Energies, Readout, coefficient_row_width, coefficient_rows, energies_and_forces,
 };
 use orbas::invariants::{PowerSpectrum, power_spectrum_rows, radial_spectrum_rows};
 use orbas::potential::{LinearPowerSpectrum, LinearRadialSpectrum, WeightedCoefficients};
@@ -38,22 +38,27 @@ fn batch() -> Batch {
     Batch::new(positions, numbers, vec![0, 23, 27, 28], vec![[[0.0; 3]; 3], cell, cell], &pbc).unwrap()
 }
 
+/// Keeps the first `n` of five functions.
+fn narrow(degree: &mut DegreeData, n: usize) {
+    degree.count = n;
+    degree.data = degree.data.chunks(5).flat_map(|q| q[..n].to_vec()).collect();
+}
+
 /// Combined, separate, ragged and per-center channels; species 7 does not occur.
 fn plans(level: Level) -> Vec<DensityPlan> {
     let species = vec![1, 6, 7, 8];
     let settings = |combined| common::settings(species.clone(), 5, 3, combined, 64, level);
     let mut ragged = settings(true);
     for functions in &mut ragged.functions[0] {
-        let nodes = 3 * ragged.n_nodes;
-        functions[2].count = 3;
-        functions[2].data = functions[2].data.chunks(5).take(nodes).flat_map(|q| q[..3].to_vec()).collect();
+        narrow(&mut functions[2], 3);
     }
     ragged.channels[0][2] = 3;
     let mut per_center = settings(false);
     per_center.channels = vec![per_center.channels[0].clone(); 4];
     per_center.functions = vec![per_center.functions[0].clone(); 4];
-    // One center species has more channels than the others, the last ones of them empty.
-    per_center.channels[1][1] += 3;
+    // One center species has fewer channels than the others, and one has them in another order.
+    narrow(&mut per_center.functions[1][3][1], 2);
+    per_center.channels[1][1] -= 3;
     per_center.functions[2].reverse();
     [settings(true), settings(false), ragged, per_center]
         .iter()

@@ -7,8 +7,9 @@ use std::sync::{Mutex, PoisonError};
 
 use super::block::PAIRS;
 use super::center::Scratch;
-use super::differential::{AllCoefficients, Differential, Evaluate, Expand, Lanes, Linear, PairRun};
+use super::differential::{Differential, Evaluate, Expand, Lanes, PairRun};
 use super::drive::{Interrupt, Job, drive_job};
+use super::linear::{AllCoefficients, Linear};
 use super::plan::DensityPlan;
 use crate::error::Result;
 use crate::neighbors::Search;

@@ -21,10 +21,9 @@ use super::Coefficients;
 use super::adjoint::Backward;
 use super::block::{Block, PAIRS};
 use super::center::Scratch;
-use super::differential::{
-    Accumulate, AllCoefficients, Component, Differential, Evaluate, Lanes, Linear, PairRun, Reversed,
-};
+use super::differential::{Accumulate, Component, Differential, Evaluate, Lanes, PairRun, Reversed};
 use super::drive::{FillRows, Interrupt, Job, drive_structure};
+use super::linear::{AllCoefficients, Linear};
 use super::plan::DensityPlan;
 use crate::error::Result;
 use crate::neighbors::{CellList, Search};
