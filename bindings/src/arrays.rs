@@ -27,6 +27,11 @@ pub fn empty<'py, T: Element, D: Dimension, const N: usize>(
     Ok(py.import("numpy")?.call_method1("empty", (shape, T::get_dtype(py)))?.cast_into()?)
 }
 
+/// As [`zeros`], of three dimensions.
+pub fn zeros_three(py: Python<'_>, shape: [usize; 3]) -> PyResult<Bound<'_, PyArray3<f64>>> {
+    Ok(py.import("numpy")?.call_method1("zeros", (shape,))?.cast_into()?)
+}
+
 fn fits<T>(shape: impl std::fmt::Display) -> impl FnOnce(T) -> PyErr {
     move |_| PyValueError::new_err(format!("internal shape mismatch: {shape}"))
 }

@@ -5,6 +5,7 @@
 
 mod angular;
 mod arrays;
+mod derivatives;
 mod errors;
 mod neighbors;
 mod parallel;
@@ -24,6 +25,9 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(neighbors::neighbor_list, m)?)?;
     m.add_function(wrap_pyfunction!(neighbors::brute_force_neighbor_list, m)?)?;
     m.add_function(wrap_pyfunction!(plan::interpolate, m)?)?;
+    m.add_function(wrap_pyfunction!(derivatives::check_species, m)?)?;
+    m.add_function(wrap_pyfunction!(derivatives::jacobian_rows, m)?)?;
+    m.add_function(wrap_pyfunction!(derivatives::gradients, m)?)?;
     m.add_function(wrap_pyfunction!(angular::spherical_harmonics, m)?)?;
     Ok(())
 }

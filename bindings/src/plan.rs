@@ -19,7 +19,7 @@ type Degree<'py> = (usize, PyReadonlyArray3<'py, f64>);
 
 /// A density expansion with its tables.
 #[pyclass(frozen, module = "orbas._core")]
-pub struct DensityPlan(expansion::DensityPlan);
+pub struct DensityPlan(pub expansion::DensityPlan);
 
 #[pymethods]
 impl DensityPlan {

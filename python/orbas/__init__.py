@@ -16,6 +16,8 @@ _HOMES = {
     "Energies": "energies",
     "EquivariantBlocks": "blocks",
     "Features": "blocks",
+    "Gradients": "gradients",
+    "JacobianRows": "gradients",
     "OptimalBasis": "optimal",
     "load_basis": "basis_file",
     "save_basis": "basis_file",
@@ -40,7 +42,9 @@ __all__ = [
     "Energies",
     "EquivariantBlocks",
     "Features",
+    "Gradients",
     "InternalError",
+    "JacobianRows",
     "LabelError",
     "NotFittedError",
     "OptimalBasis",
@@ -70,6 +74,7 @@ if TYPE_CHECKING:
     from orbas.density import DensityExpansion
     from orbas.energies import Energies
     from orbas.errors import InternalError, LabelError, NotFittedError, UnknownSpeciesError
+    from orbas.gradients import Gradients, JacobianRows
     from orbas.hypers import Cutoff, RadialScaling
     from orbas.invariants import PowerSpectrum, RadialSpectrum
     from orbas.io import read

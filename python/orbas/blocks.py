@@ -11,6 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from orbas.gradients import Gradients
+
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
 
@@ -29,11 +31,12 @@ class Block:
     """Values of one symmetry for all centers of one species.
 
     ``values`` has shape [n_samples, 2 * o3_lambda + 1, q] with m = -l..l; ``samples`` has shape [n_samples, 2]
-    and holds (structure, atom) in rising order.
+    and holds (structure, atom) in rising order. ``gradients`` is None unless they were asked for.
     """
 
     values: FloatArray
     samples: IntArray
+    gradients: Gradients | None = None
 
 
 class EquivariantBlocks(Mapping[BlockKey, Block]):
@@ -89,6 +92,8 @@ class Features:
         The sorted species the transformer knows; they order the columns of :meth:`per_structure`.
     n_structures
         Number of structures, those without atoms included.
+    gradients
+        Derivatives by the positions, samples as the rows of ``values``; None unless they were asked for.
     """
 
     values: FloatArray
@@ -96,6 +101,7 @@ class Features:
     center_numbers: IntArray
     species: tuple[int, ...]
     n_structures: int
+    gradients: Gradients | None = None
 
     def per_structure(self) -> FloatArray:
         """Sum the features of a structure separately for each center species.

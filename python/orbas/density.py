@@ -12,10 +12,11 @@ from orbas._estimator import Estimator
 from orbas.blocks import Block, BlockKey, EquivariantBlocks
 from orbas.contraction import ContractedBasis
 from orbas.energies import Energies
+from orbas.gradients import Gradients, JacobianRows, rows_of
 from orbas.hypers import Cutoff, RadialScaling
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ase import Atoms
 
@@ -79,8 +80,16 @@ class DensityExpansion(Estimator):
         self.species_ = self.given_species() or structures.species_of(structures.as_frames(frames))
         return self
 
-    def transform(self, frames: Sequence[Atoms]) -> EquivariantBlocks:
+    def transform(self, frames: Sequence[Atoms], *, gradients: bool = False) -> EquivariantBlocks:
         """Expand the density around every atom.
+
+        Parameters
+        ----------
+        frames
+            Structures.
+        gradients
+            Also compute derivatives by the positions, three times as many numbers as coefficients for every neighbor:
+            for a fit on forces see :meth:`jacobian_rows`, for forces of a model :meth:`pull_back`.
 
         Returns
         -------
@@ -96,7 +105,9 @@ class DensityExpansion(Estimator):
         """
         listed = structures.as_frames(frames)
         plan, species = self.plan_for(listed)
-        arrays = plan.density(structures.to_batch(listed))
+        batch = structures.to_batch(listed)
+        arrays = plan.density(batch)
+        derivatives = _core.gradients(plan, batch, "density") if gradients else None
         numbers = structures.atomic_numbers(listed)
         samples = structures.samples_of(listed)
         counts = self.channel_counts(species)
@@ -105,10 +116,32 @@ class DensityExpansion(Estimator):
         for l in range(self.max_angular + 1):
             for a, number in enumerate(species):
                 q = counts[a][l]
-                part = arrays[a][:, starts[a][l] : starts[a][l + 1]]
+                columns = slice(starts[a][l], starts[a][l + 1])
+                part = arrays[a][:, columns]
                 values = part.reshape(part.shape[0], 2 * l + 1, q, copy=False)
-                blocks[BlockKey(1, l, 1, number)] = Block(values, samples[numbers == number])
+                slopes = None
+                if derivatives is not None:
+                    rows, offsets, neighbors = derivatives[a]
+                    rows = rows[:, :, columns].reshape(rows.shape[0], 3, 2 * l + 1, q, copy=False)
+                    slopes = Gradients(rows, offsets, neighbors)
+                blocks[BlockKey(1, l, 1, number)] = Block(values, samples[numbers == number], slopes)
         return EquivariantBlocks(blocks)
+
+    def jacobian_rows(self, frames: Sequence[Atoms]) -> Iterator[JacobianRows]:
+        """Yield the derivatives of the coefficients summed over each center species, one structure at a time.
+
+        Columns are, for each center species in turn, its coefficients by l, m and q. Forces of a linear model are
+        ``-(rows.positions @ w)``, its virial is ``rows.strain @ w``. Memory is that of one structure. All structures
+        are checked before the first is worked on.
+
+        Raises
+        ------
+        ValueError
+            For bad structures or, when their turn comes, coincident atoms.
+        orbas.UnknownSpeciesError
+            For a species without channels, before any work.
+        """
+        return rows_of(self, frames, "density")
 
     def pull_back(self, frames: Sequence[Atoms], gradients: Mapping[tuple[int, int, int, int], FloatArray]) -> Energies:
         """Turn ``dE/dc`` of every coefficient into forces and virials: the vector-Jacobian product.
@@ -152,7 +185,7 @@ class DensityExpansion(Estimator):
                         f"the gradient of l = {l}, center species {number} must have the shape {shape}, "
                         f"got {part.shape}"
                     )
-                parts.append(part.reshape(n, -1))
+                parts.append(part.reshape(n, (2 * l + 1) * q))
             arrays.append(np.concatenate(parts, axis=1))
         return Energies.from_core(listed, plan.weighted_coefficients(structures.to_batch(listed), arrays))
 

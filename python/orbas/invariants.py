@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
-from orbas import structures
+from orbas import _core, structures
 from orbas._estimator import Estimator
 from orbas.blocks import Features
 from orbas.energies import Energies
+from orbas.gradients import Gradients, JacobianRows, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ase import Atoms
 
-    from orbas import _core
     from orbas.blocks import FloatArray
     from orbas.density import DensityExpansion
 
 
 class _Spectrum(Estimator):
     """What all spectra share: the density they are made of, and how samples are labeled."""
+
+    #: What the compiled core calls these features.
+    _core_name: ClassVar[str]
 
     def __init__(self, density: DensityExpansion) -> None:
         self.density = density
@@ -32,8 +35,16 @@ class _Spectrum(Estimator):
         self.density.fit(frames)
         return self
 
-    def transform(self, frames: Sequence[Atoms]) -> Features:
+    def transform(self, frames: Sequence[Atoms], *, gradients: bool = False) -> Features:
         """Compute the features of every atom, [n_atoms, n_features]; the densities are not kept.
+
+        Parameters
+        ----------
+        frames
+            Structures.
+        gradients
+            Also compute derivatives by the positions, three times as many numbers as features for every neighbor: for
+            a fit on forces see :meth:`jacobian_rows`, for forces of a model :meth:`linear_energies`.
 
         Raises
         ------
@@ -44,18 +55,36 @@ class _Spectrum(Estimator):
         """
         listed = structures.as_frames(frames)
         plan, species = self.density.plan_for(listed)
-        values = self._evaluate(plan, structures.to_batch(listed))
+        batch = structures.to_batch(listed)
+        values = self._evaluate(plan, batch)
+        (derivatives,) = _core.gradients(plan, batch, self._core_name) if gradients else (None,)
         return Features(
             values=values,
             samples=structures.samples_of(listed),
             center_numbers=structures.atomic_numbers(listed),
             species=species,
             n_structures=len(listed),
+            gradients=None if derivatives is None else Gradients(*derivatives),
         )
 
     def fit_transform(self, frames: Sequence[Atoms], y: object = None) -> Features:
         """Fit, then transform the same structures."""
         return self.fit(frames).transform(frames)
+
+    def jacobian_rows(self, frames: Sequence[Atoms]) -> Iterator[JacobianRows]:
+        """Yield the derivatives of ``transform(frames).per_structure()``, one structure at a time: rows for a fit.
+
+        Forces of a linear model are ``-(rows.positions @ w)``, its virial is ``rows.strain @ w``. Memory is that of one
+        structure. All structures are checked before the first is worked on.
+
+        Raises
+        ------
+        ValueError
+            For bad structures or, when their turn comes, coincident atoms.
+        orbas.UnknownSpeciesError
+            For a species without channels, before any work.
+        """
+        return rows_of(self.density, frames, self._core_name)
 
     def linear_energies(self, frames: Sequence[Atoms], weights: FloatArray) -> Energies:
         """Evaluate ``sum_i weights[species of i] . features_i`` with forces and virials, without storing gradients.
@@ -104,6 +133,8 @@ class PowerSpectrum(_Spectrum):
         A primitive or contracted expansion.
     """
 
+    _core_name = "power_spectrum"
+
     def _evaluate(self, plan: _core.DensityPlan, batch: _core.Batch) -> FloatArray:
         return plan.power_spectrum(batch)
 
@@ -121,6 +152,8 @@ class RadialSpectrum(_Spectrum):
     density
         A primitive or contracted expansion; its degrees above 0 are computed in vain, so give ``max_angular=0``.
     """
+
+    _core_name = "radial_spectrum"
 
     def _evaluate(self, plan: _core.DensityPlan, batch: _core.Batch) -> FloatArray:
         return plan.radial_spectrum(batch)

@@ -99,12 +99,12 @@ struct Part {
 #[derive(Debug, Default)]
 pub(super) struct Backward {
     gradient: Vec<f64>,
-    /// Gradients of the harmonics as polynomials. [xyz][lm][pair]
-    slopes_of_harmonics: [Vec<f64>; 3],
+    /// Gradients of the harmonics. [xyz][lm][pair]
+    pub(super) slopes_of_harmonics: [Vec<f64>; 3],
     /// `d(f I)/dr`. [pair][row of the table]
-    slopes: Vec<f64>,
+    pub(super) slopes: Vec<f64>,
     /// Weights of the splines' coefficients for `d(f I)/dr`. [6][pair]
-    weights: Vec<[f64; PAIRS]>,
+    pub(super) weights: Vec<[f64; PAIRS]>,
 }
 
 struct Adjoint<'r, R> {
@@ -136,7 +136,7 @@ impl<R: Readout> Job for Adjoint<'_, R> {
         for (order, kinds) in order.chunks(kind.chunk).zip(kinds.chunks(kind.chunk)) {
             block.prepare(s, plan, search, order);
             if single {
-                backward.evaluate(s, plan, kind, block, kinds);
+                backward.evaluate::<S, false>(s, plan, kind, block, kinds);
             } else {
                 block.evaluate_harmonics(s, plan, order.len());
                 block.interpolate(s, kind, kinds);
@@ -152,7 +152,7 @@ impl<R: Readout> Job for Adjoint<'_, R> {
         for (order, kinds) in order.chunks(kind.chunk).zip(kinds.chunks(kind.chunk)) {
             if !single {
                 block.prepare(s, plan, search, order);
-                backward.evaluate(s, plan, kind, block, kinds);
+                backward.evaluate::<S, false>(s, plan, kind, block, kinds);
             }
             for (lane, &pair) in order.iter().enumerate() {
                 let pull = backward.pull(s, kind, block, kinds[lane] as usize, lane);
@@ -172,9 +172,10 @@ impl<R: Readout> Job for Adjoint<'_, R> {
 }
 
 impl Backward {
-    /// Radial functions, harmonics and their derivatives for the pairs of a prepared block.
+    /// Radial functions, harmonics and their derivatives for the pairs of a prepared block; `TANGENT` as in
+    /// [`crate::angular::Harmonics::gradients`].
     #[inline(always)]
-    fn evaluate<S: Simd>(
+    pub(super) fn evaluate<S: Simd, const TANGENT: bool>(
         &mut self,
         s: S,
         plan: &DensityPlan,
@@ -198,7 +199,7 @@ impl Backward {
                 s.load(&block.units[2][first..]),
             ];
             let slopes = [&mut slope_x[first..], &mut slope_y[first..], &mut slope_z[first..]];
-            plan.harmonics.gradients::<S, false>(s, unit, &mut block.harmonics[first..], slopes, PAIRS);
+            plan.harmonics.gradients::<S, TANGENT>(s, unit, &mut block.harmonics[first..], slopes, PAIRS);
             let (f, df) = plan.weight.values_and_slopes(s, s.load(&block.distances[first..]));
             let t = s.load(&block.fractions[first..]);
             let weights = product_slope_weights_of(s, t, f, df, spacing);

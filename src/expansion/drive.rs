@@ -49,7 +49,7 @@ pub trait Consumer: Sync {
 }
 
 /// Fills the row of every center.
-struct FillRows<'c, C>(&'c C);
+pub(super) struct FillRows<'c, C>(pub(super) &'c C);
 
 impl<C: Consumer> Job for FillRows<'_, C> {
     type Item<'o> = &'o mut [f64];
@@ -111,12 +111,12 @@ pub fn drive<C: Consumer>(
 ///
 /// # Errors
 /// As [`drive`].
-pub(crate) fn drive_job<'o, J: Job>(
+pub(crate) fn drive_job<J: Job>(
     batch: &Batch,
     plan: &DensityPlan,
     species: &[u32],
     job: &J,
-    items: Vec<J::Item<'o>>,
+    items: Vec<J::Item<'_>>,
     merge: &mut dyn FnMut(usize, J::Output),
     interrupt: Interrupt<'_>,
 ) -> Result<()> {
@@ -136,29 +136,64 @@ pub(crate) fn drive_job<'o, J: Job>(
         for (structure, cells) in (first..end).zip(&lists) {
             split(structure, cells, &species[batch.atoms_of(structure)], &mut items, &mut tasks);
         }
-        let mut tasks = tasks.into_iter();
-        loop {
-            let now: Vec<Task<'_, J::Item<'o>>> = tasks.by_ref().take(wave).collect();
-            if now.is_empty() {
-                break;
-            }
-            let full = now.len() == wave;
-            let begin = Instant::now();
-            let run = |task: Task<'_, J::Item<'o>>| run_task(plan, job, &workspaces, task);
-            for (structure, output) in first_error(parallel::map(now, run)?)? {
-                merge(structure, output);
-            }
-            if full {
-                let ratio = WAVE.as_secs_f64() / begin.elapsed().as_secs_f64().max(1e-6);
-                wave = ((wave as f64 * ratio.clamp(0.25, 4.0)) as usize).clamp(8, 1 << 16);
-            }
-            if interrupt() {
-                return Err(Error::Interrupted);
-            }
-        }
+        run_waves(plan, job, &workspaces, tasks, &mut wave, merge, interrupt)?;
         first = end;
     }
     Ok(())
+}
+
+/// Runs tasks in waves, whose number of tasks is adapted to their speed.
+fn run_waves<'a, 'o, J: Job>(
+    plan: &DensityPlan,
+    job: &J,
+    workspaces: &Mutex<Vec<Workspace>>,
+    tasks: Vec<Task<'a, J::Item<'o>>>,
+    wave: &mut usize,
+    merge: &mut dyn FnMut(usize, J::Output),
+    interrupt: &mut dyn FnMut() -> bool,
+) -> Result<()> {
+    let mut tasks = tasks.into_iter();
+    loop {
+        let now: Vec<Task<'a, J::Item<'o>>> = tasks.by_ref().take(*wave).collect();
+        if now.is_empty() {
+            return Ok(());
+        }
+        let full = now.len() == *wave;
+        let begin = Instant::now();
+        let run = |task: Task<'a, J::Item<'o>>| run_task(plan, job, workspaces, task);
+        for (structure, output) in first_error(parallel::map(now, run)?)? {
+            merge(structure, output);
+        }
+        if full {
+            let ratio = WAVE.as_secs_f64() / begin.elapsed().as_secs_f64().max(1e-6);
+            *wave = ((*wave as f64 * ratio.clamp(0.25, 4.0)) as usize).clamp(8, 1 << 16);
+        }
+        if interrupt() {
+            return Err(Error::Interrupted);
+        }
+    }
+}
+
+/// [`drive_job`] for one structure whose cell list is there; `species` and `items` are those of its atoms.
+///
+/// # Errors
+/// As [`drive`].
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn drive_structure<J: Job>(
+    structure: usize,
+    cells: &CellList<'_>,
+    plan: &DensityPlan,
+    species: &[u32],
+    job: &J,
+    items: Vec<J::Item<'_>>,
+    merge: &mut dyn FnMut(J::Output),
+    interrupt: Interrupt<'_>,
+) -> Result<()> {
+    let mut tasks = Vec::new();
+    split(structure, cells, species, &mut items.into_iter(), &mut tasks);
+    let mut wave = 8 * parallel::num_threads();
+    let workspaces = Mutex::new(Vec::new());
+    run_waves(plan, job, &workspaces, tasks, &mut wave, &mut |_, output| merge(output), interrupt)
 }
 
 /// The error of the earliest task, whichever thread met one first.

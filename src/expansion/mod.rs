@@ -11,6 +11,10 @@
 //! | `plan` | the checked settings of an expansion: weights, tables, species |
 //! | `block` | the kernel: a block of pairs of one center |
 //! | `center` | all neighbors of one center |
+//! | `differential` | features as functions of the coefficients, and what a run of pairs does to these |
+//! | `linear` | the coefficients themselves as such features |
+//! | `jacobian` | derivatives of the summed features of one structure by positions and strain |
+//! | `gradients` | derivatives of the features of every center by the positions around it |
 //! | `adjoint` | forces and virials from the gradient of an energy with respect to the coefficients |
 //! | `drive` | all centers of a batch, in parallel, interruptible |
 //! | `reference` | the sum as it is written above; the oracle |
@@ -18,15 +22,25 @@
 mod adjoint;
 mod block;
 mod center;
+mod differential;
 mod drive;
+mod gradients;
+mod jacobian;
 mod layout;
+mod linear;
 mod plan;
 pub mod reference;
 
 pub use adjoint::{Energies, Readout, energies_and_forces};
 pub use center::Workspace;
+pub use differential::{Differential, PairRun};
 pub use drive::{Consumer, Interrupt, drive};
+pub(crate) use gradients::fill_gradients;
+pub use gradients::{GradientArrays, coefficient_gradients_into, count_gradients};
+pub(crate) use jacobian::jacobian_rows;
+pub use jacobian::{coefficient_row_width, coefficient_rows};
 pub use layout::Layout;
+pub(crate) use linear::{Linear, LinearFeatures};
 pub use plan::{CenterTables, DegreeData, DensityPlan, PlanSettings};
 
 use crate::error::Result;

@@ -1,6 +1,7 @@
 //! The settings of an expansion, checked once and arranged for the kernel.
 
 use std::f64::consts::PI;
+use std::ops::Range;
 
 use super::block::PAIRS;
 use super::layout::Layout;
@@ -140,16 +141,27 @@ impl DensityPlan {
     /// # Errors
     /// [`Error::UnknownSpecies`] for the first atom whose species has no channel.
     pub fn species_indices(&self, batch: &Batch) -> Result<Vec<u32>> {
+        self.species_among(batch, 0..batch.n_atoms())
+    }
+
+    /// Species indices of a range of atoms of a batch.
+    ///
+    /// # Errors
+    /// As [`Self::species_indices`].
+    pub fn species_among(&self, batch: &Batch, atoms: Range<usize>) -> Result<Vec<u32>> {
         let mut lookup = [u32::MAX; 256];
         for (index, &number) in self.species.iter().enumerate() {
             if let Some(slot) = usize::try_from(number).ok().and_then(|n| lookup.get_mut(n)) {
                 *slot = index as u32;
             }
         }
-        let indices: Vec<u32> = batch.numbers().iter().map(|&number| lookup[number as usize]).collect();
+        let first = atoms.start;
+        let indices: Vec<u32> =
+            batch.numbers()[atoms].iter().map(|&number| lookup[number as usize]).collect();
         match indices.iter().position(|&index| index == u32::MAX) {
             None => Ok(indices),
-            Some(global) => {
+            Some(place) => {
+                let global = first + place;
                 let structure =
                     (0..batch.n_frames()).find(|&s| batch.atoms_of(s).contains(&global)).unwrap_or(0);
                 Err(Error::UnknownSpecies {
@@ -166,8 +178,14 @@ impl DensityPlan {
 impl CenterTables {
     /// Where the channels of a neighbor species start in a padded row of degree l.
     #[inline(always)]
-    pub(super) fn target(&self, species: usize, l: usize) -> usize {
+    pub(crate) fn target(&self, species: usize, l: usize) -> usize {
         self.targets[species][l]
+    }
+
+    /// Longest padded table row.
+    #[inline(always)]
+    pub(crate) fn row(&self) -> usize {
+        self.row
     }
 
     fn new(settings: &PlanSettings, channels: &[usize], functions: &[Vec<DegreeData>]) -> Result<Self> {

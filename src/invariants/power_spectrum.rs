@@ -32,6 +32,11 @@ impl PowerSpectrum {
         self.channels.iter().map(|q| q * (q + 1) / 2).sum()
     }
 
+    /// Number of channels of a degree.
+    pub(super) fn channels(&self, l: usize) -> usize {
+        self.channels[l]
+    }
+
     fn most_channels(&self) -> usize {
         self.channels.iter().copied().max().unwrap_or(0)
     }

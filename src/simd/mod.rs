@@ -13,6 +13,7 @@ mod filter;
 mod harmonics;
 mod microkernel;
 mod portable;
+mod products;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -23,6 +24,7 @@ pub use microkernel::{
     Schedule, accumulate, accumulate_all, contract_pair, copy_past_caches, spline_row, spline_rows, sum_lanes,
 };
 pub use portable::Portable;
+pub use products::{accumulate_outer, contract_harmonics};
 
 /// The widest vector of any level; scratch arrays of pairs are padded to a multiple of it.
 pub const MAX_LANES: usize = 8;

@@ -1,0 +1,372 @@
+//! Features as differentiable functions of the coefficients, and what a run of pairs does to the coefficients.
+//!
+//! If the neighbor of a pair moves, the coefficients of its center change by
+//!
+//! `dc_qlm/dr_ij = u R'_ql(r) Y_lm(u) + R_ql(r) grad Y_lm(u) / r`,  `R = f I`
+//!
+//! with the gradient of the harmonics on the unit sphere. Seen from the other end the direction is reversed, which
+//! is a sign: `Y_lm(-u) = (-1)^l Y_lm(u)` makes it `-(-1)^l`.
+
+use std::ops::Range;
+
+use super::adjoint::Backward;
+use super::block::{Block, PAIRS};
+use super::center::Scratch;
+use super::plan::{CenterTables, DensityPlan};
+use crate::error::Result;
+use crate::neighbors::Search;
+use crate::simd::{Kernel, Simd, accumulate, spline_row};
+
+/// Features of a center as a function of its coefficients.
+pub trait Differential: Sync {
+    /// Sums over pairs, zero between [`Self::finish`] and the next pair.
+    type Memory: Send + Default;
+    /// Whether the features are invariant under rotations, so that derivatives by the strain are symmetric.
+    const INVARIANT: bool;
+
+    /// Number of degrees that the features depend on.
+    fn n_degrees(&self, plan: &DensityPlan) -> usize;
+
+    /// Number of features of a center of a species.
+    fn width(&self, plan: &DensityPlan, species: usize) -> usize;
+
+    /// Adds `factor` times the derivative of the features along a change of the coefficients: `c` and `delta` padded.
+    #[allow(clippy::too_many_arguments)]
+    fn along(
+        &self,
+        plan: &DensityPlan,
+        species: usize,
+        c: &[f64],
+        delta: &[f64],
+        factor: f64,
+        row: &mut [f64],
+        memory: &mut Self::Memory,
+    );
+
+    /// Sums what the neighbors of the pairs of a run do when they move, the same for all of them.
+    fn add_pairs(&self, plan: &DensityPlan, run: &PairRun<'_>, memory: &mut Self::Memory);
+
+    /// Adds the sums over all runs of centers of species `center` and neighbors of species `neighbor` to the rows
+    /// x, y, z, which begin at `0`, `stride` and `2 stride`, and zeros them.
+    fn finish(
+        &self,
+        plan: &DensityPlan,
+        center: usize,
+        neighbor: usize,
+        rows: &mut [f64],
+        stride: usize,
+        memory: &mut Self::Memory,
+    );
+}
+
+/// What belongs to the pairs of a block, one per lane, besides their harmonics.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    /// Unit vectors; zero for an image of the center, whose motion changes nothing. [xyz][pair]
+    pub(super) units: [[f64; PAIRS]; 3],
+    /// 1 / r, or zero likewise. [pair]
+    pub(super) inverse: [f64; PAIRS],
+    /// Where the coefficients of the center begin. [pair]
+    pub(super) places: [usize; PAIRS],
+}
+
+impl Default for Lanes {
+    fn default() -> Self {
+        Self { units: [[0.0; PAIRS]; 3], inverse: [0.0; PAIRS], places: [0; PAIRS] }
+    }
+}
+
+impl Lanes {
+    /// From a prepared block; coefficients of atom k begin at k times `stride`.
+    #[inline(always)]
+    pub(super) fn load(&mut self, search: &Search<'_, '_>, order: &[u32], block: &Block, stride: usize) {
+        for (lane, &pair) in order.iter().enumerate() {
+            let atom = search.atom(pair as usize) as usize;
+            let moves = if atom == search.center() { 0.0 } else { 1.0 };
+            for x in 0..3 {
+                self.units[x][lane] = moves * block.units[x][lane];
+            }
+            self.inverse[lane] = moves / block.distances[lane];
+            self.places[lane] = atom * stride;
+        }
+    }
+}
+
+/// Pairs of a block, all with centers of one species and neighbors of one species.
+#[derive(Debug, Clone)]
+pub struct PairRun<'a> {
+    /// Tables of the centers.
+    pub(crate) kind: &'a CenterTables,
+    /// Species of the centers.
+    pub(crate) center: usize,
+    /// Species of the neighbors.
+    pub(crate) neighbor: usize,
+    /// Which pairs of the block.
+    pub(crate) range: Range<usize>,
+    /// Values and gradients of the harmonics. [4][lm][PAIRS]
+    pub(crate) harmonics: [&'a [f64]; 4],
+    /// `f I` and its slope. [pair][row of the table]
+    pub(crate) radial: &'a [f64],
+    pub(crate) slopes: &'a [f64],
+    /// Whether the harmonics are those of the direction from the neighbor to the center.
+    pub(crate) reversed: bool,
+    /// Coefficients of all centers, padded.
+    coefficients: &'a [f64],
+    lanes: &'a Lanes,
+}
+
+impl<'a> PairRun<'a> {
+    /// Length of the rows of the harmonics.
+    pub(crate) const STRIDE: usize = PAIRS;
+
+    /// A range of an evaluated block, seen from the block's center.
+    #[inline(always)]
+    pub(super) fn new(
+        kind: &'a CenterTables,
+        species: [usize; 2],
+        range: Range<usize>,
+        block: &'a Block,
+        backward: &'a Backward,
+        lanes: &'a Lanes,
+        coefficients: &'a [f64],
+    ) -> Self {
+        let [x, y, z] = &backward.slopes_of_harmonics;
+        Self {
+            kind,
+            center: species[0],
+            neighbor: species[1],
+            range,
+            harmonics: [&block.harmonics, x, y, z],
+            radial: &block.radial,
+            slopes: &backward.slopes,
+            reversed: false,
+            coefficients,
+            lanes,
+        }
+    }
+
+    /// The same pairs seen from the other end; `radial` holds the radial functions of that end and their slopes.
+    #[inline(always)]
+    pub(super) fn reverse(&self, kind: &'a CenterTables, radial: [&'a [f64]; 2]) -> Self {
+        Self {
+            kind,
+            center: self.neighbor,
+            neighbor: self.center,
+            radial: radial[0],
+            slopes: radial[1],
+            reversed: true,
+            ..self.clone()
+        }
+    }
+
+    /// Some of the pairs.
+    pub(super) fn within(&self, range: Range<usize>) -> Self {
+        Self { range, ..self.clone() }
+    }
+
+    /// `-(-1)^l` if the direction is reversed, else 1.
+    #[inline(always)]
+    pub(crate) fn sign(&self, l: usize) -> f64 {
+        if self.reversed && l.is_multiple_of(2) { -1.0 } else { 1.0 }
+    }
+
+    /// Coefficients of the center of a pair.
+    #[inline(always)]
+    pub(crate) fn coefficients(&self, lane: usize) -> &'a [f64] {
+        &self.coefficients[self.lanes.places[lane]..]
+    }
+
+    /// Unit vector and 1 / r of a pair; zeros for an image of the center.
+    #[inline(always)]
+    pub(crate) fn direction(&self, lane: usize) -> ([f64; 3], f64) {
+        let [x, y, z] = &self.lanes.units;
+        ([x[lane], y[lane], z[lane]], self.lanes.inverse[lane])
+    }
+
+    /// Adds the change of the coefficients by the motion of the neighbors to `deltas`. [xyz][padded]
+    pub(crate) fn add_gradient(
+        &self,
+        plan: &DensityPlan,
+        n_degrees: usize,
+        scaled: &mut [Vec<f64>; 2],
+        deltas: &mut [Vec<f64>],
+    ) {
+        let across = &self.lanes.inverse;
+        let component = |axis| Component { axis, along: &self.lanes.units[axis], across };
+        let components = [component(0), component(1), component(2)];
+        plan.level.run(Accumulate { run: self, components: &components, n_degrees, scaled, deltas });
+    }
+}
+
+/// Weights that a component of a derivative gives to pairs: `along R' Y + across R dY/d(axis)`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Component<'a> {
+    pub(super) axis: usize,
+    /// [pair]
+    pub(super) along: &'a [f64; PAIRS],
+    /// [pair]
+    pub(super) across: &'a [f64; PAIRS],
+}
+
+/// `delta[m, q] += sum_j along_j R'_qj Y_mj + across_j R_qj dY_mj/dx` for every component, degree by degree.
+///
+/// A kernel of its own, as all here, so that it is compiled once and not for every kind of features.
+pub(super) struct Accumulate<'r, 'a> {
+    pub(super) run: &'r PairRun<'a>,
+    pub(super) components: &'r [Component<'r>],
+    pub(super) n_degrees: usize,
+    /// Scratch: the two kinds of harmonics, scaled. [lm][PAIRS]
+    pub(super) scaled: &'r mut [Vec<f64>; 2],
+    /// [component][padded]
+    pub(super) deltas: &'r mut [Vec<f64>],
+}
+
+impl Kernel for Accumulate<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { run, components, n_degrees, scaled, deltas } = self;
+        for half in &mut *scaled {
+            half.resize(n_degrees * n_degrees * PAIRS, 0.0);
+        }
+        let kind = run.kind;
+        for (component, delta) in components.iter().zip(deltas) {
+            run.scale(s, component, n_degrees, scaled);
+            for (l, section) in kind.tables[run.neighbor].sections()[..n_degrees].iter().enumerate() {
+                let (start, stride) = kind.layout.padded(l);
+                let rows = l * l * PAIRS..(l + 1) * (l + 1) * PAIRS;
+                for (harmonics, radial) in scaled.iter().zip([run.slopes, run.radial]) {
+                    accumulate(
+                        s,
+                        &harmonics[rows.clone()],
+                        PAIRS,
+                        &radial[section.start..],
+                        kind.row,
+                        run.range.clone(),
+                        &mut delta[start + kind.target(run.neighbor, l)..],
+                        stride,
+                        2 * l + 1,
+                        section.padded / S::LANES,
+                    );
+                }
+            }
+        }
+    }
+}
+
+impl PairRun<'_> {
+    /// Harmonics and their gradients times the weights of a component, sign included.
+    #[inline(always)]
+    fn scale<S: Simd>(&self, s: S, component: &Component<'_>, n_degrees: usize, scaled: &mut [Vec<f64>; 2]) {
+        let [values, slopes] = scaled;
+        let [y, gradient] = [self.harmonics[0], self.harmonics[1 + component.axis]];
+        let first = self.range.start / S::LANES * S::LANES;
+        for lane in (first..self.range.end).step_by(S::LANES) {
+            for l in 0..n_degrees {
+                let sign = s.splat(self.sign(l));
+                let along = s.mul(sign, s.load(&component.along[lane..]));
+                let across = s.mul(sign, s.load(&component.across[lane..]));
+                for lm in l * l..(l + 1) * (l + 1) {
+                    let at = lm * PAIRS + lane;
+                    s.store(s.mul(along, s.load(&y[at..])), &mut values[at..]);
+                    s.store(s.mul(across, s.load(&gradient[at..])), &mut slopes[at..]);
+                }
+            }
+        }
+    }
+}
+
+/// Geometry, harmonics and radial functions of the pairs of a block, with their derivatives.
+pub(super) struct Evaluate<'e, 's, 'a> {
+    pub(super) plan: &'e DensityPlan,
+    pub(super) kind: &'e CenterTables,
+    pub(super) search: &'e Search<'s, 'a>,
+    pub(super) order: &'e [u32],
+    pub(super) kinds: &'e [u32],
+    pub(super) block: &'e mut Block,
+    pub(super) backward: &'e mut Backward,
+}
+
+impl Kernel for Evaluate<'_, '_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        self.block.prepare(s, self.plan, self.search, self.order);
+        self.backward.evaluate::<S, true>(s, self.plan, self.kind, self.block, self.kinds);
+    }
+}
+
+/// The coefficients of one center.
+pub(super) struct Expand<'e, 's, 'a> {
+    pub(super) scratch: &'e mut Scratch,
+    pub(super) plan: &'e DensityPlan,
+    pub(super) search: &'e mut Search<'s, 'a>,
+    pub(super) species: &'e [u32],
+    pub(super) center: usize,
+}
+
+impl Kernel for Expand<'_, '_, '_> {
+    type Output = Result<()>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Result<()> {
+        self.scratch.expand(s, self.plan, self.search, self.species, self.center)
+    }
+}
+
+/// Radial functions of the other end of the pairs of a block.
+#[derive(Debug, Default)]
+pub(super) struct Reversed {
+    radial: Vec<f64>,
+    slopes: Vec<f64>,
+}
+
+impl Reversed {
+    /// The run seen from the neighbors' end.
+    pub(super) fn run<'a>(
+        &'a mut self,
+        plan: &'a DensityPlan,
+        run: &PairRun<'a>,
+        block: &Block,
+        backward: &Backward,
+    ) -> PairRun<'a> {
+        let kind = plan.center(run.neighbor);
+        if run.center == run.neighbor {
+            return run.reverse(kind, [run.radial, run.slopes]);
+        }
+        self.radial.resize(kind.row * PAIRS, 0.0);
+        self.slopes.resize(kind.row * PAIRS, 0.0);
+        for (weights, out) in [(&block.weights[..], &mut self.radial), (&backward.weights, &mut self.slopes)]
+        {
+            plan.level.run(Interpolate { run, kind, weights, intervals: &block.intervals, out });
+        }
+        run.reverse(kind, [&self.radial, &self.slopes])
+    }
+}
+
+/// Radial functions of centers of some kind for a run of pairs seen from their other end.
+struct Interpolate<'r, 'a> {
+    run: &'r PairRun<'a>,
+    kind: &'r CenterTables,
+    /// Weights of the splines' coefficients. [6][pair]
+    weights: &'r [[f64; PAIRS]],
+    intervals: &'r [u32; PAIRS],
+    /// [pair][row of the table]
+    out: &'r mut [f64],
+}
+
+impl Kernel for Interpolate<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (table, w) = (&self.kind.tables[self.run.center], self.weights);
+        for lane in self.run.range.clone() {
+            let weights = [w[0][lane], w[1][lane], w[2][lane], w[3][lane], w[4][lane], w[5][lane]];
+            let out = &mut self.out[lane * self.kind.row..][..table.row_length()];
+            spline_row(s, table.interval(self.intervals[lane] as usize), weights, out);
+        }
+    }
+}
