@@ -1,7 +1,9 @@
 //! Neighbor lists as arrays.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use numpy::{PyArray1, PyArray2, PyArrayMethods};
-use orbas::neighbors::{CellList, PairArrays, brute_force, count_pairs, fill_pairs};
+use orbas::neighbors::{CellList, PairArrays, SkinLists, brute_force, count_pairs, fill_pairs};
 use pyo3::prelude::*;
 
 use crate::arrays;
@@ -16,6 +18,39 @@ type Pairs<'py> = (
     Option<Bound<'py, PyArray2<f64>>>,
     Option<Bound<'py, PyArray1<f64>>>,
 );
+
+/// Pairs that are remembered from call to call, with a skin in Å around the cutoff; they are listed anew when an atom has
+/// crossed half of it, or the cell or the number of atoms has changed.
+#[pyclass(frozen, module = "orbas")]
+pub struct SkinList(Mutex<SkinLists>);
+
+impl SkinList {
+    /// The lists, for one call at a time. Those of a call that panicked are whole: they are replaced, not changed.
+    pub fn lock(&self) -> MutexGuard<'_, SkinLists> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl SkinList {
+    #[new]
+    #[pyo3(signature = (skin=1.0))]
+    fn new(py: Python<'_>, skin: f64) -> PyResult<Self> {
+        detached(py, || SkinLists::new(skin)).map(|lists| Self(Mutex::new(lists)))
+    }
+
+    /// The skin in Å.
+    #[getter]
+    fn skin(&self, py: Python<'_>) -> f64 {
+        py.detach(|| self.lock().skin())
+    }
+
+    /// How many times the pairs of a structure were listed.
+    #[getter]
+    fn n_listed(&self, py: Python<'_>) -> usize {
+        py.detach(|| self.lock().n_listed())
+    }
+}
 
 /// The pairs of one structure; `quantities` is made of the letters ijSDd.
 #[pyfunction]

@@ -1,9 +1,10 @@
 //! Expansions: the checked settings, and what is made with them.
 
 use numpy::{
-    PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3,
+    Element, PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2,
+    PyReadonlyArray3,
 };
-use orbas::expansion::{self, DegreeData, PlanSettings};
+use orbas::expansion::{self, DegreeData, Numbers, PlanSettings};
 use orbas::radial::{Cutoff, RadialScaling, RadialTable, RadialWeight, Smoothing};
 use orbas::simd::Level;
 use orbas::{invariants, potential};
@@ -12,6 +13,7 @@ use pyo3::prelude::*;
 
 use crate::arrays;
 use crate::errors::{detached, interruptible};
+use crate::neighbors::SkinList;
 use crate::structures::Batch;
 
 /// Radial functions of one neighbor species at one degree: first output channel, nodes [3, node, channel].
@@ -68,52 +70,61 @@ impl DensityPlan {
     }
 
     /// Coefficients, one array [center, width] per center species: for each degree [m, q].
-    fn density<'py>(&self, py: Python<'py>, batch: &Batch) -> PyResult<Vec<Bound<'py, PyArray2<f64>>>> {
-        let shapes = detached(py, || expansion::coefficient_shapes(&batch.0, &self.0))?;
-        let arrays =
-            shapes.into_iter().map(|shape| arrays::empty(py, shape)).collect::<PyResult<Vec<_>>>()?;
-        {
-            let mut borrowed: Vec<_> = arrays.iter().map(|array| array.readwrite()).collect();
-            let slices = borrowed.iter_mut().map(|array| array.as_slice_mut()).collect::<Result<_, _>>()?;
-            interruptible(py, |stop| expansion::density_coefficients_into(&batch.0, &self.0, slices, stop))?;
-        }
-        Ok(arrays)
+    #[pyo3(signature = (batch, single=false))]
+    fn density<'py>(&self, py: Python<'py>, batch: &Batch, single: bool) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        if single { self.density_of::<f32>(py, batch) } else { self.density_of::<f64>(py, batch) }
     }
 
     /// Power spectra [atom, feature].
-    fn power_spectrum<'py>(&self, py: Python<'py>, batch: &Batch) -> PyResult<Bound<'py, PyArray2<f64>>> {
+    #[pyo3(signature = (batch, single=false))]
+    fn power_spectrum<'py>(
+        &self,
+        py: Python<'py>,
+        batch: &Batch,
+        single: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let width = invariants::PowerSpectrum::new(&self.0).width();
-        self.fill(py, batch, width, |values, stop| {
+        self.fill(py, batch, width, single, |values, stop| {
             invariants::power_spectrum_into(&batch.0, &self.0, values, stop)
         })
     }
 
     /// Coefficients of degree 0 [atom, channel].
-    fn radial_spectrum<'py>(&self, py: Python<'py>, batch: &Batch) -> PyResult<Bound<'py, PyArray2<f64>>> {
+    #[pyo3(signature = (batch, single=false))]
+    fn radial_spectrum<'py>(
+        &self,
+        py: Python<'py>,
+        batch: &Batch,
+        single: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let width = self.0.max_channels(0);
-        self.fill(py, batch, width, |values, stop| {
+        self.fill(py, batch, width, single, |values, stop| {
             invariants::radial_spectrum_into(&batch.0, &self.0, values, stop)
         })
     }
 
     /// Energies, forces and virials of weights [species, feature] on power spectra.
+    #[pyo3(signature = (batch, weights, skin_list=None))]
     fn linear_power_spectrum<'py>(
         &self,
         py: Python<'py>,
         batch: &Batch,
         weights: PyReadonlyArray2<'py, f64>,
+        skin_list: Option<&SkinList>,
     ) -> PyResult<Energies<'py>> {
-        self.linear(py, batch, &weights, potential::LinearPowerSpectrum::new)
+        self.linear(py, batch, &weights, skin_list, potential::LinearPowerSpectrum::new)
     }
 
     /// Energies, forces and virials of weights [species, channel] on coefficients of degree 0.
+    #[pyo3(signature = (batch, weights, skin_list=None))]
     fn linear_radial_spectrum<'py>(
         &self,
         py: Python<'py>,
         batch: &Batch,
         weights: PyReadonlyArray2<'py, f64>,
+        skin_list: Option<&SkinList>,
     ) -> PyResult<Energies<'py>> {
-        self.linear(py, batch, &weights, potential::LinearRadialSpectrum::new)
+        self.linear(py, batch, &weights, skin_list, potential::LinearRadialSpectrum::new)
     }
 
     /// Energies, forces and virials of a weight for every coefficient; one array [center, width] per center species.
@@ -130,7 +141,7 @@ impl DensityPlan {
             .collect();
         let of_atom = |&a: &u32| rows.get_mut(a as usize).and_then(Iterator::next).unwrap_or_default();
         let rows = species.iter().map(of_atom).collect();
-        energies(py, &self.0, batch, || potential::WeightedCoefficients::new(&self.0, &species, rows))
+        energies(py, &self.0, batch, None, || potential::WeightedCoefficients::new(&self.0, &species, rows))
     }
 }
 
@@ -141,9 +152,13 @@ fn energies<'py, R: expansion::Readout>(
     py: Python<'py>,
     plan: &expansion::DensityPlan,
     batch: &Batch,
+    skin_list: Option<&SkinList>,
     make: impl FnOnce() -> orbas::Result<R> + Send,
 ) -> PyResult<Energies<'py>> {
-    let result = interruptible(py, |stop| expansion::energies_and_forces(&batch.0, plan, &make()?, stop))?;
+    let result = interruptible(py, |stop| {
+        let mut lists = skin_list.map(SkinList::lock);
+        expansion::energies_remembering(&batch.0, plan, &make()?, lists.as_deref_mut(), stop)
+    })?;
     let (n_atoms, n_frames) = (batch.0.n_atoms(), batch.0.n_frames());
     let virials: Vec<f64> = result.virials.into_iter().flatten().flatten().collect();
     Ok((
@@ -178,10 +193,29 @@ impl DensityPlan {
         py: Python<'py>,
         batch: &Batch,
         weights: &PyReadonlyArray2<'py, f64>,
+        skin_list: Option<&SkinList>,
         make: fn(&expansion::DensityPlan, &[f64]) -> orbas::Result<R>,
     ) -> PyResult<Energies<'py>> {
         let weights: Vec<f64> = weights.as_array().iter().copied().collect();
-        energies(py, &self.0, batch, || make(&self.0, &weights))
+        energies(py, &self.0, batch, skin_list, || make(&self.0, &weights))
+    }
+
+    fn density_of<'py, T: Element>(&self, py: Python<'py>, batch: &Batch) -> PyResult<Vec<Bound<'py, PyAny>>>
+    where
+        for<'o> &'o mut [T]: Into<Numbers<'o>>,
+    {
+        let shapes = detached(py, || expansion::coefficient_shapes(&batch.0, &self.0))?;
+        let arrays = (shapes.into_iter())
+            .map(|shape| arrays::empty(py, shape))
+            .collect::<PyResult<Vec<Bound<'py, PyArray2<T>>>>>()?;
+        {
+            let mut borrowed: Vec<_> = arrays.iter().map(|array| array.readwrite()).collect();
+            let slices: Vec<&mut [T]> =
+                borrowed.iter_mut().map(|array| array.as_slice_mut()).collect::<Result<_, _>>()?;
+            let numbers: Vec<Numbers<'_>> = slices.into_iter().map(Into::into).collect();
+            interruptible(py, |stop| expansion::density_coefficients_into(&batch.0, &self.0, numbers, stop))?;
+        }
+        Ok(arrays.into_iter().map(Bound::into_any).collect())
     }
 
     /// A new array [atom, width], filled by `work`.
@@ -190,17 +224,35 @@ impl DensityPlan {
         py: Python<'py>,
         batch: &Batch,
         width: usize,
-        work: impl FnOnce(&mut [f64], expansion::Interrupt<'_>) -> orbas::Result<()> + Send,
-    ) -> PyResult<Bound<'py, PyArray2<f64>>> {
+        single: bool,
+        work: impl FnOnce(Numbers<'_>, expansion::Interrupt<'_>) -> orbas::Result<()> + Send,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if single {
+            self.fill_with::<f32>(py, batch, width, work)
+        } else {
+            self.fill_with::<f64>(py, batch, width, work)
+        }
+    }
+
+    fn fill_with<'py, T: Element>(
+        &self,
+        py: Python<'py>,
+        batch: &Batch,
+        width: usize,
+        work: impl FnOnce(Numbers<'_>, expansion::Interrupt<'_>) -> orbas::Result<()> + Send,
+    ) -> PyResult<Bound<'py, PyAny>>
+    where
+        for<'o> &'o mut [T]: Into<Numbers<'o>>,
+    {
         // Species are checked before memory is asked for.
         detached(py, || self.0.species_indices(&batch.0))?;
-        let array = arrays::empty(py, [batch.0.n_atoms(), width])?;
+        let array: Bound<'py, PyArray2<T>> = arrays::empty(py, [batch.0.n_atoms(), width])?;
         {
             let mut borrowed = array.readwrite();
-            let values = borrowed.as_slice_mut()?;
-            interruptible(py, |stop| work(values, stop))?;
+            let numbers: Numbers<'_> = borrowed.as_slice_mut()?.into();
+            interruptible(py, |stop| work(numbers, stop))?;
         }
-        Ok(array)
+        Ok(array.into_any())
     }
 }
 

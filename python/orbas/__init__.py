@@ -28,6 +28,7 @@ _HOMES = {
     "NotFittedError": "errors",
     "UnknownSpeciesError": "errors",
     "neighbor_list": "neighbors",
+    "SkinList": "neighbors",
     "brute_force_neighbor_list": "neighbors",
     "spherical_harmonics": "angular",
     "get_num_threads": "parallel",
@@ -51,6 +52,7 @@ __all__ = [
     "PowerSpectrum",
     "RadialScaling",
     "RadialSpectrum",
+    "SkinList",
     "UnknownSpeciesError",
     "__version__",
     "bases",
@@ -78,7 +80,7 @@ if TYPE_CHECKING:
     from orbas.hypers import Cutoff, RadialScaling
     from orbas.invariants import PowerSpectrum, RadialSpectrum
     from orbas.io import read
-    from orbas.neighbors import brute_force_neighbor_list, neighbor_list
+    from orbas.neighbors import SkinList, brute_force_neighbor_list, neighbor_list
     from orbas.optimal import OptimalBasis
     from orbas.parallel import get_num_threads, set_num_threads
 

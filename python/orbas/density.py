@@ -80,7 +80,9 @@ class DensityExpansion(Estimator):
         self.species_ = self.given_species() or structures.species_of(structures.as_frames(frames))
         return self
 
-    def transform(self, frames: Sequence[Atoms], *, gradients: bool = False) -> EquivariantBlocks:
+    def transform(
+        self, frames: Sequence[Atoms], *, gradients: bool = False, single_precision: bool = False
+    ) -> EquivariantBlocks:
         """Expand the density around every atom.
 
         Parameters
@@ -90,6 +92,9 @@ class DensityExpansion(Estimator):
         gradients
             Also compute derivatives by the positions, three times as many numbers as coefficients for every neighbor:
             for a fit on forces see :meth:`jacobian_rows`, for forces of a model :meth:`pull_back`.
+        single_precision
+            Return coefficients as float32, half the memory: each is the number nearest to the float64 one, at most
+            ``2**-24 = 6e-8`` of it away. Derivatives stay float64.
 
         Returns
         -------
@@ -106,10 +111,11 @@ class DensityExpansion(Estimator):
         listed = structures.as_frames(frames)
         plan, species = self.plan_for(listed)
         batch = structures.to_batch(listed)
-        arrays = plan.density(batch)
+        arrays = plan.density(batch, single_precision)
         derivatives = _core.gradients(plan, batch, "density") if gradients else None
         numbers = structures.atomic_numbers(listed)
         samples = structures.samples_of(listed)
+        samples_of = {number: samples[numbers == number] for number in species}
         counts = self.channel_counts(species)
         blocks: dict[BlockKey, Block] = {}
         starts = [np.cumsum([0, *((2 * l + 1) * q for l, q in enumerate(center))]) for center in counts]
@@ -124,7 +130,7 @@ class DensityExpansion(Estimator):
                     rows, offsets, neighbors = derivatives[a]
                     rows = rows[:, :, columns].reshape(rows.shape[0], 3, 2 * l + 1, q, copy=False)
                     slopes = Gradients(rows, offsets, neighbors)
-                blocks[BlockKey(1, l, 1, number)] = Block(values, samples[numbers == number], slopes)
+                blocks[BlockKey(1, l, 1, number)] = Block(values, samples_of[number], slopes)
         return EquivariantBlocks(blocks)
 
     def jacobian_rows(self, frames: Sequence[Atoms]) -> Iterator[JacobianRows]:

@@ -35,7 +35,9 @@ class _Spectrum(Estimator):
         self.density.fit(frames)
         return self
 
-    def transform(self, frames: Sequence[Atoms], *, gradients: bool = False) -> Features:
+    def transform(
+        self, frames: Sequence[Atoms], *, gradients: bool = False, single_precision: bool = False
+    ) -> Features:
         """Compute the features of every atom, [n_atoms, n_features]; the densities are not kept.
 
         Parameters
@@ -45,6 +47,9 @@ class _Spectrum(Estimator):
         gradients
             Also compute derivatives by the positions, three times as many numbers as features for every neighbor: for
             a fit on forces see :meth:`jacobian_rows`, for forces of a model :meth:`linear_energies`.
+        single_precision
+            Return features as float32, half the memory: each is the number nearest to the float64 one, at most
+            ``2**-24 = 6e-8`` of it away. Derivatives stay float64.
 
         Raises
         ------
@@ -56,7 +61,7 @@ class _Spectrum(Estimator):
         listed = structures.as_frames(frames)
         plan, species = self.density.plan_for(listed)
         batch = structures.to_batch(listed)
-        values = self._evaluate(plan, batch)
+        values = self._evaluate(plan, batch, single_precision)
         (derivatives,) = _core.gradients(plan, batch, self._core_name) if gradients else (None,)
         return Features(
             values=values,
@@ -86,7 +91,9 @@ class _Spectrum(Estimator):
         """
         return rows_of(self.density, frames, self._core_name)
 
-    def linear_energies(self, frames: Sequence[Atoms], weights: FloatArray) -> Energies:
+    def linear_energies(
+        self, frames: Sequence[Atoms], weights: FloatArray, *, skin_list: SkinList | None = None
+    ) -> Energies:
         """Evaluate ``sum_i weights[species of i] . features_i`` with forces and virials, without storing gradients.
 
         One pass from structures to forces in the compiled core: the adjoint of features and expansion.
@@ -97,6 +104,9 @@ class _Spectrum(Estimator):
             Structures.
         weights
             Shape [n_species, n_features], in eV per unit of a feature; species as in ``transform(frames).species``.
+        skin_list
+            Neighbors remembered from call to call, for simulations; the last bits of the result then depend on the
+            calls before. None searches anew.
 
         Raises
         ------
@@ -110,13 +120,13 @@ class _Spectrum(Estimator):
         array = np.ascontiguousarray(weights, dtype=np.float64)
         if array.ndim != 2 or array.shape[0] != len(species):
             raise ValueError(f"weights must have the shape [{len(species)} species, features], got {array.shape}")
-        return Energies.from_core(listed, self._contract(plan, structures.to_batch(listed), array))
+        return Energies.from_core(listed, self._contract(plan, structures.to_batch(listed), array, skin_list))
 
-    def _evaluate(self, plan: _core.DensityPlan, batch: _core.Batch) -> FloatArray:
+    def _evaluate(self, plan: _core.DensityPlan, batch: _core.Batch, single: bool) -> FloatArray:
         raise NotImplementedError
 
     def _contract(
-        self, plan: _core.DensityPlan, batch: _core.Batch, weights: FloatArray
+        self, plan: _core.DensityPlan, batch: _core.Batch, weights: FloatArray, skin_list: SkinList | None
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         raise NotImplementedError
 
@@ -135,13 +145,13 @@ class PowerSpectrum(_Spectrum):
 
     _core_name = "power_spectrum"
 
-    def _evaluate(self, plan: _core.DensityPlan, batch: _core.Batch) -> FloatArray:
-        return plan.power_spectrum(batch)
+    def _evaluate(self, plan: _core.DensityPlan, batch: _core.Batch, single: bool) -> FloatArray:
+        return plan.power_spectrum(batch, single)
 
     def _contract(
-        self, plan: _core.DensityPlan, batch: _core.Batch, weights: FloatArray
+        self, plan: _core.DensityPlan, batch: _core.Batch, weights: FloatArray, skin_list: SkinList | None
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        return plan.linear_power_spectrum(batch, weights)
+        return plan.linear_power_spectrum(batch, weights, skin_list)
 
 
 class RadialSpectrum(_Spectrum):
@@ -155,10 +165,10 @@ class RadialSpectrum(_Spectrum):
 
     _core_name = "radial_spectrum"
 
-    def _evaluate(self, plan: _core.DensityPlan, batch: _core.Batch) -> FloatArray:
-        return plan.radial_spectrum(batch)
+    def _evaluate(self, plan: _core.DensityPlan, batch: _core.Batch, single: bool) -> FloatArray:
+        return plan.radial_spectrum(batch, single)
 
     def _contract(
-        self, plan: _core.DensityPlan, batch: _core.Batch, weights: FloatArray
+        self, plan: _core.DensityPlan, batch: _core.Batch, weights: FloatArray, skin_list: SkinList | None
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        return plan.linear_radial_spectrum(batch, weights)
+        return plan.linear_radial_spectrum(batch, weights, skin_list)

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orbas import _core
+from orbas._core import SkinList
 from orbas.structures import to_batch
 
 if TYPE_CHECKING:
     from ase import Atoms
     from numpy.typing import NDArray
+
+__all__ = ["SkinList", "brute_force_neighbor_list", "neighbor_list"]
 
 
 def neighbor_list(

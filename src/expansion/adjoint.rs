@@ -15,7 +15,7 @@ use super::plan::{CenterTables, DensityPlan};
 use crate::angular::n_harmonics;
 use crate::error::Result;
 use crate::math::b_spline::{ORDER, product_slope_weights_of};
-use crate::neighbors::Search;
+use crate::neighbors::{Search, SkinLists};
 use crate::simd::{Simd, contract_pair, spline_rows, sum_lanes};
 use crate::structure::{Batch, Vector, dot};
 
@@ -58,7 +58,23 @@ pub fn energies_and_forces<R: Readout>(
     readout: &R,
     interrupt: Interrupt<'_>,
 ) -> Result<Energies> {
+    energies_remembering(batch, plan, readout, None, interrupt)
+}
+
+/// [`energies_and_forces`] with neighbors that are remembered from call to call, if lists for them are given; the order
+/// of the neighbors, hence the last bits, then depends on when they were listed.
+///
+/// # Errors
+/// As there, and as [`SkinLists::update`].
+pub fn energies_remembering<R: Readout>(
+    batch: &Batch,
+    plan: &DensityPlan,
+    readout: &R,
+    lists: Option<&mut SkinLists>,
+    interrupt: Interrupt<'_>,
+) -> Result<Energies> {
     let species = plan.species_indices(batch)?;
+    let remembered = lists.map(|lists| lists.update(batch, plan.weight.cutoff.radius())).transpose()?;
     let mut result = Energies {
         atoms: vec![0.0; batch.n_atoms()],
         forces: vec![[0.0; 3]; batch.n_atoms()],
@@ -82,7 +98,7 @@ pub fn energies_and_forces<R: Readout>(
             }
         }
     };
-    drive_job(batch, plan, &species, &Adjoint { readout }, atoms, &mut merge, interrupt)?;
+    drive_job(batch, plan, remembered, &species, &Adjoint { readout }, atoms, &mut merge, interrupt)?;
     Ok(result)
 }
 

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use super::center::{Scratch, Workspace};
 use super::layout::Layout;
+use super::numbers::Numbers;
 use super::plan::DensityPlan;
 use crate::error::{Error, Result};
-use crate::neighbors::{CellList, Search};
+use crate::neighbors::{NeighborList, Search, SkinList};
 use crate::parallel;
 use crate::simd::{Kernel, Simd};
 use crate::structure::Batch;
@@ -52,8 +53,9 @@ pub trait Consumer: Sync {
 pub(super) struct FillRows<'c, C>(pub(super) &'c C);
 
 impl<C: Consumer> Job for FillRows<'_, C> {
-    type Item<'o> = &'o mut [f64];
-    type Output = C::Scratch;
+    type Item<'o> = Numbers<'o>;
+    /// Memory of the consumer, and a row of double precision where one of single precision is wanted.
+    type Output = (C::Scratch, Vec<f64>);
 
     #[inline(always)]
     fn center<S: Simd>(
@@ -64,12 +66,24 @@ impl<C: Consumer> Job for FillRows<'_, C> {
         search: &mut Search<'_, '_>,
         species: &[u32],
         center: usize,
-        row: &mut [f64],
-        memory: &mut C::Scratch,
+        row: Numbers<'_>,
+        (memory, wide): &mut (C::Scratch, Vec<f64>),
     ) -> Result<()> {
         scratch.expand(s, plan, search, species, center)?;
         let layout = &plan.center(species[center] as usize).layout;
-        self.0.consume(s, layout, &scratch.coefficients, row, memory);
+        let (double, single) = match row {
+            Numbers::F64(row) => (row, None),
+            Numbers::F32(row) => {
+                wide.resize(row.len(), 0.0);
+                (wide.as_mut_slice(), Some(row))
+            }
+        };
+        self.0.consume(s, layout, &scratch.coefficients, double, memory);
+        if let Some(single) = single {
+            for k in 0..single.len() {
+                single[k] = double[k] as f32;
+            }
+        }
         Ok(())
     }
 }
@@ -84,7 +98,7 @@ const WAVE: Duration = Duration::from_millis(30);
 /// A few centers of one structure and what comes with them.
 struct Task<'a, I> {
     structure: usize,
-    cells: &'a CellList<'a>,
+    neighbors: &'a NeighborList<'a>,
     species: &'a [u32],
     centers: Vec<(u32, I)>,
 }
@@ -100,20 +114,23 @@ pub fn drive<C: Consumer>(
     plan: &DensityPlan,
     species: &[u32],
     consumer: &C,
-    rows: Vec<&mut [f64]>,
+    rows: Vec<Numbers<'_>>,
     interrupt: Interrupt<'_>,
 ) -> Result<()> {
-    drive_job(batch, plan, species, &FillRows(consumer), rows, &mut |_, _| {}, interrupt)
+    drive_job(batch, plan, None, species, &FillRows(consumer), rows, &mut |_, _| {}, interrupt)
 }
 
 /// Does a job for every center; `items` come with the atoms of the batch, and `merge` is handed what each task
-/// collected, with its structure, in the order of the tasks.
+/// collected, with its structure, in the order of the tasks. Neighbors are those of `remembered` lists, which must serve
+/// the structures, or searched for.
 ///
 /// # Errors
 /// As [`drive`].
+#[allow(clippy::too_many_arguments)]
 pub(crate) fn drive_job<J: Job>(
     batch: &Batch,
     plan: &DensityPlan,
+    remembered: Option<&[SkinList]>,
     species: &[u32],
     job: &J,
     items: Vec<J::Item<'_>>,
@@ -130,11 +147,14 @@ pub(crate) fn drive_job<J: Job>(
         while end < batch.n_frames() && batch.atoms_of(end).end - start <= GROUP {
             end += 1;
         }
-        let build = |structure| CellList::new(batch.frame(structure), plan.weight.cutoff.radius());
+        let build = |structure| match remembered {
+            Some(lists) => Ok(NeighborList::Skin(&lists[structure], batch.frame(structure))),
+            None => NeighborList::new(batch.frame(structure), plan.weight.cutoff.radius()),
+        };
         let lists = first_error(parallel::map((first..end).collect(), build)?)?;
         let mut tasks = Vec::new();
-        for (structure, cells) in (first..end).zip(&lists) {
-            split(structure, cells, &species[batch.atoms_of(structure)], &mut items, &mut tasks);
+        for (structure, neighbors) in (first..end).zip(&lists) {
+            split(structure, neighbors, &species[batch.atoms_of(structure)], &mut items, &mut tasks);
         }
         run_waves(plan, job, &workspaces, tasks, &mut wave, merge, interrupt)?;
         first = end;
@@ -174,14 +194,14 @@ fn run_waves<'a, 'o, J: Job>(
     }
 }
 
-/// [`drive_job`] for one structure whose cell list is there; `species` and `items` are those of its atoms.
+/// [`drive_job`] for one structure whose neighbor list is there; `species` and `items` are those of its atoms.
 ///
 /// # Errors
 /// As [`drive`].
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn drive_structure<J: Job>(
     structure: usize,
-    cells: &CellList<'_>,
+    neighbors: &NeighborList<'_>,
     plan: &DensityPlan,
     species: &[u32],
     job: &J,
@@ -190,7 +210,7 @@ pub(crate) fn drive_structure<J: Job>(
     interrupt: Interrupt<'_>,
 ) -> Result<()> {
     let mut tasks = Vec::new();
-    split(structure, cells, species, &mut items.into_iter(), &mut tasks);
+    split(structure, neighbors, species, &mut items.into_iter(), &mut tasks);
     let mut wave = 8 * parallel::num_threads();
     let workspaces = Mutex::new(Vec::new());
     run_waves(plan, job, &workspaces, tasks, &mut wave, &mut |_, output| merge(output), interrupt)
@@ -204,15 +224,15 @@ fn first_error<T>(results: Vec<Result<T>>) -> Result<Vec<T>> {
 /// Cuts the centers of a structure into tasks, in the order of their bins.
 fn split<'a, I>(
     structure: usize,
-    cells: &'a CellList<'a>,
+    neighbors: &'a NeighborList<'a>,
     species: &'a [u32],
     items: &mut impl Iterator<Item = I>,
     tasks: &mut Vec<Task<'a, I>>,
 ) {
     let mut of_atom: Vec<Option<I>> = items.take(species.len()).map(Some).collect();
-    for chunk in cells.spatial_order().chunks(TASK) {
+    for chunk in neighbors.spatial_order().chunks(TASK) {
         let centers = chunk.iter().filter_map(|&atom| Some((atom, of_atom[atom as usize].take()?))).collect();
-        tasks.push(Task { structure, cells, species, centers });
+        tasks.push(Task { structure, neighbors, species, centers });
     }
 }
 
@@ -245,7 +265,7 @@ impl<J: Job> Kernel for TaskKernel<'_, '_, '_, J> {
         let Self { plan, job, workspace, task } = self;
         let mut output = J::Output::default();
         let Workspace { near, scratch } = workspace;
-        let mut search = task.cells.search(near);
+        let mut search = task.neighbors.search(plan.weight.cutoff.radius(), near);
         for (center, item) in task.centers {
             job.center(s, scratch, plan, &mut search, task.species, center as usize, item, &mut output)?;
         }

@@ -42,7 +42,7 @@ impl GradientArrays<'_> {
 pub fn count_gradients(batch: &Batch, plan: &DensityPlan, interrupt: Interrupt<'_>) -> Result<Vec<usize>> {
     let species = plan.species_indices(batch)?;
     let mut counts = vec![0; batch.n_atoms()];
-    drive_job(batch, plan, &species, &Count, counts.iter_mut().collect(), &mut |_, _| (), interrupt)?;
+    drive_job(batch, plan, None, &species, &Count, counts.iter_mut().collect(), &mut |_, _| (), interrupt)?;
     Ok(counts)
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn fill_gradients<D: Differential>(
     interrupt: Interrupt<'_>,
 ) -> Result<()> {
     let job = Fill { differential, spare: Mutex::default() };
-    drive_job(batch, plan, species, &job, parts, &mut |_, ()| (), interrupt)
+    drive_job(batch, plan, None, species, &job, parts, &mut |_, ()| (), interrupt)
 }
 
 /// Counts the distinct atoms around every center.

@@ -24,9 +24,10 @@ use super::center::Scratch;
 use super::differential::{Accumulate, Component, Differential, Evaluate, Lanes, PairRun, Reversed};
 use super::drive::{FillRows, Interrupt, Job, drive_structure};
 use super::linear::{AllCoefficients, Linear};
+use super::numbers::Numbers;
 use super::plan::DensityPlan;
 use crate::error::Result;
-use crate::neighbors::{CellList, Search};
+use crate::neighbors::{NeighborList, Search};
 use crate::simd::Simd;
 use crate::structure::{Batch, Frame, Matrix, Vector};
 
@@ -89,7 +90,7 @@ pub(crate) fn jacobian_rows<D: Differential>(
     if rows.is_empty() {
         return Ok(());
     }
-    let cells = CellList::new(batch.frame(structure), plan.weight.cutoff.radius())?;
+    let cells = NeighborList::new(batch.frame(structure), plan.weight.cutoff.radius())?;
     let stride = (0..plan.species().len()).map(|a| plan.center(a).layout.padded_len()).max().unwrap_or(0);
     let coefficients = padded_coefficients(structure, &cells, plan, &species, stride, interrupt)?;
     let frame = batch.frame(structure);
@@ -115,7 +116,7 @@ pub(crate) fn jacobian_rows<D: Differential>(
 /// Coefficients of all centers of a structure as the kernel has them. [atom][stride]
 fn padded_coefficients(
     structure: usize,
-    cells: &CellList<'_>,
+    cells: &NeighborList<'_>,
     plan: &DensityPlan,
     species: &[u32],
     stride: usize,
@@ -123,9 +124,9 @@ fn padded_coefficients(
 ) -> Result<Vec<f64>> {
     let layout = |a: u32| &plan.center(a as usize).layout;
     let mut packed: Vec<Vec<f64>> = species.iter().map(|&a| vec![0.0; layout(a).width()]).collect();
-    let rows = packed.iter_mut().map(Vec::as_mut_slice).collect();
+    let rows = packed.iter_mut().map(Numbers::from).collect();
     let expand = FillRows(&Coefficients { large: false });
-    drive_structure(structure, cells, plan, species, &expand, rows, &mut |()| (), interrupt)?;
+    drive_structure(structure, cells, plan, species, &expand, rows, &mut |_| (), interrupt)?;
     let mut padded = vec![0.0; species.len() * stride];
     for ((row, to), &a) in packed.iter().zip(padded.chunks_exact_mut(stride.max(1))).zip(species) {
         layout(a).unpack(row, &mut to[..layout(a).padded_len()]);

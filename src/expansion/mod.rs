@@ -16,6 +16,7 @@
 //! | `jacobian` | derivatives of the summed features of one structure by positions and strain |
 //! | `gradients` | derivatives of the features of every center by the positions around it |
 //! | `adjoint` | forces and virials from the gradient of an energy with respect to the coefficients |
+//! | `numbers` | output in double or single precision |
 //! | `drive` | all centers of a batch, in parallel, interruptible |
 //! | `reference` | the sum as it is written above; the oracle |
 
@@ -28,10 +29,11 @@ mod gradients;
 mod jacobian;
 mod layout;
 mod linear;
+mod numbers;
 mod plan;
 pub mod reference;
 
-pub use adjoint::{Energies, Readout, energies_and_forces};
+pub use adjoint::{Energies, Readout, energies_and_forces, energies_remembering};
 pub use center::Workspace;
 pub use differential::{Differential, PairRun};
 pub use drive::{Consumer, Interrupt, drive};
@@ -41,6 +43,7 @@ pub(crate) use jacobian::jacobian_rows;
 pub use jacobian::{coefficient_row_width, coefficient_rows};
 pub use layout::Layout;
 pub(crate) use linear::{Linear, LinearFeatures};
+pub use numbers::Numbers;
 pub use plan::{CenterTables, DegreeData, DensityPlan, PlanSettings};
 
 use crate::error::Result;
@@ -92,26 +95,21 @@ pub fn coefficient_shapes(batch: &Batch, plan: &DensityPlan) -> Result<Vec<[usiz
 ///
 /// # Panics
 /// If an array has not its shape.
-pub fn density_coefficients_into(
+pub fn density_coefficients_into<'o>(
     batch: &Batch,
     plan: &DensityPlan,
-    arrays: Vec<&mut [f64]>,
+    arrays: Vec<impl Into<Numbers<'o>>>,
     interrupt: Interrupt<'_>,
 ) -> Result<()> {
     let species = plan.species_indices(batch)?;
     let shapes = coefficient_shapes(batch, plan)?;
+    let mut arrays: Vec<Numbers<'o>> = arrays.into_iter().map(Into::into).collect();
     assert!(
-        arrays.iter().map(|a| a.len()).eq(shapes.iter().map(|[n, width]| n * width)),
+        arrays.iter().map(Numbers::len).eq(shapes.iter().map(|[n, width]| n * width)),
         "arrays of other shapes"
     );
-    let mut rows: Vec<_> = arrays
-        .into_iter()
-        .zip(&shapes)
-        .map(|(array, [_, width])| array.chunks_exact_mut((*width).max(1)))
-        .collect();
-    // A width of zero has no chunks; its rows are empty.
-    let rows = species.iter().map(|&a| rows[a as usize].next().unwrap_or_default()).collect();
-    let large = shapes.iter().map(|[n, width]| n * width).sum::<usize>() * size_of::<f64>() > LARGE;
+    let large = arrays.iter().map(|array| array.len() * array.size()).sum::<usize>() > LARGE;
+    let rows = species.iter().map(|&a| arrays[a as usize].take(shapes[a as usize][1])).collect();
     drive(batch, plan, &species, &Coefficients { large }, rows, interrupt)
 }
 

@@ -11,7 +11,7 @@ pub use power_spectrum::{PowerSpectrum, power_spectrum_into};
 pub use radial_spectrum::radial_spectrum_into;
 
 use crate::error::Result;
-use crate::expansion::{Consumer, DensityPlan, Interrupt, drive};
+use crate::expansion::{Consumer, DensityPlan, Interrupt, Numbers, drive};
 use crate::structure::Batch;
 
 /// Fills one row of features per atom, in the order of the atoms. [atom, width]
@@ -20,12 +20,11 @@ fn fill_rows<C: Consumer>(
     plan: &DensityPlan,
     consumer: &C,
     width: usize,
-    values: &mut [f64],
+    mut values: Numbers<'_>,
     interrupt: Interrupt<'_>,
 ) -> Result<()> {
     assert!(values.len() == batch.n_atoms() * width, "array of another shape");
     let species = plan.species_indices(batch)?;
-    let mut rows = values.chunks_exact_mut(width.max(1));
-    let rows = species.iter().map(|_| rows.next().unwrap_or_default()).collect();
+    let rows = species.iter().map(|_| values.take(width)).collect();
     drive(batch, plan, &species, consumer, rows, interrupt)
 }

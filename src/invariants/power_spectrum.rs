@@ -7,7 +7,7 @@ use std::f64::consts::SQRT_2;
 
 use super::fill_rows;
 use crate::error::Result;
-use crate::expansion::{Consumer, DensityPlan, Interrupt, Layout};
+use crate::expansion::{Consumer, DensityPlan, Interrupt, Layout, Numbers};
 use crate::simd::Simd;
 use crate::structure::Batch;
 
@@ -49,14 +49,14 @@ impl PowerSpectrum {
 ///
 /// # Panics
 /// If `values` has not this shape.
-pub fn power_spectrum_into(
+pub fn power_spectrum_into<'o>(
     batch: &Batch,
     plan: &DensityPlan,
-    values: &mut [f64],
+    values: impl Into<Numbers<'o>>,
     interrupt: Interrupt<'_>,
 ) -> Result<()> {
     let spectrum = PowerSpectrum::new(plan);
-    fill_rows(batch, plan, &spectrum, spectrum.width(), values, interrupt)
+    fill_rows(batch, plan, &spectrum, spectrum.width(), values.into(), interrupt)
 }
 
 impl Consumer for PowerSpectrum {

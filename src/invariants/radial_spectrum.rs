@@ -2,7 +2,7 @@
 
 use super::fill_rows;
 use crate::error::Result;
-use crate::expansion::{Consumer, DensityPlan, Interrupt, Layout};
+use crate::expansion::{Consumer, DensityPlan, Interrupt, Layout, Numbers};
 use crate::simd::Simd;
 use crate::structure::Batch;
 
@@ -25,11 +25,11 @@ impl Consumer for RadialSpectrum {
 ///
 /// # Panics
 /// If `values` has not this shape.
-pub fn radial_spectrum_into(
+pub fn radial_spectrum_into<'o>(
     batch: &Batch,
     plan: &DensityPlan,
-    values: &mut [f64],
+    values: impl Into<Numbers<'o>>,
     interrupt: Interrupt<'_>,
 ) -> Result<()> {
-    fill_rows(batch, plan, &RadialSpectrum, plan.max_channels(0), values, interrupt)
+    fill_rows(batch, plan, &RadialSpectrum, plan.max_channels(0), values.into(), interrupt)
 }

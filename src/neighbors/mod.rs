@@ -1,7 +1,8 @@
 //! Neighbors of a center: `r_ij = r_j - r_i + S . cell`, `|r_ij| < rc` (the cutoff itself is outside).
 //!
-//! [`CellList`] is the fast search, [`SkinList`] remembers its pairs from one step of a simulation to the next; [`brute_force`] the slow, obvious one that tests and benches compare it with. Both
-//! evaluate the same formula on the positions as given, so that their pairs agree to the bit.
+//! [`CellList`] is the fast search; [`SkinList`] remembers its pairs from one step of a simulation to the next;
+//! [`brute_force`] is the slow, obvious search that tests and benches compare with. All evaluate the same formula on the
+//! positions as given, so that their pairs agree to the bit.
 //!
 //! What is not guaranteed: the order of the neighbors of one center (it is deterministic, but may change between
 //! versions).
@@ -17,7 +18,7 @@ pub use brute_force::brute_force;
 pub use cell_list::CellList;
 pub use neighborhood::{NeighborList, Neighborhood, Search};
 pub use pair_list::{PairArrays, PairList, count_pairs, fill_pairs};
-pub use skin::SkinList;
+pub use skin::{SkinList, SkinLists};
 
 use crate::error::{Error, Result};
 use crate::structure::{Frame, Matrix, Vector};

@@ -218,6 +218,14 @@ pub enum NeighborList<'a> {
 }
 
 impl<'a> NeighborList<'a> {
+    /// Sorts the atoms of a structure.
+    ///
+    /// # Errors
+    /// As [`CellList::new`].
+    pub fn new(frame: Frame<'a>, cutoff: f64) -> Result<Self> {
+        CellList::new(frame, cutoff).map(Self::Cells)
+    }
+
     /// Centers in the order in which a search is fastest.
     #[must_use]
     pub fn spatial_order(&self) -> &[u32] {

@@ -6,8 +6,9 @@
 use super::neighborhood::Gathered;
 use super::{CellList, Neighborhood, cell_shift, check};
 use crate::error::{Error, Result};
+use crate::parallel;
 use crate::simd::{Kernel, Level, Simd};
-use crate::structure::{Frame, Matrix, Vector};
+use crate::structure::{Batch, Frame, Matrix, Vector};
 
 /// The pairs of one structure within a cutoff and a skin.
 #[derive(Debug, Clone)]
@@ -35,13 +36,7 @@ impl SkinList {
     /// [`Error::BadParameter`] for a skin that is not a length; else as [`CellList::new`] and
     /// [`super::Search::around`].
     pub fn new(frame: &Frame<'_>, cutoff: f64, skin: f64) -> Result<Self> {
-        if !(skin > 0.0 && skin.is_finite()) {
-            return Err(Error::BadParameter {
-                name: "skin",
-                requirement: "a positive length in Å",
-                value: skin.to_string(),
-            });
-        }
+        check_skin(skin)?;
         check(frame, cutoff)?;
         let cells = CellList::new(*frame, cutoff + skin)?;
         let n = frame.positions.len();
@@ -72,12 +67,6 @@ impl SkinList {
         let most = (0.5 * self.skin * (1.0 - 1e-9)).powi(2);
         let near = |(a, b): (&Vector, &Vector)| (0..3).map(|x| (a[x] - b[x]).powi(2)).sum::<f64>() <= most;
         same && self.positions.iter().zip(frame.positions).all(near)
-    }
-
-    /// The skin in Å.
-    #[must_use]
-    pub fn skin(&self) -> f64 {
-        self.skin
     }
 
     pub(super) fn visits(&self) -> &[u32] {
@@ -136,4 +125,63 @@ impl Kernel for Listing<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// Remembered pairs of the structures of a batch, listed anew when they no longer serve.
+#[derive(Debug, Clone)]
+pub struct SkinLists {
+    skin: f64,
+    lists: Vec<SkinList>,
+    n_listed: usize,
+}
+
+impl SkinLists {
+    /// No pairs yet.
+    ///
+    /// # Errors
+    /// [`Error::BadParameter`] for a skin that is not a length.
+    pub fn new(skin: f64) -> Result<Self> {
+        check_skin(skin)?;
+        Ok(Self { skin, lists: Vec::new(), n_listed: 0 })
+    }
+
+    /// Lists, for each structure of a batch, that hold its pairs within a cutoff.
+    ///
+    /// # Errors
+    /// As [`SkinList::new`].
+    pub fn update(&mut self, batch: &Batch, cutoff: f64) -> Result<&[SkinList]> {
+        let old = std::mem::take(&mut self.lists);
+        let mut old: Vec<Option<SkinList>> = old.into_iter().map(Some).collect();
+        old.resize_with(batch.n_frames(), || None);
+        let kept: Vec<Option<SkinList>> = (old.into_iter().zip(batch.frames()))
+            .map(|(list, frame)| list.filter(|list| list.serves(&frame, cutoff)))
+            .collect();
+        self.n_listed += kept.iter().filter(|list| list.is_none()).count();
+        let list = |(structure, kept): (usize, Option<SkinList>)| match kept {
+            Some(list) => Ok(list),
+            None => SkinList::new(&batch.frame(structure), cutoff, self.skin),
+        };
+        let lists = parallel::map(kept.into_iter().enumerate().collect(), list)?;
+        self.lists = lists.into_iter().collect::<Result<_>>()?;
+        Ok(&self.lists)
+    }
+
+    /// The skin in Å.
+    #[must_use]
+    pub fn skin(&self) -> f64 {
+        self.skin
+    }
+
+    /// How many times the pairs of a structure were listed.
+    #[must_use]
+    pub fn n_listed(&self) -> usize {
+        self.n_listed
+    }
+}
+
+fn check_skin(skin: f64) -> Result<()> {
+    if skin > 0.0 && skin.is_finite() {
+        return Ok(());
+    }
+    Err(Error::BadParameter { name: "skin", requirement: "a positive length in Å", value: skin.to_string() })
 }

@@ -4,4 +4,4 @@ mod readouts;
 
 pub use readouts::{LinearPowerSpectrum, LinearRadialSpectrum, WeightedCoefficients};
 
-pub use crate::expansion::{Energies, energies_and_forces};
+pub use crate::expansion::{Energies, energies_and_forces, energies_remembering};

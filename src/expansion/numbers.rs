@@ -1,0 +1,65 @@
+//! Output in double or in single precision.
+
+/// Memory that features are written to. All arithmetic is in double precision; a number of single precision is the one
+/// nearest to the result, at most `2^-24 = 6e-8` of it away.
+#[derive(Debug)]
+pub enum Numbers<'o> {
+    /// Double precision.
+    F64(&'o mut [f64]),
+    /// Single precision: half the memory, and half the time where writing it decides.
+    F32(&'o mut [f32]),
+}
+
+impl<'o> From<&'o mut [f64]> for Numbers<'o> {
+    fn from(numbers: &'o mut [f64]) -> Self {
+        Self::F64(numbers)
+    }
+}
+
+impl<'o> From<&'o mut [f32]> for Numbers<'o> {
+    fn from(numbers: &'o mut [f32]) -> Self {
+        Self::F32(numbers)
+    }
+}
+
+impl<'o> From<&'o mut Vec<f64>> for Numbers<'o> {
+    fn from(numbers: &'o mut Vec<f64>) -> Self {
+        Self::F64(numbers)
+    }
+}
+
+impl<'o> Numbers<'o> {
+    /// How many.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::F64(numbers) => numbers.len(),
+            Self::F32(numbers) => numbers.len(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of one.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::F64(_) => size_of::<f64>(),
+            Self::F32(_) => size_of::<f32>(),
+        }
+    }
+
+    /// Takes the first `n` away.
+    pub(crate) fn take(&mut self, n: usize) -> Self {
+        fn take<'o, T>(numbers: &mut &'o mut [T], n: usize) -> &'o mut [T] {
+            numbers.split_off_mut(..n).unwrap_or_default()
+        }
+        match self {
+            Self::F64(numbers) => Self::F64(take(numbers, n)),
+            Self::F32(numbers) => Self::F32(take(numbers, n)),
+        }
+    }
+}
