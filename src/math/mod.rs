@@ -1,3 +1,4 @@
 //! Numerical tools that know nothing of atoms.
 
+pub mod clebsch_gordan;
 pub mod hermite_spline;

@@ -9,7 +9,9 @@
 #![allow(unsafe_code)]
 
 mod aligned;
+mod coupling;
 mod filter;
+mod gemm;
 mod harmonics;
 mod microkernel;
 mod portable;
@@ -17,7 +19,11 @@ mod portable;
 mod x86;
 
 pub use aligned::Aligned;
+pub use coupling::{
+    ENVIRONMENTS, Place, Sums, Term, add_scaled, add_up, inner_product, outer_product, pull_back,
+};
 pub use filter::{Candidates, Points, filter_row};
+pub use gemm::{Columns, Packed, ROWS, multiply};
 pub use harmonics::{harmonic_gradients, harmonic_values};
 pub use microkernel::{accumulate, contract_pair, hermite_row, sum_lanes};
 pub use portable::Portable;
