@@ -1,8 +1,8 @@
 //! The iteration of equivariants against the same written as a sum, and the properties it must have.
 
 use orbas::equivariants::{
-    CouplingSettings, InvariantsSettings, OutputSettings, Plan, PlanSettings, ProjectionSettings,
-    StepSettings, Symmetry, equivariants_into, invariants_into, reference,
+    CouplingSettings, InvariantsSettings, OutputSettings, PairWeights, Plan, PlanSettings, ProjectionSettings,
+    StepSettings, Symmetry, energies_and_gradients_into, equivariants_into, invariants_into, reference,
 };
 use orbas::simd::Level;
 
@@ -235,6 +235,48 @@ fn skipping_changes_nothing() {
     for (block, array) in blocks.iter().zip(evaluate(&plan, &density, &blocks)) {
         assert_eq!(evaluate(&plan, &density, &[*block]), [array]);
     }
+}
+
+/// Energies are weights times features, and gradients those of finite differences.
+#[test]
+fn gradients_are_those_of_the_features() {
+    for level in Level::available() {
+        let plan = Plan::new(&contracted(level)).expect("a plan");
+        let (width, n) = (plan.density_width(), 35);
+        let density = Random(17).numbers(n * width);
+        let weights = Random(19).numbers(plan.n_features());
+        let readout = PairWeights::new(&plan, &weights).expect("weights");
+        let (mut energies, mut gradients) = (vec![f64::NAN; n], vec![f64::NAN; n * width]);
+        energies_and_gradients_into(&plan, &readout, &density, &mut energies, &mut gradients, &mut || false)
+            .expect("energies");
+        let energies_of = |density: &[f64]| -> Vec<f64> {
+            let features = invariants(&plan, density);
+            let rows = features.chunks(weights.len());
+            rows.map(|row| row.iter().zip(&weights).map(|(x, w)| x * w).sum()).collect()
+        };
+        assert_close(&energies, &energies_of(&density), "energies");
+        let direction = Random(23).numbers(n * width);
+        let moved = |h: f64| -> Vec<f64> { density.iter().zip(&direction).map(|(x, d)| x + h * d).collect() };
+        // The energy is a polynomial of degree 4 of the coefficients, for which this formula is exact.
+        let h = 0.25;
+        let values = [h, -h, 2.0 * h, -2.0 * h].map(|h| energies_of(&moved(h)));
+        let slopes: Vec<f64> = (0..n)
+            .map(|e| (8.0 * (values[0][e] - values[1][e]) - (values[2][e] - values[3][e])) / (12.0 * h))
+            .collect();
+        let expected: Vec<f64> = gradients
+            .chunks(width)
+            .zip(direction.chunks(width))
+            .map(|(g, d)| g.iter().zip(d).map(|(g, d)| g * d).sum())
+            .collect();
+        assert_close(&expected, &slopes, "gradients");
+    }
+}
+
+#[test]
+fn weights_must_fit() {
+    let plan = Plan::new(&contracted(Level::detect())).expect("a plan");
+    assert!(PairWeights::new(&plan, &[1.0]).is_err());
+    assert!(PairWeights::new(&plan, &vec![f64::INFINITY; plan.n_features()]).is_err());
 }
 
 #[test]

@@ -24,6 +24,16 @@ pub fn zeros(py: Python<'_>, shape: [usize; 2]) -> PyResult<Bound<'_, PyArray2<f
     Ok(py.import("numpy")?.call_method1("zeros", (shape,))?.cast_into()?)
 }
 
+/// [`zeros`] of three axes.
+pub fn zeros3(py: Python<'_>, shape: [usize; 3]) -> PyResult<Bound<'_, PyArray3<f64>>> {
+    Ok(py.import("numpy")?.call_method1("zeros", (shape,))?.cast_into()?)
+}
+
+/// The numbers of an array [n, width] that lies in memory row after row.
+pub fn contiguous<'a>(name: &str, array: &'a PyReadonlyArray2<'_, f64>) -> PyResult<&'a [f64]> {
+    array.as_slice().map_err(|_| PyValueError::new_err(format!("{name} must be C-contiguous")))
+}
+
 fn fits<T>(shape: impl std::fmt::Display) -> impl FnOnce(T) -> PyErr {
     move |_| PyValueError::new_err(format!("internal shape mismatch: {shape}"))
 }

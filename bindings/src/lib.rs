@@ -5,6 +5,7 @@
 
 mod angular;
 mod arrays;
+mod equivariants;
 mod errors;
 mod neighbors;
 mod parallel;
@@ -21,9 +22,11 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     parallel::register(m)?;
     m.add_class::<structures::Batch>()?;
     m.add_class::<plan::DensityPlan>()?;
+    m.add_class::<equivariants::EquivariantPlan>()?;
     m.add_function(wrap_pyfunction!(neighbors::neighbor_list, m)?)?;
     m.add_function(wrap_pyfunction!(neighbors::brute_force_neighbor_list, m)?)?;
     m.add_function(wrap_pyfunction!(plan::interpolate, m)?)?;
+    m.add_function(wrap_pyfunction!(equivariants::clebsch_gordan, m)?)?;
     m.add_function(wrap_pyfunction!(angular::spherical_harmonics, m)?)?;
     Ok(())
 }

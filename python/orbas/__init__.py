@@ -19,6 +19,8 @@ _HOMES = {
     "OptimalBasis": "optimal",
     "load_basis": "basis_file",
     "save_basis": "basis_file",
+    "NICE": "nice",
+    "Bispectrum": "nice",
     "PowerSpectrum": "invariants",
     "RadialSpectrum": "invariants",
     "InternalError": "errors",
@@ -27,6 +29,7 @@ _HOMES = {
     "UnknownSpeciesError": "errors",
     "neighbor_list": "neighbors",
     "brute_force_neighbor_list": "neighbors",
+    "clebsch_gordan": "angular",
     "spherical_harmonics": "angular",
     "get_num_threads": "parallel",
     "set_num_threads": "parallel",
@@ -35,6 +38,8 @@ _HOMES = {
 _MODULES = ("bases", "datasets", "models")
 
 __all__ = [
+    "NICE",
+    "Bispectrum",
     "Cutoff",
     "DensityExpansion",
     "Energies",
@@ -51,6 +56,7 @@ __all__ = [
     "__version__",
     "bases",
     "brute_force_neighbor_list",
+    "clebsch_gordan",
     "datasets",
     "get_num_threads",
     "load_basis",
@@ -64,7 +70,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from orbas import bases, datasets, models
-    from orbas.angular import spherical_harmonics
+    from orbas.angular import clebsch_gordan, spherical_harmonics
     from orbas.basis_file import load_basis, save_basis
     from orbas.blocks import EquivariantBlocks, Features
     from orbas.density import DensityExpansion
@@ -73,6 +79,7 @@ if TYPE_CHECKING:
     from orbas.hypers import Cutoff, RadialScaling
     from orbas.invariants import PowerSpectrum, RadialSpectrum
     from orbas.io import read
+    from orbas.nice import NICE, Bispectrum
     from orbas.neighbors import brute_force_neighbor_list, neighbor_list
     from orbas.optimal import OptimalBasis
     from orbas.parallel import get_num_threads, set_num_threads

@@ -339,8 +339,10 @@ class OptimalBasis(Estimator):
         ]
 
 
-def eigenpairs(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
+def eigenpairs(matrix: FloatArray, count: int | None = None) -> tuple[FloatArray, FloatArray]:
     """Eigenvalues in descending order (rounding below zero cut off) and eigenvectors as columns, signs fixed.
+
+    With ``count`` only the largest ones are computed.
 
     The sign is such that the first component within 1e-6 of the largest magnitude is positive: a component chosen by
     magnitude alone could change with the rounding of two that are equal by symmetry.
@@ -349,7 +351,9 @@ def eigenpairs(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
 
     if matrix.shape[0] == 0:
         return np.zeros(0), np.zeros((0, 0))
-    values, vectors = eigh(matrix)
+    n = matrix.shape[0]
+    largest = None if count is None or count >= n else (n - count, n - 1)
+    values, vectors = eigh(matrix, subset_by_index=largest)
     values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
     size = np.abs(vectors)
     leading = np.argmax(size >= (1 - 1e-6) * size.max(axis=0), axis=0)

@@ -15,6 +15,7 @@
 //! | `drive` | all environments, in parallel, interruptible |
 //! | `reference` | the iteration as it is written above; the oracle |
 
+mod adjoint;
 mod block;
 mod demand;
 mod drive;
@@ -23,6 +24,7 @@ mod plan;
 pub mod reference;
 mod settings;
 
+pub use adjoint::PairWeights;
 pub use plan::Plan;
 pub use settings::{
     CouplingSettings, InvariantsSettings, OutputSettings, PlanSettings, ProjectionSettings, StepSettings,
@@ -148,4 +150,26 @@ pub fn equivariants_into(
     }
     let job = Equivariants { plan, demand: Demand::new(plan, Wanted::Blocks(blocks)), blocks };
     drive(plan.level, &job, n, density, arrays, interrupt)
+}
+
+/// Energies linear in the invariants, [environment], and their gradients with respect to the density coefficients,
+/// [environment, width] as these.
+///
+/// # Errors
+/// [`Error::BadShape`], [`Error::Interrupted`].
+///
+/// # Panics
+/// If a result has not its shape, or the weights are those of another plan.
+pub fn energies_and_gradients_into(
+    plan: &Plan,
+    weights: &PairWeights,
+    density: &[f64],
+    energies: &mut [f64],
+    gradients: &mut [f64],
+    interrupt: Interrupt<'_>,
+) -> Result<()> {
+    let n = environments(plan, density)?;
+    assert!(energies.len() == n && gradients.len() == density.len(), "array of another shape");
+    let job = adjoint::Adjoint::new(plan, weights);
+    drive(plan.level, &job, n, density, vec![energies, gradients], interrupt)
 }

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use super::adjoint::tiles;
 use super::settings::{
     CouplingSettings, InvariantsSettings, OutputSettings, PlanSettings, ProjectionSettings, StepSettings,
     Symmetry,
@@ -17,6 +18,8 @@ pub(super) struct Projection {
     pub(super) forward: Packed,
     /// Lower orders and their `B^T`.
     pub(super) purification: Vec<(usize, Packed)>,
+    /// Lower orders' `B`, made when a gradient is asked for.
+    purification_backward: OnceLock<Vec<Packed>>,
     settings: ProjectionSettings,
 }
 
@@ -31,8 +34,8 @@ pub(super) struct Target {
     pub(super) count: usize,
     /// Products to orders mu.
     pub(super) sums: Sums,
-    /// Rows of `A` for this coupling, made when a gradient is asked for.
-    backward: OnceLock<Packed>,
+    /// Rows of `A` for this coupling by tiles of pairs, made when a gradient is asked for.
+    backward: OnceLock<Vec<Packed>>,
 }
 
 #[derive(Debug, Clone)]
@@ -50,7 +53,6 @@ pub(super) struct Coupling {
 #[derive(Debug, Clone)]
 pub(super) struct Output {
     pub(super) symmetry: Symmetry,
-    pub(super) rows: usize,
     pub(super) width: usize,
     pub(super) projection: Option<Projection>,
 }
@@ -186,7 +188,7 @@ impl Plan {
         let projection =
             settings.projection.as_ref().map(|p| Projection::new(p, nu, rows, available)).transpose()?;
         let width = settings.projection.as_ref().map_or(rows, |p| p.width);
-        Ok(Output { symmetry, rows, width, projection })
+        Ok(Output { symmetry, width, projection })
     }
 
     fn make_coupling(
@@ -299,12 +301,22 @@ impl Projection {
             purification.push((*order, Packed::new(width, n, |p, k| matrix[k * width + p])));
         }
         let forward = Packed::new(width, rows, |p, k| settings.matrix[k * width + p]);
-        Ok(Self { forward, purification, settings: settings.clone() })
+        let purification_backward = OnceLock::new();
+        Ok(Self { forward, purification, purification_backward, settings: settings.clone() })
     }
 
     /// `B` of one of the lower orders. [n, p]
     pub(super) fn purifier(&self, which: usize) -> &[f64] {
         &self.settings.purification[which].1
+    }
+
+    /// The same, packed.
+    pub(super) fn purifier_backward(&self, which: usize) -> &Packed {
+        let width = self.settings.width;
+        let pack = |(_, matrix): &(usize, Vec<f64>)| {
+            Packed::new(matrix.len() / width.max(1), width, |n, p| matrix[n * width + p])
+        };
+        &self.purification_backward.get_or_init(|| self.settings.purification.iter().map(pack).collect())[which]
     }
 
     /// `A`. [row, p]
@@ -314,11 +326,11 @@ impl Projection {
 }
 
 impl Target {
-    /// Rows of `A` for the pairs of this coupling.
-    pub(super) fn backward(&self, projection: &Projection) -> &Packed {
+    /// Rows of `A` for the pairs of this coupling, by tiles.
+    pub(super) fn backward(&self, projection: &Projection) -> &[Packed] {
         let width = projection.settings.width;
         let matrix = &projection.settings.matrix;
         self.backward
-            .get_or_init(|| Packed::new(self.count, width, |row, p| matrix[(self.row + row) * width + p]))
+            .get_or_init(|| tiles(self.count, width, |row, p| matrix[(self.row + row) * width + p]))
     }
 }
