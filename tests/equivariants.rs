@@ -1,9 +1,12 @@
 //! The iteration of equivariants against the same written as a sum, and the properties it must have.
 
+use orbas::angular::reference::spherical_harmonics;
 use orbas::equivariants::{
-    CouplingSettings, InvariantsSettings, OutputSettings, PairWeights, Plan, PlanSettings, ProjectionSettings,
-    StepSettings, Symmetry, energies_and_gradients_into, equivariants_into, invariants_into, reference,
+    CouplingSettings, InvariantsSettings, OutputSettings, PairWeights, Plan, PlanSettings,
+    ProjectionSettings, StepSettings, Symmetry, energies_and_gradients_into, equivariants_into,
+    invariants_into, reference,
 };
+use orbas::math::clebsch_gordan::ClebschGordan;
 use orbas::simd::Level;
 
 /// Seeded numbers in [-0.5, 0.5) (SplitMix64).
@@ -307,4 +310,28 @@ fn plans_that_do_not_fit_are_refused() {
         }
     };
     assert!(refused(&shorten).contains("every row"));
+}
+
+/// Gaunt's theorem: harmonics of one direction, of degrees l1 and l2, couple to a multiple of those of degree lambda. It is
+/// `sqrt((2 l1 + 1)(2 l2 + 1) / (4 pi (2 lambda + 1))) <l1 0; l2 0 | lambda 0>`, which vanishes for odd sums of degrees.
+#[test]
+fn products_of_harmonics_are_harmonics() {
+    let tables = ClebschGordan::new(12);
+    let harmonics = spherical_harmonics([0.3, -0.5, 0.81], 12);
+    let of = |l: usize| &harmonics[l * l..(l + 1) * (l + 1)];
+    for (l1, l2) in [(1_usize, 1), (2, 3), (6, 4), (6, 6)] {
+        for lambda in l1.abs_diff(l2)..=l1 + l2 {
+            let table = tables.real(l1, l2, lambda);
+            let mut product = vec![0.0; 2 * lambda + 1];
+            for c in &table {
+                product[c.mu] += c.value * of(l1)[c.m1] * of(l2)[c.m2];
+            }
+            let middle = table.iter().find(|c| (c.m1, c.m2, c.mu) == (l1, l2, lambda));
+            let numbers = ((2 * l1 + 1) * (2 * l2 + 1)) as f64 / (2 * lambda + 1) as f64;
+            let factor = (numbers / (4.0 * std::f64::consts::PI)).sqrt() * middle.map_or(0.0, |c| c.value);
+            for (x, y) in product.iter().zip(of(lambda)) {
+                assert!((x - factor * y).abs() < 1e-14);
+            }
+        }
+    }
 }

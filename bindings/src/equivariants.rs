@@ -2,8 +2,8 @@
 
 use numpy::{PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
 use orbas::equivariants::{
-    self, CouplingSettings, InvariantsSettings, OutputSettings, PairWeights, PlanSettings, ProjectionSettings,
-    StepSettings, Symmetry,
+    self, CouplingSettings, InvariantsSettings, OutputSettings, PairWeights, PlanSettings,
+    ProjectionSettings, StepSettings, Symmetry,
 };
 use orbas::math::clebsch_gordan::{ClebschGordan, MAX_DEGREE};
 use orbas::simd::Level;
@@ -181,7 +181,11 @@ fn step((couplings, outputs, invariants): Step<'_>) -> PyResult<StepSettings> {
     };
     let made = |(pairs, factors, given): Invariants<'_>| {
         let factors = factors.as_array().to_vec();
-        Ok::<_, PyErr>(InvariantsSettings { pairs: rows(&pairs)?, factors, projection: given.map(projection) })
+        Ok::<_, PyErr>(InvariantsSettings {
+            pairs: rows(&pairs)?,
+            factors,
+            projection: given.map(projection),
+        })
     };
     Ok(StepSettings {
         couplings: couplings.into_iter().map(coupling).collect::<PyResult<_>>()?,

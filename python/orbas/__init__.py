@@ -79,8 +79,8 @@ if TYPE_CHECKING:
     from orbas.hypers import Cutoff, RadialScaling
     from orbas.invariants import PowerSpectrum, RadialSpectrum
     from orbas.io import read
-    from orbas.nice import NICE, Bispectrum
     from orbas.neighbors import brute_force_neighbor_list, neighbor_list
+    from orbas.nice import NICE, Bispectrum
     from orbas.optimal import OptimalBasis
     from orbas.parallel import get_num_threads, set_num_threads
 

@@ -67,8 +67,8 @@ def clebsch_gordan(l1: int, l2: int, o3_lambda: int) -> FloatArray:
     """Return the real Clebsch-Gordan coefficients ``<l1 m1; l2 m2 | o3_lambda mu>``.
 
     They couple real harmonics, and whatever turns like these, to equivariants (Eq. 11). Orthonormal: over all
-    o3_lambda and mu they are an orthogonal matrix. ``<l m; l m | 0 0>`` is ``(-1)^l / sqrt(2l + 1)``. Computed from exact
-    integers.
+    o3_lambda and mu they are an orthogonal matrix. ``<l m; l m | 0 0>`` is ``(-1)^l / sqrt(2l + 1)``. Computed from
+    exact integers.
 
     Parameters
     ----------

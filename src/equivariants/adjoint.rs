@@ -12,7 +12,8 @@ use super::forward;
 use super::plan::{Coupling, Plan, Step, Target};
 use crate::error::{Error, Result};
 use crate::simd::{
-    Aligned, Columns, ENVIRONMENTS, Packed, ROWS, Simd, Sums, Term, add_scaled, inner_product, multiply, pull_back,
+    Aligned, Columns, ENVIRONMENTS, Packed, ROWS, Simd, Sums, Term, add_scaled, inner_product, multiply,
+    pull_back,
 };
 
 /// Pairs whose gradients are made at once.
@@ -336,7 +337,6 @@ impl Tile {
 
 /// Rows of a projection for `count` pairs, a tile at a time.
 pub(super) fn tiles(count: usize, width: usize, entry: impl Fn(usize, usize) -> f64) -> Vec<Packed> {
-    let tile =
-        |first: usize| Packed::new(TILE.min(count - first), width, |row, p| entry(first + row, p));
+    let tile = |first: usize| Packed::new(TILE.min(count - first), width, |row, p| entry(first + row, p));
     (0..count).step_by(TILE).map(tile).collect()
 }

@@ -6,7 +6,9 @@
 use super::block::{DEPTH, Order, Workspace};
 use super::demand::Demand;
 use super::plan::{Coupling, Invariants, Output, Plan, Projection};
-use crate::simd::{Aligned, Columns, ENVIRONMENTS, Place, Simd, add_up, inner_product, multiply, outer_product};
+use crate::simd::{
+    Aligned, Columns, ENVIRONMENTS, Place, Simd, add_up, inner_product, multiply, outer_product,
+};
 
 /// All orders that are needed, from the density in the workspace.
 #[inline(always)]

@@ -316,7 +316,8 @@ impl Projection {
         let pack = |(_, matrix): &(usize, Vec<f64>)| {
             Packed::new(matrix.len() / width.max(1), width, |n, p| matrix[n * width + p])
         };
-        &self.purification_backward.get_or_init(|| self.settings.purification.iter().map(pack).collect())[which]
+        &self.purification_backward.get_or_init(|| self.settings.purification.iter().map(pack).collect())
+            [which]
     }
 
     /// `A`. [row, p]
@@ -330,7 +331,6 @@ impl Target {
     pub(super) fn backward(&self, projection: &Projection) -> &[Packed] {
         let width = projection.settings.width;
         let matrix = &projection.settings.matrix;
-        self.backward
-            .get_or_init(|| tiles(self.count, width, |row, p| matrix[(self.row + row) * width + p]))
+        self.backward.get_or_init(|| tiles(self.count, width, |row, p| matrix[(self.row + row) * width + p]))
     }
 }

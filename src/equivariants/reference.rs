@@ -43,7 +43,9 @@ pub fn iterate(settings: &PlanSettings, c: &[f64]) -> Environment {
                     continue;
                 }
                 let (x, y) = (&density[coupling.l].1, find(coupling.second));
-                for (pair, factor) in coupling.pairs.iter().zip(&coupling.factors).take(coupling.count(lambda)) {
+                for (pair, factor) in
+                    coupling.pairs.iter().zip(&coupling.factors).take(coupling.count(lambda))
+                {
                     let product = couple(x, y, *pair, lambda);
                     for (row, value) in rows.iter_mut().zip(product) {
                         row.push(factor * value);
@@ -88,8 +90,9 @@ fn contract(rows: Block, projection: Option<&ProjectionSettings>, lower: impl Fn
     let p = projection.width;
     let mut out = Vec::new();
     for (m, row) in rows.iter().enumerate() {
-        let mut values: Vec<f64> =
-            (0..p).map(|q| row.iter().enumerate().map(|(k, x)| x * projection.matrix[k * p + q]).sum()).collect();
+        let mut values: Vec<f64> = (0..p)
+            .map(|q| row.iter().enumerate().map(|(k, x)| x * projection.matrix[k * p + q]).sum())
+            .collect();
         for (order, matrix) in &projection.purification {
             let z = &lower(*order)[m];
             for (k, b) in matrix.chunks(p).enumerate() {

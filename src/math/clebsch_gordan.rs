@@ -108,8 +108,7 @@ impl ClebschGordan {
         let mut sum = 0_i128;
         for k in 0..=a.min(down1).min(up2) {
             if down1 - k <= b && up2 - k <= c {
-                let term =
-                    self.binomials[a][k] * self.binomials[b][down1 - k] * self.binomials[c][up2 - k];
+                let term = self.binomials[a][k] * self.binomials[b][down1 - k] * self.binomials[c][up2 - k];
                 sum += if k % 2 == 0 { term } else { -term };
             }
         }
@@ -175,7 +174,6 @@ fn rotate(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::angular::reference::spherical_harmonics;
 
     fn dense(tables: &ClebschGordan, l1: usize, l2: usize, lambda: usize) -> Vec<f64> {
         let (n2, n) = (2 * l2 + 1, 2 * lambda + 1);
@@ -217,30 +215,6 @@ mod tests {
             for c in tables.real(l, l, 0) {
                 assert_eq!(c.m1, c.m2);
                 assert!((c.value - sign / ((2 * l + 1) as f64).sqrt()).abs() < 1e-15);
-            }
-        }
-    }
-
-    /// Gaunt's theorem: for one direction, `Y_l1 x Y_l2` coupled to lambda is a multiple of `Y_lambda` where
-    /// l1 + l2 + lambda is even, the multiple being `sqrt((2 l1 + 1)(2 l2 + 1) / (4 pi (2 lambda + 1))) <l1 0; l2 0 | lambda 0>`,
-    /// and vanishes where it is odd.
-    #[test]
-    fn products_of_harmonics_are_harmonics() {
-        let tables = ClebschGordan::new(12);
-        let harmonics = spherical_harmonics([0.3, -0.5, 0.81], 12);
-        let of = |l: usize| &harmonics[l * l..(l + 1) * (l + 1)];
-        for (l1, l2) in [(1_usize, 1), (2, 3), (6, 4), (6, 6)] {
-            for lambda in l1.abs_diff(l2)..=l1 + l2 {
-                let mut product = vec![0.0; 2 * lambda + 1];
-                for c in tables.real(l1, l2, lambda) {
-                    product[c.mu] += c.value * of(l1)[c.m1] * of(l2)[c.m2];
-                }
-                let numbers = ((2 * l1 + 1) * (2 * l2 + 1)) as f64 / (2 * lambda + 1) as f64;
-                let scale = (numbers / (4.0 * std::f64::consts::PI)).sqrt();
-                let factor = scale * tables.complex(l1, l2, lambda, 0, 0);
-                for (x, y) in product.iter().zip(of(lambda)) {
-                    assert!((x - factor * y).abs() < 1e-14);
-                }
             }
         }
     }

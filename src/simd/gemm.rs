@@ -82,7 +82,10 @@ pub fn multiply<S: Simd>(
         return;
     }
     assert!(rows <= left.rows && depth.end <= left.depth, "left operand too small");
-    assert!((right.count - 1) * right.panel + (k - 1) * right.row + width <= right.data.len(), "columns too short");
+    assert!(
+        (right.count - 1) * right.panel + (k - 1) * right.row + width <= right.data.len(),
+        "columns too short"
+    );
     assert!(right.count * width <= c_stride && rows * c_stride <= c.len(), "product too short");
     let step = PANELS * ROWS;
     for first in (0..rows).step_by(step) {

@@ -1,8 +1,8 @@
 """How expanded pairs are contracted: what lower orders predict is taken away, then the principal components are kept.
 
 With the rows x of one symmetry (one row for every environment and order m) and the components z of lower orders,
-``W = (<z z^T> + r)^-1 <z x^T>`` is the ridge prediction and ``x' = x - W^T z`` what is left of it. The eigenvectors A of
-``<x' x'^T>`` make ``y = A^T x' = A^T x + B^T z`` with ``B = -W A``. Nothing is centered.
+``W = (<z z^T> + r)^-1 <z x^T>`` is the ridge prediction and ``x' = x - W^T z`` what is left of it. The eigenvectors
+A of ``<x' x'^T>`` make ``y = A^T x' = A^T x + B^T z`` with ``B = -W A``. Nothing is centered.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -28,8 +28,9 @@ class NICE(Estimator):
 
     Density channels are coupled with the equivariants of the order below. The pairs of largest importance (the product
     of the variances of both channels) are expanded, and principal components are kept of every symmetry (o3_lambda,
-    o3_sigma). Invariants have an expansion of their own, which is cheaper and may therefore be larger. Nothing is random,
-    centered or scaled: with no limits at all, the norm of order nu is that of the density to the power nu (Eq. 14-15).
+    o3_sigma). Invariants have an expansion of their own, which is cheaper and may therefore be larger. Nothing is
+    random, centered or scaled: with no limits at all, the norm of order nu is that of the density to the power nu
+    (Eq. 14-15).
 
     Every number is given once for all orders or as a list with one for each order from 2 on; None is no limit.
 
@@ -40,7 +41,8 @@ class NICE(Estimator):
     nu_max
         The highest order, 1 to 10: the number of neighbors correlated.
     n_pairs
-        Pairs expanded for equivariants: so many with o3_sigma = 1 of their second factor, and so many with -1.
+        Pairs expanded for equivariants: so many whose product keeps its sign under inversion, and so many where it
+        changes.
     n_components
         Principal components kept of every symmetry; 0 for the last order spares its equivariants if only invariants
         are wanted.
@@ -49,11 +51,11 @@ class NICE(Estimator):
     n_invariant_pairs
         Pairs expanded for invariants.
     max_lambda
-        Largest o3_lambda kept; None keeps up to nu times the degree of the density. That of the density is a good choice
-        where only features are wanted.
+        Largest o3_lambda kept; None keeps up to nu times the degree of the density. That of the density is a good
+        choice where only features are wanted.
     n_purify
-        Components of each lower order (the first ones) whose ridge prediction is taken away before the contraction, from
-        invariants and from equivariants; 0 for none, None for all. The norms of Eq. 15 are then no longer kept.
+        Components of each lower order (the first ones) whose ridge prediction is taken away before the contraction,
+        from invariants and from equivariants; 0 for none, None for all. The norms of Eq. 15 are then no longer kept.
     parity
         ``"both"``, or ``"even"`` to drop everything with o3_sigma = -1.
     per_center
@@ -141,8 +143,8 @@ class NICE(Estimator):
     def transform(self, frames: Sequence[Atoms]) -> Features:
         """Compute the invariants of every atom, [n_atoms, n_features], piece by piece.
 
-        Features of order 1 (the density of degree 0) stand first, then those of order 2, and so on: ``n_features_``. With
-        ``per_center``, species that have fewer leave the last of an order zero.
+        Features of order 1 (the density of degree 0) stand first, then those of order 2, and so on: ``n_features_``.
+        With ``per_center``, species that have fewer leave the last of an order zero.
 
         Raises
         ------
@@ -172,7 +174,7 @@ class NICE(Estimator):
     def equivariants(self, frames: Sequence[Atoms]) -> EquivariantBlocks:
         """Compute all equivariants, orders 1 to ``nu_max``: blocks (nu, o3_lambda, o3_sigma, center_species).
 
-        Values are [sample, m, q]; they turn as ``Y_lm``, and change their sign under inversion by o3_sigma (-1)^o3_lambda.
+        Values are [sample, m, q]; they turn as ``Y_lm``, and inversion multiplies them by o3_sigma (-1)^o3_lambda.
         Raises as :meth:`transform`.
         """
         iterations = self.iterations_
@@ -261,7 +263,7 @@ class NICE(Estimator):
             parity=self.parity,
         )
 
-    def _by_center[T](self, values: dict[int | None, T]) -> T | dict[int | None, T]:
+    def _by_center(self, values: dict[int | None, Any]) -> Any:
         return values if self.per_center else values[None]
 
     def _columns(self, iteration: Iteration) -> FloatArray | slice:

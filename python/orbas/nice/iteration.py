@@ -29,7 +29,8 @@ class Contraction:
     """What became of the expanded pairs of one symmetry.
 
     ``invariants`` tells those of the separate expansion from the equivariants of the same symmetry (0, 1). ``variance``
-    is that of the pairs, after purification ``purified``, of the components ``kept``: sums over m, means over environments.
+    is that of the pairs, after purification ``purified``, of the components ``kept``: sums over m, means over
+    environments.
     """
 
     nu: int
@@ -128,8 +129,13 @@ class Iteration:
             couplings = select_couplings(
                 density, below, limits.n_pairs, halve=halve, max_lambda=limits.max_lambda, signs=limits.signs
             )
-        ways = {(c.l, c.second): reached(c.l, c.second, limits.max_lambda, limits.signs) for c in couplings}
-        symmetries = sorted({s for way in ways.values() for s in way}, key=lambda s: (s[0], -s[1]))
+        every = {
+            symmetry
+            for c in couplings
+            for symmetry in reached(c.l, c.second, limits.max_lambda, limits.signs)
+            if c.count(symmetry[0])
+        }
+        symmetries = sorted(every, key=lambda symmetry: (symmetry[0], -symmetry[1]))
         pairs, factors = select_invariants(density, below, limits.n_invariant_pairs, halve=halve)
         order = _Order(limits.nu, couplings, dict.fromkeys(symmetries), (pairs, factors, None))
         fit = _OrderFit(self, order, limits)
@@ -153,7 +159,9 @@ class _OrderFit:
         n = iteration.n_environments
         self.lower = {symmetry: self._lower_of(symmetry) for symmetry in counts}
         self.moments = {
-            symmetry: self._moments(counts[symmetry], limits.n_components, self.lower[symmetry], n * (2 * symmetry[0] + 1))
+            symmetry: self._moments(
+                counts[symmetry], limits.n_components, self.lower[symmetry], n * (2 * symmetry[0] + 1)
+            )
             for symmetry in counts
         }
         features = self.plan.n_invariants()

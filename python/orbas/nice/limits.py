@@ -19,13 +19,13 @@ class Limits:
     """What one order may hold; None for no limit."""
 
     nu: int
+    signs: tuple[int, ...]
     n_pairs: int | None
     n_components: int | None
     n_invariants: int | None
     n_invariant_pairs: int | None
     max_lambda: int | None
     n_purify: int | None
-    signs: tuple[int, ...]
 
 
 def per_order(name: str, value: Count, nu_max: int, least: int) -> list[int | None]:
@@ -74,7 +74,8 @@ def check_limits(
         per_order("n_purify", n_purify, nu_max, 0),
     ]
     if any(count == 0 for count in columns[1][:-1]):
-        raise ValueError(f"n_components can be 0 for the last order only, which nothing is built on, got {n_components!r}")
+        raise ValueError(
+            f"n_components can be 0 for the last order only, which nothing is built on, got {n_components!r}"
+        )
     signs = (1, -1) if parity == "both" else (1,)
-    orders = enumerate(zip(*columns, strict=True), start=2)
-    return [Limits(nu, *numbers, signs) for nu, numbers in orders]
+    return [Limits(nu, signs, *(column[nu - 2] for column in columns)) for nu in range(2, nu_max + 1)]

@@ -45,6 +45,11 @@ def coupled(l: int, second: Symmetry, o3_lambda: int) -> Symmetry:
     return o3_lambda, second[1] * (-1) ** (l + second[0] + o3_lambda)
 
 
+def parity(l: int, second: Symmetry) -> int:
+    """Return the sign that inversion gives the products of a coupling."""
+    return -second[1] if (l + second[0]) % 2 else second[1]
+
+
 def reached(l: int, second: Symmetry, max_lambda: int | None, signs: tuple[int, ...]) -> list[Symmetry]:
     """Return all symmetries that a coupling reaches within the limits."""
     top = l + second[0] if max_lambda is None else min(l + second[0], max_lambda)
@@ -75,8 +80,8 @@ def select_couplings(
 ) -> list[Coupling]:
     """Choose the pairs of largest importance, the product of the variances of both channels.
 
-    Variances are absolute, so that pairs of all degrees compete. The pairs whose second factor has o3_sigma = 1 and
-    those where it has -1 are ranked apart: ``n_pairs`` of each are kept.
+    Variances are absolute, so that pairs of all degrees compete. Pairs whose product keeps its sign under inversion and
+    those where it changes, whatever they are coupled to, are ranked apart: ``n_pairs`` of each are kept.
 
     Parameters
     ----------
@@ -102,7 +107,7 @@ def select_couplings(
             tables.append((l, second, pairs, first[pairs[:, 0]] * other[pairs[:, 1]]))
     keep = [np.ones(len(pairs), dtype=bool) for _, _, pairs, _ in tables]
     for sign in (1, -1) if n_pairs is not None else ():
-        of_sign = [k for k, (_, second, _, _) in enumerate(tables) if second[1] == sign]
+        of_sign = [k for k, (l, second, _, _) in enumerate(tables) if parity(l, second) == sign]
         importance = np.concatenate([np.zeros(0), *(tables[k][3] for k in of_sign)])
         chosen = np.zeros(len(importance), dtype=bool)
         chosen[ranking(importance)[:n_pairs]] = True
