@@ -117,6 +117,25 @@ fn contracted(level: Level) -> PlanSettings {
     PlanSettings { channels, steps, level }
 }
 
+/// So many pairs of one coupling that they take several tiles, in the coupling with the most products.
+fn wide(level: Level) -> PlanSettings {
+    let mut random = Random(9);
+    let channels = vec![2, 31];
+    let density: Vec<_> = channels.iter().enumerate().map(|(l, &q)| (Symmetry::density(l), q)).collect();
+    let couplings = halved(all_couplings(&channels, &density));
+    let mut step = StepSettings { couplings, outputs: Vec::new(), invariants: None };
+    for symmetry in symmetries(&step.couplings, 2) {
+        let made = projection(&mut random, step.rows(symmetry), 20, &[]);
+        step.outputs.push(OutputSettings { symmetry, projection: Some(made) });
+    }
+    let triples =
+        |l: u32| (0..channels[l as usize] as u32).flat_map(move |a| (0..20).map(move |b| [l, a, b]));
+    let pairs: Vec<[u32; 3]> = triples(0).chain(triples(1)).collect();
+    let invariants = InvariantsSettings { factors: vec![1.0; pairs.len()], pairs, projection: None };
+    let last = StepSettings { couplings: Vec::new(), outputs: Vec::new(), invariants: Some(invariants) };
+    PlanSettings { channels, steps: vec![step, last], level }
+}
+
 /// No contraction at all, lambda to its limit: two orders.
 fn complete(level: Level) -> PlanSettings {
     let channels = vec![3, 2];
@@ -170,7 +189,7 @@ fn assert_close(a: &[f64], b: &[f64], what: &str) {
 #[test]
 fn kernels_do_what_the_equation_says() {
     for level in Level::available() {
-        for settings in [contracted(level), complete(level)] {
+        for settings in [contracted(level), wide(level), complete(level)] {
             let plan = Plan::new(&settings).expect("a plan");
             let width = plan.density_width();
             let density = Random(3).numbers(37 * width);
@@ -243,8 +262,9 @@ fn skipping_changes_nothing() {
 /// Energies are weights times features, and gradients those of finite differences.
 #[test]
 fn gradients_are_those_of_the_features() {
-    for level in Level::available() {
-        let plan = Plan::new(&contracted(level)).expect("a plan");
+    let levels = Level::available().into_iter();
+    for settings in levels.flat_map(|level| [contracted(level), wide(level)]) {
+        let plan = Plan::new(&settings).expect("a plan");
         let (width, n) = (plan.density_width(), 35);
         let density = Random(17).numbers(n * width);
         let weights = Random(19).numbers(plan.n_features());

@@ -5,6 +5,7 @@ use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyReadonlyArray2};
 use orbas::structure::Vector;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PySlice;
 
 /// Rows of three, [n, 3].
 pub fn vectors(name: &str, array: &PyReadonlyArray2<'_, f64>) -> PyResult<Vec<Vector>> {
@@ -24,9 +25,15 @@ pub fn zeros(py: Python<'_>, shape: [usize; 2]) -> PyResult<Bound<'_, PyArray2<f
     Ok(py.import("numpy")?.call_method1("zeros", (shape,))?.cast_into()?)
 }
 
-/// [`zeros`] of three axes.
-pub fn zeros3(py: Python<'_>, shape: [usize; 3]) -> PyResult<Bound<'_, PyArray3<f64>>> {
-    Ok(py.import("numpy")?.call_method1("zeros", (shape,))?.cast_into()?)
+/// A view of a flat array from `start` on, of three axes.
+pub fn view<'py>(
+    flat: &Bound<'py, PyArray1<f64>>,
+    start: usize,
+    shape: [usize; 3],
+) -> PyResult<Bound<'py, PyArray3<f64>>> {
+    let slice =
+        PySlice::new(flat.py(), start as isize, (start + shape.iter().product::<usize>()) as isize, 1);
+    Ok(flat.get_item(slice)?.call_method1("reshape", (shape,))?.cast_into()?)
 }
 
 /// The numbers of an array [n, width] that lies in memory row after row.

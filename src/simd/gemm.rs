@@ -86,7 +86,8 @@ pub fn multiply<S: Simd>(
         (right.count - 1) * right.panel + (k - 1) * right.row + width <= right.data.len(),
         "columns too short"
     );
-    assert!(right.count * width <= c_stride && rows * c_stride <= c.len(), "product too short");
+    assert!(right.count * width <= c_stride, "rows of the product overlap");
+    assert!((rows - 1) * c_stride + right.count * width <= c.len(), "product too short");
     let step = PANELS * ROWS;
     for first in (0..rows).step_by(step) {
         for panel in 0..right.count {
