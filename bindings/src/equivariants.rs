@@ -24,6 +24,12 @@ type Output<'py> = (Key, Option<Projection<'py>>);
 type Invariants<'py> = (PyReadonlyArray2<'py, u32>, PyReadonlyArray1<'py, f64>, Option<Projection<'py>>);
 type Step<'py> = (Vec<Coupling<'py>>, Vec<Output<'py>>, Option<Invariants<'py>>);
 
+type EnergiesAndGradients<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray2<f64>>);
+
+/// An energy linear in the invariants of an iteration.
+#[pyclass(frozen, module = "orbas._core")]
+pub struct EquivariantReadout(PairWeights);
+
 /// An iteration of equivariants.
 #[pyclass(frozen, module = "orbas._core")]
 pub struct EquivariantPlan(equivariants::Plan);
@@ -107,14 +113,19 @@ impl EquivariantPlan {
         views.collect()
     }
 
-    /// Energies [environment] of weights [feature], and their gradients [environment, width].
+    /// Weights [feature] of an energy, as `linear` takes them.
+    fn readout(&self, py: Python<'_>, weights: PyReadonlyArray1<'_, f64>) -> PyResult<EquivariantReadout> {
+        let weights: Vec<f64> = weights.as_array().to_vec();
+        detached(py, || PairWeights::new(&self.0, &weights)).map(EquivariantReadout)
+    }
+
+    /// Energies [environment], and their gradients [environment, width].
     fn linear<'py>(
         &self,
         py: Python<'py>,
         density: PyReadonlyArray2<'py, f64>,
-        weights: PyReadonlyArray1<'py, f64>,
-    ) -> PyResult<(Bound<'py, PyArray1<f64>>, Bound<'py, PyArray2<f64>>)> {
-        let weights: Vec<f64> = weights.as_array().to_vec();
+        readout: &EquivariantReadout,
+    ) -> PyResult<EnergiesAndGradients<'py>> {
         let density = arrays::contiguous("density", &density)?;
         let width = self.0.density_width().max(1);
         let n = density.len() / width;
@@ -124,10 +135,9 @@ impl EquivariantPlan {
             let mut borrowed = gradients.readwrite();
             let slopes = borrowed.as_slice_mut()?;
             interruptible(py, |stop| {
-                let weights = PairWeights::new(&self.0, &weights)?;
                 equivariants::energies_and_gradients_into(
                     &self.0,
-                    &weights,
+                    &readout.0,
                     density,
                     &mut energies,
                     slopes,

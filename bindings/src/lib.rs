@@ -23,6 +23,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<structures::Batch>()?;
     m.add_class::<plan::DensityPlan>()?;
     m.add_class::<equivariants::EquivariantPlan>()?;
+    m.add_class::<equivariants::EquivariantReadout>()?;
     m.add_function(wrap_pyfunction!(neighbors::neighbor_list, m)?)?;
     m.add_function(wrap_pyfunction!(neighbors::brute_force_neighbor_list, m)?)?;
     m.add_function(wrap_pyfunction!(plan::interpolate, m)?)?;

@@ -52,6 +52,8 @@ class DensityPlan:
     @property
     def level(self) -> str: ...
 
+class EquivariantReadout: ...
+
 class EquivariantPlan:
     def __new__(
         cls,
@@ -80,8 +82,9 @@ class EquivariantPlan:
     def equivariants(
         self, density: NDArray[np.float64], wanted: Sequence[tuple[int, int]]
     ) -> list[NDArray[np.float64]]: ...
+    def readout(self, weights: NDArray[np.float64]) -> EquivariantReadout: ...
     def linear(
-        self, density: NDArray[np.float64], weights: NDArray[np.float64]
+        self, density: NDArray[np.float64], readout: EquivariantReadout
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
 
 def clebsch_gordan(l1: int, l2: int, o3_lambda: int) -> NDArray[np.float64]: ...

@@ -56,23 +56,19 @@ impl PairWeights {
             let expanded = match &invariants.projection {
                 None => own,
                 Some(projection) => {
-                    for (which, (order, _)) in projection.purification.iter().enumerate() {
-                        let rows = projection.purifier(which).chunks(own.len().max(1));
-                        for (lower, row) in by_order[order - 1].iter_mut().zip(rows) {
-                            *lower += dot(row, &own);
+                    for (order, matrix) in &projection.purification {
+                        for (lower, more) in by_order[order - 1].iter_mut().zip(matrix.transposed_times(&own))
+                        {
+                            *lower += more;
                         }
                     }
-                    projection.matrix().chunks(own.len().max(1)).map(|row| dot(row, &own)).collect()
+                    projection.forward.transposed_times(&own)
                 }
             };
             pairs[index] = expanded.iter().zip(&invariants.factors).map(|(w, f)| w * f).collect();
         }
         Ok(Self { density: by_order.swap_remove(0), pairs })
     }
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 /// A coupling from the side of its products.
@@ -219,7 +215,7 @@ impl Adjoint<'_> {
             for (which, (order, _)) in projection.purification.iter().enumerate() {
                 if let Some(place) = self.plan.find(*order, output.symmetry) {
                     let row = (2 * output.symmetry.lambda + 1) * stride;
-                    let matrix = projection.purifier_backward(which);
+                    let matrix = &projection.purification_backward()[which];
                     let right = columns::<S>(gradient, row);
                     multiply(s, matrix, matrix.rows(), 0..needed, right, &mut lower[order - 1][place], row);
                 }

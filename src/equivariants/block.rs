@@ -2,7 +2,7 @@
 
 use super::demand::Demand;
 use super::plan::Plan;
-use crate::simd::{Aligned, ENVIRONMENTS, MAX_LANES};
+use crate::simd::{Aligned, ENVIRONMENTS};
 
 /// Most environments of a block.
 pub(super) const BLOCK: usize = 2 * ENVIRONMENTS;
@@ -87,24 +87,82 @@ impl Workspace {
     }
 }
 
+/// Numbers of a cache line: sides of the tiles of a transposition.
+const TILE: usize = 8;
+
+/// Values [channel, environment] to the columns from `first` on of rows [environment, width].
+#[inline(always)]
+pub(super) fn store_columns(
+    values: &[f64],
+    stride: usize,
+    channels: usize,
+    first: usize,
+    width: usize,
+    rows: &mut [f64],
+) {
+    let n = rows.len() / width;
+    for q in (0..channels).step_by(TILE) {
+        let count = TILE.min(channels - q);
+        store_strip(&values[q * stride..], stride, count, first + q, width, n, rows);
+    }
+}
+
+/// Up to [`TILE`] channels of [`store_columns`].
+#[inline(always)]
+fn store_strip(
+    values: &[f64],
+    stride: usize,
+    count: usize,
+    first: usize,
+    width: usize,
+    n: usize,
+    rows: &mut [f64],
+) {
+    for e in (0..n).step_by(TILE) {
+        let to = e * width + first;
+        if count == TILE && e + TILE <= n {
+            store_tile(&values[e..], stride, &mut rows[to..], width);
+        } else {
+            for q in 0..count {
+                for x in 0..TILE.min(n - e) {
+                    rows[to + x * width + q] = values[q * stride + e + x];
+                }
+            }
+        }
+    }
+}
+
 /// Values of a block [channel, m, environment] to rows [environment, m, channel].
+///
+/// Tiles, so that neither side is read or written one number to a cache line; channels outermost, because every channel
+/// is one stretch of memory, which the hardware fetches ahead.
+#[inline(always)]
 pub(super) fn store(values: &[f64], stride: usize, n_m: usize, channels: usize, rows: &mut [f64]) {
     let width = n_m * channels;
     if width == 0 {
         return;
     }
-    // Tiles of a few environments and channels, so that neither side is read or written one number to a cache line.
-    for (tile, rows) in rows.chunks_mut(width * MAX_LANES).enumerate() {
+    let n = rows.len() / width;
+    for first in (0..channels).step_by(TILE) {
         for m in 0..n_m {
-            for first in (0..channels).step_by(MAX_LANES) {
-                let end = channels.min(first + MAX_LANES);
-                for (e, row) in rows.chunks_exact_mut(width).enumerate() {
-                    let from = &values[m * stride + tile * MAX_LANES + e..];
-                    for q in first..end {
-                        row[m * channels + q] = from[q * n_m * stride];
-                    }
-                }
-            }
+            let values = &values[(first * n_m + m) * stride..];
+            let count = TILE.min(channels - first);
+            store_strip(values, n_m * stride, count, m * channels + first, width, n, rows);
+        }
+    }
+}
+
+/// One whole tile.
+#[inline(always)]
+fn store_tile(values: &[f64], stride: usize, rows: &mut [f64], width: usize) {
+    let mut tile = [[0.0; TILE]; TILE];
+    for q in 0..TILE {
+        tile[q].copy_from_slice(&values[q * stride..q * stride + TILE]);
+    }
+    for e in 0..TILE {
+        let row = &mut rows[e * width..e * width + TILE];
+        for q in 0..TILE {
+            row[q] = tile[q][e];
         }
     }
 }

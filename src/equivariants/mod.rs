@@ -71,11 +71,7 @@ impl Job for Invariants<'_> {
         let mut start = 0;
         for (nu, order) in (1..).zip(&memory.orders) {
             let n = self.plan.n_invariants(nu);
-            for (e, row) in rows[0].chunks_exact_mut(width).enumerate() {
-                for (k, to) in row[start..start + n].iter_mut().enumerate() {
-                    *to = order.invariants[k * memory.stride + e];
-                }
-            }
+            block::store_columns(&order.invariants, memory.stride, n, start, width, rows[0]);
             start += n;
         }
     }

@@ -20,7 +20,6 @@ pub(super) struct Projection {
     pub(super) purification: Vec<(usize, Packed)>,
     /// Lower orders' `B`, made when a gradient is asked for.
     purification_backward: OnceLock<Vec<Packed>>,
-    settings: ProjectionSettings,
 }
 
 /// One symmetry that a coupling reaches.
@@ -290,7 +289,7 @@ impl Projection {
         }
         let mut purification = Vec::new();
         for (order, matrix) in &settings.purification {
-            let n = if width == 0 { 0 } else { matrix.len() / width };
+            let n = matrix.len().checked_div(width).unwrap_or(0);
             let known = if (1..nu).contains(order) { available(*order).unwrap_or(0) } else { 0 };
             if n * width != matrix.len() || n > known || !finite(matrix) {
                 return bad(
@@ -302,35 +301,23 @@ impl Projection {
         }
         let forward = Packed::new(width, rows, |p, k| settings.matrix[k * width + p]);
         let purification_backward = OnceLock::new();
-        Ok(Self { forward, purification, purification_backward, settings: settings.clone() })
+        Ok(Self { forward, purification, purification_backward })
     }
 
-    /// `B` of one of the lower orders. [n, p]
-    pub(super) fn purifier(&self, which: usize) -> &[f64] {
-        &self.settings.purification[which].1
-    }
-
-    /// The same, packed.
-    pub(super) fn purifier_backward(&self, which: usize) -> &Packed {
-        let width = self.settings.width;
-        let pack = |(_, matrix): &(usize, Vec<f64>)| {
-            Packed::new(matrix.len() / width.max(1), width, |n, p| matrix[n * width + p])
+    /// `B^T`s for products from the other side.
+    pub(super) fn purification_backward(&self) -> &[Packed] {
+        let turn = |(_, matrix): &(usize, Packed)| {
+            Packed::new(matrix.depth(), matrix.rows(), |n, p| matrix.entry(p, n))
         };
-        &self.purification_backward.get_or_init(|| self.settings.purification.iter().map(pack).collect())
-            [which]
-    }
-
-    /// `A`. [row, p]
-    pub(super) fn matrix(&self) -> &[f64] {
-        &self.settings.matrix
+        self.purification_backward.get_or_init(|| self.purification.iter().map(turn).collect())
     }
 }
 
 impl Target {
     /// Rows of `A` for the pairs of this coupling, by tiles.
     pub(super) fn backward(&self, projection: &Projection) -> &[Packed] {
-        let width = projection.settings.width;
-        let matrix = &projection.settings.matrix;
-        self.backward.get_or_init(|| tiles(self.count, width, |row, p| matrix[(self.row + row) * width + p]))
+        let forward = &projection.forward;
+        self.backward
+            .get_or_init(|| tiles(self.count, forward.rows(), |row, p| forward.entry(p, self.row + row)))
     }
 }

@@ -35,6 +35,29 @@ impl Packed {
         Self { data, rows, depth }
     }
 
+    /// The entry of a row at a depth.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn entry(&self, row: usize, k: usize) -> f64 {
+        assert!(row < self.rows && k < self.depth, "entry out of range");
+        self.data[(row / ROWS * self.depth + k) * ROWS + row % ROWS]
+    }
+
+    /// `L^T w`, [depth].
+    #[must_use]
+    pub fn transposed_times(&self, w: &[f64]) -> Vec<f64> {
+        let mut out = vec![0.0; self.depth];
+        let panels = self.data.chunks_exact((self.depth * ROWS).max(1));
+        for (panel, w) in panels.zip(w.chunks(ROWS)) {
+            for (sum, column) in out.iter_mut().zip(panel.chunks_exact(ROWS)) {
+                *sum += column.iter().zip(w).map(|(x, w)| x * w).sum::<f64>();
+            }
+        }
+        out
+    }
+
     /// Number of rows.
     #[must_use]
     pub fn rows(&self) -> usize {

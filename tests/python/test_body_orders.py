@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import orbas
 import pytest
@@ -134,6 +136,16 @@ def test_pairs_are_ranked_for_each_parity():
     assert found == {(0, (0, 1)): [[0, 1], [0, 0]], (0, (1, 1)): [[0, 0], [1, 0]]}
 
 
+def test_a_species_without_centers(molecules):
+    density = orbas.DensityExpansion(
+        cutoff=orbas.Cutoff(4.0), density_width=0.3, max_angular=2, basis=orbas.bases.GTO(4), species=(1, 6, 7, 8, 9)
+    )
+    settings = {"n_pairs": 50, "n_components": (8, 0), "n_invariants": 9, "n_purify": 2}
+    nice = orbas.NICE(density, nu_max=3, per_center=True, **settings).fit(molecules)
+    assert np.isfinite(nice.transform(molecules).values).all()
+    assert nice.retained_[9][1] == 1
+
+
 def test_subset_of_environments(expansion, molecules):
     small = orbas.NICE(expansion.expansion_, nu_max=2, n_components=4, n_invariants=4, n_environments=20).fit(molecules)
     assert small.iterations_[None].n_environments == 20
@@ -186,6 +198,12 @@ BAD = [
 def test_bad_settings_are_refused(settings, message, expansion, molecules):
     with pytest.raises(ValueError, match=message):
         orbas.NICE(expansion.expansion_, **settings).fit(molecules)
+
+
+def test_a_copy_through_a_pickle_is_the_same(nice, molecules):
+    nice.linear_energies(molecules[:1], weights_for(nice, molecules[:1]))
+    copy = pickle.loads(pickle.dumps(nice))
+    assert np.array_equal(copy.transform(molecules).values, nice.transform(molecules).values)
 
 
 def test_before_the_fit(expansion, molecules):

@@ -93,7 +93,7 @@ class Bispectrum(Estimator):
         energies, gradients = np.zeros(len(numbers)), []
         for density, number, row in zip(plan.density(batch), species, array, strict=True):
             padded = np.concatenate([np.zeros(first + second), row])
-            energies[numbers == number], gradient = compiled.linear(density, padded)
+            energies[numbers == number], gradient = compiled.linear(density, compiled.readout(padded))
             gradients.append(gradient)
         _, forces, virials = plan.weighted_coefficients(batch, gradients)
         return Energies.from_core(listed, (energies, forces, virials))

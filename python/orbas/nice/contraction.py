@@ -62,8 +62,8 @@ class Moments:
         self.few_rows = full and n_pairs > FEW_ROWS and n_rows < n_pairs
         self.variances = np.zeros(n_pairs)
         self.purified = 0.0
-        self._rows: list[FloatArray] = []
-        self._lower_rows: list[FloatArray] = []
+        self._rows: list[FloatArray] = [np.zeros((0, n_pairs))]
+        self._lower_rows: list[FloatArray] = [np.zeros((0, n_lower))]
         square = full and not self.few_rows
         self._xx = np.zeros((n_pairs, n_pairs) if square else (0, 0))
         self._zx = np.zeros((n_lower, n_pairs))
@@ -84,7 +84,10 @@ class Moments:
             self._xx += x.T @ x
 
     def contract(self, n_components: int, n_environments: int) -> Projection:
-        """Return the projection to the components of largest variance, a sum over m and mean over environments."""
+        """Return the projection to the components of largest variance, a sum over m and mean over environments.
+
+        Can be called once: what was summed up is used up.
+        """
         weights = self._ridge()
         self.purified = float(self.variances.sum())
         if len(weights):
@@ -92,27 +95,30 @@ class Moments:
             self.purified -= float(np.sum(weights * (2 * self._zx - self._zz @ weights)))
         if self.few_rows:
             return self._from_rows(weights, n_components, n_environments)
-        covariance = self._xx
+        covariance, self._xx = self._xx, np.zeros((0, 0))  # large: changed in place, and not kept
         if len(weights):
-            cross = weights.T @ self._zx
-            covariance = covariance - cross - cross.T + weights.T @ self._zz @ weights
-        values, vectors = eigenpairs(covariance / n_environments, n_components)
+            cross = weights.T @ (self._zx - 0.5 * self._zz @ weights)
+            covariance -= cross
+            covariance -= cross.T
+        covariance /= n_environments
+        values, vectors = eigenpairs(covariance, n_components)
         values, matrix = values[:n_components], np.ascontiguousarray(vectors[:, :n_components])
         return Projection(matrix, -weights @ matrix, values)
 
     def _ridge(self) -> FloatArray:
         n = len(self._zz)
-        if n == 0:
-            return np.zeros((0, len(self.variances)))
+        if n == 0 or not self._zz.any():
+            return np.zeros((n, len(self.variances)))
         from scipy.linalg import solve
 
-        ridge = RIDGE * np.trace(self._zz) / n + np.finfo(float).tiny
+        ridge = RIDGE * np.trace(self._zz) / n
         weights: FloatArray = solve(self._zz + ridge * np.eye(n), self._zx, assume_a="pos")
         return weights
 
     def _from_rows(self, weights: FloatArray, n_components: int, n_environments: int) -> Projection:
         """Eigenvectors of ``X^T X`` from those of the smaller ``X X^T``, made orthonormal again."""
         rows = np.concatenate(self._rows)
+        self._rows = []
         if len(weights):
             rows = rows - np.concatenate(self._lower_rows) @ weights
         values, vectors = eigenpairs(rows @ rows.T / n_environments, n_components)

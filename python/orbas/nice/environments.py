@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
+    from orbas import _core
     from orbas.blocks import FloatArray
     from orbas.density import DensityExpansion
 
@@ -21,6 +23,38 @@ CHUNK_BYTES = 1 << 25
 
 #: Coefficients kept between two passes, in bytes; beyond it every pass expands the density again.
 KEPT_BYTES = 1 << 28
+
+
+def pieces(frames: list[Atoms], counts: list[tuple[int, ...]]) -> Iterator[tuple[int, int]]:
+    """Yield ranges of structures whose coefficients, of ``counts`` [center][l] channels, take a limited memory."""
+    width = max(sum((2 * l + 1) * q for l, q in enumerate(center)) for center in counts)
+    most = max(1, CHUNK_BYTES // (8 * max(1, width)))
+    start = 0
+    while start < len(frames):
+        end, atoms = start, 0
+        while end < len(frames) and (end == start or atoms + len(frames[end]) <= most):
+            atoms += len(frames[end])
+            end += 1
+        yield start, end
+        start = end
+
+
+@contextmanager
+def counted_from(start: int) -> Iterator[None]:
+    """Tell what an error's index of a structure counts from."""
+    try:
+        yield
+    except Exception as error:
+        if start > 0:
+            error.add_note(f"structures are counted from structure {start} of the list here")
+        raise
+
+
+def check_batch(plan: _core.DensityPlan, species: tuple[int, ...], frames: list[Atoms]) -> None:
+    """Raise for bad structures and unknown species before any work."""
+    batch = structures.to_batch(frames)
+    if not np.isin(structures.atomic_numbers(frames), species).all():
+        plan.density(batch)  # which raises, and knows the atom
 
 
 class Rows:
@@ -74,17 +108,11 @@ class Rows:
         self._kept = kept
 
     def _expanded(self) -> Iterator[FloatArray]:
-        counts = self._density.channel_counts(self._species)
-        width = max(sum((2 * l + 1) * q for l, q in enumerate(center)) for center in counts)
-        most = max(1, CHUNK_BYTES // (8 * max(1, width)))
-        start = 0
-        while start < len(self._frames):
-            end, atoms = start, 0
-            while end < len(self._frames) and (end == start or atoms + len(self._frames[end][0]) <= most):
-                atoms += len(self._frames[end][0])
-                end += 1
-            yield self._chunk([frame for frame, _ in self._frames[start:end]], start, end)
-            start = end
+        frames = [frame for frame, _ in self._frames]
+        for start, end in pieces(frames, self._density.channel_counts(self._species)):
+            with counted_from(start):
+                chunk = self._chunk(frames[start:end], start, end)
+            yield chunk
 
     def _chunk(self, frames: list[Atoms], start: int, end: int) -> FloatArray:
         plan, _ = self._density.plan_for(frames)

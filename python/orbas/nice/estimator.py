@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
+    from orbas import _core
     from orbas.blocks import FloatArray
     from orbas.density import DensityExpansion
 
@@ -158,13 +159,19 @@ class NICE(Estimator):
         iterations = self.iterations_
         listed = structures.as_frames(frames)
         plan, species = self.density.plan_for(listed)
-        batch = structures.to_batch(listed)
+        environments.check_batch(plan, species, listed)
         numbers = structures.atomic_numbers(listed)
         values = np.zeros((len(numbers), sum(self.n_features_)))
-        arrays = plan.density(batch)
-        for array, number in zip(arrays, species, strict=True):
-            iteration = iterations[number if self.per_center else None]
-            values[numbers == number] = self._widened(iteration, iteration.plan.invariants(array))
+        first = 0
+        for start, end in environments.pieces(listed, self.density.channel_counts(species)):
+            with environments.counted_from(start):
+                arrays = plan.density(structures.to_batch(listed[start:end]))
+            rows = slice(first, first + sum(map(len, arrays)))
+            for array, number in zip(arrays, species, strict=True):
+                iteration = iterations[number if self.per_center else None]
+                own = numbers[rows] == number
+                values[rows][own] = self._widened(iteration, iteration.plan.invariants(array))
+            first = rows.stop
         return Features(values, structures.samples_of(listed), numbers, species, len(listed))
 
     def fit_transform(self, frames: Sequence[Atoms], y: object = None) -> Features:
@@ -219,15 +226,22 @@ class NICE(Estimator):
         expected = (len(species), sum(self.n_features_))
         if array.shape != expected:
             raise ValueError(f"weights must have the shape {expected}, got {array.shape}")
-        batch = structures.to_batch(listed)
-        numbers = structures.atomic_numbers(listed)
-        energies, gradients = np.zeros(len(numbers)), []
-        for density, number, row in zip(plan.density(batch), species, array, strict=True):
-            iteration = iterations[number if self.per_center else None]
-            energy, gradient = iteration.plan.linear(density, self._narrowed(iteration, row))
-            energies[numbers == number] = energy
-            gradients.append(gradient)
-        _, forces, virials = plan.weighted_coefficients(batch, gradients)
+        environments.check_batch(plan, species, listed)
+        readouts = self._readouts(array, species)
+        parts = [(np.zeros(0), np.zeros((0, 3)), np.zeros((0, 3, 3)))]
+        for start, end in environments.pieces(listed, self.density.channel_counts(species)):
+            piece = listed[start:end]
+            batch, numbers = structures.to_batch(piece), structures.atomic_numbers(piece)
+            energies, gradients = np.zeros(len(numbers)), []
+            with environments.counted_from(start):
+                densities = plan.density(batch)
+            for density, number, readout in zip(densities, species, readouts, strict=True):
+                energy, gradient = iterations[number if self.per_center else None].plan.linear(density, readout)
+                energies[numbers == number] = energy
+                gradients.append(gradient)
+            _, forces, virials = plan.weighted_coefficients(batch, gradients)
+            parts.append((energies, forces, virials))
+        energies, forces, virials = (np.concatenate(column) for column in zip(*parts, strict=True))
         return Energies.from_core(listed, (energies, forces, virials))
 
     def summary(self, density_residual: float | None = None) -> str:
@@ -281,6 +295,20 @@ class NICE(Estimator):
         wide = np.zeros((len(values), sum(self.n_features_)))
         wide[:, columns.astype(np.int64)] = values
         return wide
+
+    def _readouts(self, weights: FloatArray, species: tuple[int, ...]) -> list[_core.EquivariantReadout]:
+        """Carry weights [species, feature] over to expanded pairs, once for all steps of a trajectory."""
+        cached = self.__dict__.get("_cached_readouts")
+        if cached is not None and cached[0] is self.iterations_ and np.array_equal(cached[1], weights):
+            found: list[_core.EquivariantReadout] = cached[2]
+            return found
+        of_species = (self.iterations_[number if self.per_center else None] for number in species)
+        readouts = [it.plan.readout(self._narrowed(it, row)) for it, row in zip(of_species, weights, strict=True)]
+        self._cached_readouts = (self.iterations_, weights.copy(), readouts)
+        return readouts
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_cached_readouts"}
 
     def _narrowed(self, iteration: Iteration, row: FloatArray) -> FloatArray:
         columns = self._columns(iteration)

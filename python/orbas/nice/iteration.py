@@ -98,6 +98,14 @@ class Iteration:
             iteration._add_order(order, source)
         return iteration
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__ if name != "plan"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+        self.plan = self._compile()
+
     def retained(self) -> dict[int, float]:
         """Return the fraction of the norm kept up to each order that has equivariants (Eq. 15)."""
         kept = {}
