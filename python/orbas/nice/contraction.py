@@ -71,7 +71,12 @@ class Moments:
 
     def add(self, x: FloatArray, z: FloatArray) -> None:
         """Add rows, x [row, pair] and z [row, lower]."""
-        self.variances += np.einsum("rk,rk->k", x, x)
+        if len(self._xx):
+            product = x.T @ x
+            self._xx += product
+            self.variances += np.diag(product)
+        else:
+            self.variances += np.einsum("rk,rk->k", x, x)
         if not self.full:
             return
         if z.shape[1]:
@@ -80,8 +85,6 @@ class Moments:
         if self.few_rows:
             self._rows.append(x)
             self._lower_rows.append(z)
-        else:
-            self._xx += x.T @ x
 
     def contract(self, n_components: int, n_environments: int) -> Projection:
         """Return the projection to the components of largest variance, a sum over m and mean over environments.
