@@ -3,7 +3,7 @@
 //! The modules follow the way of the data; nothing imports against it:
 //!
 //! ```text
-//! structure -> neighbors -> angular, radial -> expansion -> invariants -> potential
+//! structure -> neighbors -> angular, radial -> expansion -> invariants -> equivariants -> potential
 //! ```
 //!
 //! | module | formula |
@@ -14,12 +14,14 @@
 //! | [`radial`] | `f(r) = f_cut(r) u(r)` and the tabulated radial integrals `I_nl(r)` (Eq. 5, 9, 18) |
 //! | [`expansion`] | `c_qlm = sum_j f(r_ij) I_ql(r_ij) Y_lm(r_ij)` (Eq. 4, 8, 18) |
 //! | [`invariants`] | power spectrum (Eq. 10) and radial spectrum |
+//! | [`equivariants`] | the body-order iteration (Eq. 11-16) |
 //! | [`potential`] | energies, forces and stress of fitted models |
 //!
 //! Equation numbers are those of Goscinski et al., J. Chem. Phys. 155, 104106 (2021). The crate knows no Python,
 //! reads no files and prints nothing; lengths are Å.
 
 pub mod angular;
+pub mod equivariants;
 pub mod error;
 pub mod expansion;
 pub mod invariants;

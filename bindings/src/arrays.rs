@@ -5,6 +5,7 @@ use numpy::{Element, IntoPyArray, PyArray, PyArray1, PyArray2, PyArray3, PyReado
 use orbas::structure::Vector;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PySlice;
 
 /// Rows of three, [n, 3].
 pub fn vectors(name: &str, array: &PyReadonlyArray2<'_, f64>) -> PyResult<Vec<Vector>> {
@@ -30,6 +31,22 @@ pub fn empty<'py, T: Element, D: Dimension, const N: usize>(
 /// As [`zeros`], of three dimensions.
 pub fn zeros_three(py: Python<'_>, shape: [usize; 3]) -> PyResult<Bound<'_, PyArray3<f64>>> {
     Ok(py.import("numpy")?.call_method1("zeros", (shape,))?.cast_into()?)
+}
+
+/// A view of a flat array from `start` on, of three axes.
+pub fn view<'py>(
+    flat: &Bound<'py, PyArray1<f64>>,
+    start: usize,
+    shape: [usize; 3],
+) -> PyResult<Bound<'py, PyArray3<f64>>> {
+    let slice =
+        PySlice::new(flat.py(), start as isize, (start + shape.iter().product::<usize>()) as isize, 1);
+    Ok(flat.get_item(slice)?.call_method1("reshape", (shape,))?.cast_into()?)
+}
+
+/// The numbers of an array [n, width] that lies in memory row after row.
+pub fn contiguous<'a>(name: &str, array: &'a PyReadonlyArray2<'_, f64>) -> PyResult<&'a [f64]> {
+    array.as_slice().map_err(|_| PyValueError::new_err(format!("{name} must be C-contiguous")))
 }
 
 fn fits<T>(shape: impl std::fmt::Display) -> impl FnOnce(T) -> PyErr {

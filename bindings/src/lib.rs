@@ -6,6 +6,7 @@
 mod angular;
 mod arrays;
 mod derivatives;
+mod equivariants;
 mod errors;
 mod neighbors;
 mod parallel;
@@ -29,6 +30,9 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(derivatives::check_species, m)?)?;
     m.add_function(wrap_pyfunction!(derivatives::jacobian_rows, m)?)?;
     m.add_function(wrap_pyfunction!(derivatives::gradients, m)?)?;
+    m.add_class::<equivariants::EquivariantPlan>()?;
+    m.add_class::<equivariants::EquivariantReadout>()?;
+    m.add_function(wrap_pyfunction!(equivariants::clebsch_gordan, m)?)?;
     m.add_function(wrap_pyfunction!(angular::spherical_harmonics, m)?)?;
     Ok(())
 }

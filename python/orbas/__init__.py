@@ -21,6 +21,8 @@ _HOMES = {
     "OptimalBasis": "optimal",
     "load_basis": "basis_file",
     "save_basis": "basis_file",
+    "NICE": "nice",
+    "Bispectrum": "nice",
     "PowerSpectrum": "invariants",
     "RadialSpectrum": "invariants",
     "InternalError": "errors",
@@ -30,6 +32,7 @@ _HOMES = {
     "neighbor_list": "neighbors",
     "SkinList": "neighbors",
     "brute_force_neighbor_list": "neighbors",
+    "clebsch_gordan": "angular",
     "spherical_harmonics": "angular",
     "get_num_threads": "parallel",
     "set_num_threads": "parallel",
@@ -38,6 +41,8 @@ _HOMES = {
 _MODULES = ("bases", "datasets", "models")
 
 __all__ = [
+    "NICE",
+    "Bispectrum",
     "Cutoff",
     "DensityExpansion",
     "Energies",
@@ -57,6 +62,7 @@ __all__ = [
     "__version__",
     "bases",
     "brute_force_neighbor_list",
+    "clebsch_gordan",
     "datasets",
     "get_num_threads",
     "load_basis",
@@ -70,7 +76,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from orbas import bases, datasets, models
-    from orbas.angular import spherical_harmonics
+    from orbas.angular import clebsch_gordan, spherical_harmonics
     from orbas.basis_file import load_basis, save_basis
     from orbas.blocks import EquivariantBlocks, Features
     from orbas.density import DensityExpansion
@@ -81,6 +87,7 @@ if TYPE_CHECKING:
     from orbas.invariants import PowerSpectrum, RadialSpectrum
     from orbas.io import read
     from orbas.neighbors import SkinList, brute_force_neighbor_list, neighbor_list
+    from orbas.nice import NICE, Bispectrum
     from orbas.optimal import OptimalBasis
     from orbas.parallel import get_num_threads, set_num_threads
 

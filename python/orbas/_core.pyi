@@ -68,6 +68,42 @@ class SkinList:
     @property
     def n_listed(self) -> int: ...
 
+class EquivariantReadout: ...
+
+class EquivariantPlan:
+    def __new__(
+        cls,
+        channels: Sequence[int],
+        steps: Sequence[
+            tuple[
+                Sequence[tuple[int, tuple[int, int], NDArray[np.uint32], NDArray[np.float64], int]],
+                Sequence[
+                    tuple[
+                        tuple[int, int],
+                        tuple[NDArray[np.float64], Sequence[tuple[int, NDArray[np.float64]]]] | None,
+                    ]
+                ],
+                tuple[
+                    NDArray[np.uint32],
+                    NDArray[np.float64],
+                    tuple[NDArray[np.float64], Sequence[tuple[int, NDArray[np.float64]]]] | None,
+                ]
+                | None,
+            ]
+        ],
+    ) -> EquivariantPlan: ...
+    def blocks(self, nu: int) -> list[tuple[int, int, int]]: ...
+    def n_invariants(self) -> list[int]: ...
+    def invariants(self, density: NDArray[np.float64]) -> NDArray[np.float64]: ...
+    def equivariants(
+        self, density: NDArray[np.float64], wanted: Sequence[tuple[int, int]]
+    ) -> list[NDArray[np.float64]]: ...
+    def readout(self, weights: NDArray[np.float64]) -> EquivariantReadout: ...
+    def linear(
+        self, density: NDArray[np.float64], readout: EquivariantReadout
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+
+def clebsch_gordan(l1: int, l2: int, o3_lambda: int) -> NDArray[np.float64]: ...
 def interpolate(radius: float, nodes: NDArray[np.float64], radii: NDArray[np.float64]) -> NDArray[np.float64]: ...
 def neighbor_list(
     batch: Batch, structure: int, cutoff: float, quantities: str

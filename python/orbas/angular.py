@@ -1,7 +1,8 @@
-"""Real spherical harmonics."""
+"""Real spherical harmonics, and what couples them."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
@@ -53,3 +54,37 @@ def spherical_harmonics(
         raise ValueError(f"max_angular must be an integer in 0..100, got {max_angular!r}")
     values, slopes = _core.spherical_harmonics(array, int(max_angular), gradients)
     return values if slopes is None else (values, slopes)
+
+
+@lru_cache(maxsize=512)
+def _clebsch_gordan(l1: int, l2: int, o3_lambda: int) -> FloatArray:
+    table = _core.clebsch_gordan(l1, l2, o3_lambda)
+    table.setflags(write=False)
+    return table
+
+
+def clebsch_gordan(l1: int, l2: int, o3_lambda: int) -> FloatArray:
+    """Return the real Clebsch-Gordan coefficients ``<l1 m1; l2 m2 | o3_lambda mu>``.
+
+    They couple real harmonics, and whatever turns like these, to equivariants (Eq. 11). Orthonormal: over all
+    o3_lambda and mu they are an orthogonal matrix. ``<l m; l m | 0 0>`` is ``(-1)^l / sqrt(2l + 1)``. Computed from
+    exact integers.
+
+    Parameters
+    ----------
+    l1, l2, o3_lambda
+        Degrees, 0 to 40.
+
+    Returns
+    -------
+    Shape [2 l1 + 1, 2 l2 + 1, 2 o3_lambda + 1], orders rising, read-only; zeros where the degrees do not add up.
+
+    Raises
+    ------
+    ValueError
+        For a degree out of range.
+    """
+    for degree in (l1, l2, o3_lambda):
+        if isinstance(degree, bool) or int(degree) != degree or not 0 <= degree <= 40:
+            raise ValueError(f"degrees must be integers in 0..40, got {degree!r}")
+    return _clebsch_gordan(int(l1), int(l2), int(o3_lambda))

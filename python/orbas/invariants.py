@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
+    from orbas._core import SkinList
     from orbas.blocks import FloatArray
     from orbas.density import DensityExpansion
 

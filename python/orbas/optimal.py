@@ -143,8 +143,11 @@ class OptimalBasis(Estimator):
         self.mixing = mixing
         self.per_center = per_center
 
-    def fit(self, frames: Sequence[Atoms], y: object = None) -> Self:
+    def fit(self, frames: Sequence[Atoms], y: object = None, sample_weight: FloatArray | None = None) -> Self:
         """Fit on structures, forgetting earlier ones.
+
+        ``sample_weight`` gives every atom's environment a weight in the covariance, [n_atoms], such as those of Eq. 16
+        (:func:`orbas.nice.term_weights`).
 
         Raises
         ------
@@ -153,15 +156,15 @@ class OptimalBasis(Estimator):
         """
         self._covariances: dict[int | None, _Covariance] = {}
         self._seen: set[int] = set()
-        return self.partial_fit(frames)
+        return self.partial_fit(frames, sample_weight=sample_weight)
 
-    def partial_fit(self, frames: Sequence[Atoms], y: object = None) -> Self:
+    def partial_fit(self, frames: Sequence[Atoms], y: object = None, sample_weight: FloatArray | None = None) -> Self:
         """Add structures to what was seen: batches of any size, with any species, equal one fit of them all."""
         counts = self.check()
         if not hasattr(self, "_covariances"):
             self._covariances, self._seen = {}, set()
         listed = structures.as_frames(frames)
-        self._accumulate(listed, counts)
+        self._accumulate(listed, counts, sample_weight)
         if not any(covariance.environments for covariance in self._covariances.values()):
             raise ValueError("an optimal basis needs at least one atom to fit on")
         self._solve(counts)
@@ -192,6 +195,34 @@ class OptimalBasis(Estimator):
             for center in basis.centers
         ]
         return dict(zip(self.species_, by_center, strict=True)) if self.per_center else by_center[0]
+
+    def captured_variance(self, other: OptimalBasis) -> float:
+        """Return the fraction of the variance seen here that the functions of another basis keep.
+
+        Of both, one has the primitive basis, species, mixing and kinds of centers of the other. For the basis itself it
+        is 1 minus its residual variance, and nothing of the same size keeps more.
+
+        Raises
+        ------
+        ValueError
+            If the two do not fit together, or this one was read from a file, which does not hold covariances.
+        """
+        kinds: list[int | None] = list(self.species_) if self.per_center else [None]
+        alike = (self.mixing, self.per_center, self.species_) == (other.mixing, other.per_center, other.species_)
+        if not alike or not getattr(self, "_covariances", None):
+            raise ValueError("captured_variance compares two bases fitted with the same species, mixing and centers")
+        groups = [self.species_] if self.mixing == "combined" else [(a,) for a in self.species_]
+        total = kept = 0.0
+        for kind in kinds:
+            covariance = self._covariances.get(kind, _Covariance())
+            contraction_ = other.contraction_ if kind is None else other.contraction_[kind]
+            for l, n in enumerate(self.check()):
+                matrices = [contraction_[l]] if self.mixing == "combined" else contraction_[l]
+                for group, matrix in zip(groups, matrices, strict=True):
+                    joint = covariance.joint(l, n, group)
+                    total += float(np.trace(joint))
+                    kept += float(np.sum(matrix * (joint @ matrix)))
+        return kept / total if total > 0 else 1.0
 
     def plot(self, degrees: Sequence[int] | None = None, n_functions: int = 4) -> Figure:
         """Draw the first optimal functions of some degrees, one panel each, and the residual variance."""
@@ -230,7 +261,7 @@ class OptimalBasis(Estimator):
         given = self.n_optimal
         return [given] * degrees if isinstance(given, int | np.integer) else list(given or [])
 
-    def _accumulate(self, frames: list[Atoms], counts: tuple[int, ...]) -> None:
+    def _accumulate(self, frames: list[Atoms], counts: tuple[int, ...], weights: FloatArray | None) -> None:
         species = self.density.given_species()
         if species is None:
             species = structures.species_of(frames)
@@ -240,13 +271,15 @@ class OptimalBasis(Estimator):
         width = len(species) * sum((2 * l + 1) * n for l, n in enumerate(counts))
         most = max(1, CHUNK_BYTES // (8 * width))
         expansion.plan_for(frames)
+        scales = _scales(weights, frames)
         start = 0
         while start < len(frames):
             end, atoms = start, 0
             while end < len(frames) and (end == start or atoms + len(frames[end]) <= most):
                 atoms += len(frames[end])
                 end += 1
-            self._add_chunk(expansion, frames[start:end], species, counts)
+            part = None if scales is None else np.concatenate(scales[start:end])
+            self._add_chunk(expansion, frames[start:end], species, counts, part)
             start = end
         self._seen.update(species)
 
@@ -256,13 +289,18 @@ class OptimalBasis(Estimator):
         frames: list[Atoms],
         species: tuple[int, ...],
         counts: tuple[int, ...],
+        scales: FloatArray | None,
     ) -> None:
+        numbers = structures.atomic_numbers(frames)
         for key, block in expansion.transform(frames).items():
             covariance = self._covariances.setdefault(key.center_species if self.per_center else None, _Covariance())
             l, n = key.o3_lambda, counts[key.o3_lambda]
             if l == 0:
                 covariance.environments += len(block.samples)
-            rows = block.values.reshape(-1, block.values.shape[2])  # [sample * m, a * n]
+            values = block.values
+            if scales is not None:
+                values = values * scales[numbers == key.center_species][:, None, None]
+            rows = values.reshape(-1, values.shape[2])  # [sample * m, a * n]
             parts = np.split(np.arange(rows.shape[1]), len(species)) if n else []
             if self.mixing == "combined":
                 product = rows.T @ rows
@@ -339,8 +377,21 @@ class OptimalBasis(Estimator):
         ]
 
 
-def eigenpairs(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _scales(weights: FloatArray | None, frames: list[Atoms]) -> list[FloatArray] | None:
+    """Return what multiplies the coefficients of every atom, structure by structure: the roots of the weights."""
+    if weights is None:
+        return None
+    array = np.asarray(weights, dtype=np.float64)
+    ends = np.cumsum([len(frame) for frame in frames], dtype=np.int64)
+    if array.shape != (ends[-1],) or not np.isfinite(array).all() or (array < 0).any():
+        raise ValueError(f"sample_weight must hold {ends[-1]} finite numbers >= 0, got the shape {array.shape}")
+    return np.split(np.sqrt(array), ends[:-1])
+
+
+def eigenpairs(matrix: FloatArray, count: int | None = None) -> tuple[FloatArray, FloatArray]:
     """Eigenvalues in descending order (rounding below zero cut off) and eigenvectors as columns, signs fixed.
+
+    With ``count`` only the largest ones are computed.
 
     The sign is such that the first component within 1e-6 of the largest magnitude is positive: a component chosen by
     magnitude alone could change with the rounding of two that are equal by symmetry.
@@ -349,7 +400,9 @@ def eigenpairs(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
 
     if matrix.shape[0] == 0:
         return np.zeros(0), np.zeros((0, 0))
-    values, vectors = eigh(matrix)
+    n = matrix.shape[0]
+    largest = None if count is None or count >= n else (n - count, n - 1)
+    values, vectors = eigh(matrix, subset_by_index=largest)
     values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
     size = np.abs(vectors)
     leading = np.argmax(size >= (1 - 1e-6) * size.max(axis=0), axis=0)

@@ -9,7 +9,9 @@
 #![allow(unsafe_code)]
 
 mod aligned;
+mod coupling;
 mod filter;
+mod gemm;
 mod harmonics;
 mod microkernel;
 mod portable;
@@ -18,7 +20,11 @@ mod products;
 mod x86;
 
 pub use aligned::Aligned;
+pub use coupling::{
+    ENVIRONMENTS, Place, Sums, Term, add_scaled, add_up, inner_product, outer_product, pull_back,
+};
 pub use filter::{Candidates, Near, count_near, select_near};
+pub use gemm::{Columns, Packed, ROWS, multiply};
 pub use harmonics::{columns_to_rows, harmonic_gradients, harmonic_values};
 pub use microkernel::{
     Schedule, accumulate, accumulate_all, contract_pair, copy_past_caches, spline_row, spline_rows, sum_lanes,

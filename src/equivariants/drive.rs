@@ -1,0 +1,96 @@
+//! All environments of an array, block by block: in parallel over rows of the results, in waves between which the caller
+//! may stop. No number depends on the number of threads, nor on which environments share a block.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::block::BLOCK;
+use crate::error::{Error, Result};
+use crate::expansion::Interrupt;
+use crate::parallel;
+use crate::simd::{Kernel, Level, Simd};
+
+/// How long a wave should take.
+const WAVE: Duration = Duration::from_millis(30);
+
+/// What is done with a block. Implementations of `block` must be `#[inline(always)]`.
+pub(super) trait Job: Sync {
+    /// Scratch memory, reused from block to block.
+    type Memory: Send;
+    fn memory(&self) -> Self::Memory;
+    /// Works on a block: packed density coefficients [environment, width], and the block's rows of every result.
+    fn block<S: Simd>(&self, s: S, memory: &mut Self::Memory, density: &[f64], rows: &mut [&mut [f64]]);
+}
+
+/// Does a job for every block; results are arrays of one row for each environment.
+///
+/// # Errors
+/// [`Error::Interrupted`].
+pub(super) fn drive<J: Job>(
+    level: Level,
+    job: &J,
+    n: usize,
+    density: &[f64],
+    results: Vec<&mut [f64]>,
+    interrupt: Interrupt<'_>,
+) -> Result<()> {
+    if n == 0 {
+        return Ok(());
+    }
+    let width = density.len() / n;
+    let mut parts: Vec<_> = results
+        .into_iter()
+        .map(|array| {
+            let row = array.len() / n;
+            // A width of zero has no chunks; its rows are empty.
+            array.chunks_mut((row * BLOCK).max(1))
+        })
+        .collect();
+    let mut first = 0;
+    let mut tasks = std::iter::from_fn(|| {
+        if first >= n {
+            return None;
+        }
+        let end = n.min(first + BLOCK);
+        let rows: Vec<&mut [f64]> = parts.iter_mut().map(|p| p.next().unwrap_or_default()).collect();
+        let task = (&density[first * width..end * width], rows);
+        first = end;
+        Some(task)
+    });
+    let memories = Mutex::new(Vec::new());
+    let mut wave = parallel::num_threads();
+    loop {
+        let now: Vec<_> = tasks.by_ref().take(wave).collect();
+        if now.is_empty() {
+            return Ok(());
+        }
+        let begin = Instant::now();
+        parallel::map(now, |(density, mut rows)| {
+            let spare = memories.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let mut memory = spare.unwrap_or_else(|| job.memory());
+            level.run(BlockKernel { job, memory: &mut memory, density, rows: &mut rows });
+            memories.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
+        })?;
+        let ratio = WAVE.as_secs_f64() / begin.elapsed().as_secs_f64().max(1e-6);
+        wave = ((wave as f64 * ratio.clamp(0.25, 4.0)) as usize).clamp(parallel::num_threads(), 1 << 16);
+        if interrupt() {
+            return Err(Error::Interrupted);
+        }
+    }
+}
+
+struct BlockKernel<'j, 'r, J: Job> {
+    job: &'j J,
+    memory: &'j mut J::Memory,
+    density: &'j [f64],
+    rows: &'j mut [&'r mut [f64]],
+}
+
+impl<J: Job> Kernel for BlockKernel<'_, '_, J> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        self.job.block(s, self.memory, self.density, self.rows);
+    }
+}
