@@ -19,18 +19,29 @@ pub fn vectors(name: &str, array: &PyReadonlyArray2<'_, f64>) -> PyResult<Vec<Ve
     Ok(view.rows().into_iter().map(|row| [row[0], row[1], row[2]]).collect())
 }
 
-/// A new array to be filled, in numpy's own memory: it asks for huge pages, which are touched five times faster than small
-/// ones, and raises `MemoryError` where there is none.
+/// A new array of which every number will be written, in numpy's own memory: it asks for huge pages, which are touched
+/// five times faster than small ones, and raises `MemoryError` where there is none.
 pub fn empty<'py, T: Element, D: Dimension, const N: usize>(
     py: Python<'py>,
     shape: [usize; N],
 ) -> PyResult<Bound<'py, PyArray<T, D>>> {
-    Ok(py.import("numpy")?.call_method1("empty", (shape, T::get_dtype(py)))?.cast_into()?)
+    new(py, "empty", shape)
 }
 
-/// As [`zeros`], of three dimensions.
-pub fn zeros_three(py: Python<'_>, shape: [usize; 3]) -> PyResult<Bound<'_, PyArray3<f64>>> {
-    Ok(py.import("numpy")?.call_method1("zeros", (shape,))?.cast_into()?)
+/// As [`empty`], of zeros.
+pub fn zeros<'py, T: Element, D: Dimension, const N: usize>(
+    py: Python<'py>,
+    shape: [usize; N],
+) -> PyResult<Bound<'py, PyArray<T, D>>> {
+    new(py, "zeros", shape)
+}
+
+fn new<'py, T: Element, D: Dimension, const N: usize>(
+    py: Python<'py>,
+    function: &str,
+    shape: [usize; N],
+) -> PyResult<Bound<'py, PyArray<T, D>>> {
+    Ok(py.import("numpy")?.call_method1(function, (shape, T::get_dtype(py)))?.cast_into()?)
 }
 
 /// A view of a flat array from `start` on, of three axes.

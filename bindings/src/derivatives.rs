@@ -68,8 +68,8 @@ pub fn jacobian_rows<'py>(
     let n_atoms = batch.atoms_of(structure).len();
     let n_columns = (0..plan.species().len()).map(|a| features.width(plan, a)).sum();
     detached(py, || plan.species_among(batch, batch.atoms_of(structure)))?;
-    let rows = arrays::zeros_three(py, [n_atoms, 3, n_columns])?;
-    let strain = arrays::zeros_three(py, [3, 3, n_columns])?;
+    let rows: Bound<'_, PyArray3<f64>> = arrays::zeros(py, [n_atoms, 3, n_columns])?;
+    let strain: Bound<'_, PyArray3<f64>> = arrays::zeros(py, [3, 3, n_columns])?;
     {
         let (mut rows, mut strain) = (rows.readwrite(), strain.readwrite());
         let (rows, strain) = (rows.as_slice_mut()?, strain.as_slice_mut()?);
@@ -106,8 +106,8 @@ pub fn gradients<'py>(
     }
     let n_pairs: Vec<usize> = offsets.iter().map(|o| o[o.len() - 1] as usize).collect();
     let values = (n_pairs.iter().enumerate())
-        .map(|(a, &n)| arrays::zeros_three(py, [n, 3, features.width(plan, a)]))
-        .collect::<PyResult<Vec<_>>>()?;
+        .map(|(a, &n)| arrays::zeros(py, [n, 3, features.width(plan, a)]))
+        .collect::<PyResult<Vec<Bound<'_, PyArray3<f64>>>>>()?;
     let mut neighbors: Vec<Vec<i64>> = n_pairs.iter().map(|&n| vec![0; n]).collect();
     {
         let mut borrowed: Vec<_> = values.iter().map(|array| array.readwrite()).collect();

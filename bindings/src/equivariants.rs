@@ -62,7 +62,7 @@ impl EquivariantPlan {
     ) -> PyResult<Bound<'py, PyArray2<f64>>> {
         let density = arrays::contiguous("density", &density)?;
         let n = density.len() / self.0.density_width().max(1);
-        let array = arrays::zeros(py, [n, self.0.n_features()])?;
+        let array: Bound<'_, PyArray2<f64>> = arrays::zeros(py, [n, self.0.n_features()])?;
         {
             let mut borrowed = array.readwrite();
             let values = borrowed.as_slice_mut()?;
@@ -90,8 +90,7 @@ impl EquivariantPlan {
         }
         // One array for all blocks: a large one gets huge pages, which are touched five times faster.
         let sizes: Vec<usize> = shapes.iter().map(|shape| shape.iter().product()).collect();
-        let flat: Bound<'py, PyArray1<f64>> =
-            arrays::zeros(py, [1, sizes.iter().sum()])?.call_method1("reshape", (-1,))?.cast_into()?;
+        let flat: Bound<'py, PyArray1<f64>> = arrays::zeros(py, [sizes.iter().sum()])?;
         {
             let mut borrowed = flat.readwrite();
             let mut rest = borrowed.as_slice_mut()?;
@@ -130,7 +129,7 @@ impl EquivariantPlan {
         let width = self.0.density_width().max(1);
         let n = density.len() / width;
         let mut energies = vec![0.0; n];
-        let gradients = arrays::zeros(py, [n, width])?;
+        let gradients: Bound<'_, PyArray2<f64>> = arrays::zeros(py, [n, width])?;
         {
             let mut borrowed = gradients.readwrite();
             let slopes = borrowed.as_slice_mut()?;
