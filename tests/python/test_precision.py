@@ -1,9 +1,8 @@
 """Features in single precision: the numbers of double precision, each rounded once."""
 
 import numpy as np
-import pytest
-
 import orbas
+import pytest
 
 #: Half a unit in the last place of single precision, relative.
 ROUNDING = 2.0**-24

@@ -2,9 +2,8 @@
 
 import ase.build
 import numpy as np
-import pytest
-
 import orbas
+import pytest
 from orbas import SkinList
 
 CUTOFF = 4.0
