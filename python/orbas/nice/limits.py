@@ -36,7 +36,7 @@ def per_order(name: str, value: Count, nu_max: int, least: int) -> list[int | No
     ValueError
         If it is neither None, an integer of at least ``least``, nor one of these for each order.
     """
-    listed = [value] * (nu_max - 1) if value is None or isinstance(value, int | np.integer) else list(value)
+    listed = list(value) if isinstance(value, Sequence | np.ndarray) else [value] * (nu_max - 1)
     sound = all(
         item is None or (isinstance(item, int | np.integer) and not isinstance(item, bool) and item >= least)
         for item in listed
