@@ -68,18 +68,19 @@ impl Harmonics {
     }
 
     /// Values and gradients for one vector's worth of unit vectors: `out[lm * stride + lane]` and
-    /// `slope[xyz][lm * stride + lane]`. With `TANGENT` the gradient on the unit sphere (divide by `|r|` for that of
+    /// `slope[xyz][lm * stride + lane]`. With `tangent` the gradient on the unit sphere times it (with `1 / |r|` that of
     /// `Y(r / |r|)`), else that of the polynomials, whose part along the vector is still to be taken off.
     #[inline(always)]
-    pub(crate) fn gradients<S: Simd, const TANGENT: bool>(
+    pub(crate) fn gradients<S: Simd>(
         &self,
         s: S,
         unit: [S::V; 3],
+        tangent: Option<S::V>,
         out: &mut [f64],
         slopes: [&mut [f64]; 3],
         stride: usize,
     ) {
-        harmonic_gradients::<S, TANGENT>(s, &self.start, &self.steps, unit, out, slopes, stride);
+        harmonic_gradients(s, &self.start, &self.steps, unit, tangent, out, slopes, stride);
     }
 }
 
@@ -163,8 +164,8 @@ impl Kernel for Many<'_> {
                     let unit = [s.load(&x[first..]), s.load(&y[first..]), s.load(&z[first..])];
                     let [a, b, c] = &mut slopes;
                     let to = [&mut a[first..], &mut b[first..], &mut c[first..]];
-                    harmonics.gradients::<S, true>(s, unit, &mut block[first..], to, BLOCK);
-                    scale_columns(s, &mut slopes, first, &directions.inverse_lengths);
+                    let inverse = s.load(&directions.inverse_lengths[first..]);
+                    harmonics.gradients(s, unit, Some(inverse), &mut block[first..], to, BLOCK);
                     first = second;
                 } else {
                     let unit = [
@@ -188,18 +189,6 @@ impl Kernel for Many<'_> {
             }
         }
         Ok(())
-    }
-}
-
-/// Multiplies a vector's worth of every column by one factor per lane.
-#[inline(always)]
-fn scale_columns<S: Simd>(s: S, columns: &mut [Vec<f64>; 3], first: usize, factors: &[f64; BLOCK]) {
-    let factor = s.load(&factors[first..]);
-    for column in columns {
-        for row in column.chunks_exact_mut(BLOCK) {
-            let scaled = s.mul(factor, s.load(&row[first..]));
-            s.store(scaled, &mut row[first..]);
-        }
     }
 }
 

@@ -215,7 +215,8 @@ impl Backward {
                 s.load(&block.units[2][first..]),
             ];
             let slopes = [&mut slope_x[first..], &mut slope_y[first..], &mut slope_z[first..]];
-            plan.harmonics.gradients::<S, TANGENT>(s, unit, &mut block.harmonics[first..], slopes, PAIRS);
+            let tangent = if TANGENT { Some(s.splat(1.0)) } else { None };
+            plan.harmonics.gradients(s, unit, tangent, &mut block.harmonics[first..], slopes, PAIRS);
             let (f, df) = plan.weight.values_and_slopes(s, s.load(&block.distances[first..]));
             let t = s.load(&block.fractions[first..]);
             let weights = product_slope_weights_of(s, t, f, df, spacing);

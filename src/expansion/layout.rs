@@ -149,6 +149,13 @@ impl Layout {
         places
     }
 
+    /// Whether the channels of a degree stand in a padded row as they do in a packed one.
+    #[inline(always)]
+    pub(crate) fn in_order(&self, l: usize) -> bool {
+        let Degree { groups, channels, .. } = &self.degrees[l];
+        matches!(groups[..], [g] if g.channel == 0 && g.count == *channels)
+    }
+
     /// One m-row of a degree without its padding.
     #[inline(always)]
     pub(crate) fn unpad_row(&self, l: usize, c: &[f64], m: usize, to: &mut [f64]) {

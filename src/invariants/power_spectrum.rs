@@ -8,7 +8,7 @@ use std::f64::consts::SQRT_2;
 use super::fill_rows;
 use crate::error::Result;
 use crate::expansion::{Consumer, DensityPlan, Interrupt, Layout, Numbers};
-use crate::simd::Simd;
+use crate::simd::{Simd, upper_products, upper_products_scratch};
 use crate::structure::Batch;
 
 /// Arrangement of the power spectrum: degrees slowest, then pairs `q1 <= q2` row by row.
@@ -60,58 +60,40 @@ pub fn power_spectrum_into<'o>(
 }
 
 impl Consumer for PowerSpectrum {
-    /// The coefficients of one degree without their padding, and a row of products.
-    type Scratch = Vec<f64>;
+    /// The coefficients of one degree without their padding, and room for products.
+    type Scratch = [Vec<f64>; 2];
 
     #[inline(always)]
-    fn consume<S: Simd>(&self, s: S, layout: &Layout, c: &[f64], row: &mut [f64], memory: &mut Vec<f64>) {
-        let most = self.most_channels().next_multiple_of(S::LANES);
-        memory.resize(most * (2 * layout.max_angular() + 2), 0.0);
+    fn consume<S: Simd>(
+        &self,
+        s: S,
+        layout: &Layout,
+        c: &[f64],
+        row: &mut [f64],
+        [unpadded, products]: &mut Self::Scratch,
+    ) {
+        products.resize(upper_products_scratch(self.most_channels()), 0.0);
         let mut start = 0;
         for (l, &n) in self.channels.iter().enumerate() {
+            let n_m = 2 * l + 1;
+            let (c, stride) = if layout.in_order(l) && layout.channels(l) == n {
+                let (first, stride) = layout.padded(l);
+                (&c[first..first + n_m * stride], stride)
+            } else {
+                let stride = n.next_multiple_of(S::LANES);
+                unpadded.resize(stride * n_m, 0.0);
+                for m in 0..n_m {
+                    let row = &mut unpadded[m * stride..(m + 1) * stride];
+                    row.fill(0.0);
+                    layout.unpad_row(l, c, m, row);
+                }
+                (unpadded.as_slice(), stride)
+            };
+            let scale = 1.0 / (n_m as f64).sqrt();
             let len = n * (n + 1) / 2;
-            degree(s, layout, l, n, c, memory, &mut row[start..start + len]);
+            let out = &mut row[start..start + len];
+            upper_products(s, c, stride, n_m, n, [scale, SQRT_2 * scale], products, out);
             start += len;
         }
-    }
-}
-
-/// All pairs of one degree.
-#[inline(always)]
-fn degree<S: Simd>(
-    s: S,
-    layout: &Layout,
-    l: usize,
-    n: usize,
-    c: &[f64],
-    scratch: &mut [f64],
-    out: &mut [f64],
-) {
-    let stride = n.next_multiple_of(S::LANES);
-    let (rows, sums) = scratch.split_at_mut((2 * l + 1) * stride);
-    for m in 0..=2 * l {
-        let row = &mut rows[m * stride..(m + 1) * stride];
-        row[layout.channels(l)..].fill(0.0);
-        layout.unpad_row(l, c, m, row);
-    }
-    let scale = 1.0 / ((2 * l + 1) as f64).sqrt();
-    let mut at = 0;
-    for q1 in 0..n {
-        let first = q1 / S::LANES * S::LANES;
-        let diagonal = s.splat(SQRT_2 * scale);
-        for q2 in (first..stride).step_by(S::LANES) {
-            let (mut even, mut odd) = (s.splat(0.0), s.splat(0.0));
-            for m in (0..2 * l).step_by(2) {
-                let (a, b) = (m * stride, (m + 1) * stride);
-                even = s.fma(s.splat(rows[a + q1]), s.load(&rows[a + q2..]), even);
-                odd = s.fma(s.splat(rows[b + q1]), s.load(&rows[b + q2..]), odd);
-            }
-            let last = 2 * l * stride;
-            even = s.fma(s.splat(rows[last + q1]), s.load(&rows[last + q2..]), even);
-            s.store(s.mul(diagonal, s.add(even, odd)), &mut sums[q2..]);
-        }
-        sums[q1] /= SQRT_2;
-        out[at..at + n - q1].copy_from_slice(&sums[q1..n]);
-        at += n - q1;
     }
 }

@@ -1,7 +1,7 @@
 //! The fast search: atoms sorted into bins over the reduced cell.
 
 use super::grid::{Grid, Window};
-use super::neighborhood::{Gathered, Source};
+use super::neighborhood::{Gathered, Run, Source};
 use super::{Neighborhood, Search, cell_shift, check};
 use crate::error::{Error, Result};
 use crate::structure::{Frame, Vector};
@@ -98,7 +98,8 @@ impl<'a> CellList<'a> {
                 [&x[row.clone()], &y[row.clone()], &z[row.clone()]],
                 cell_shift(cells, self.frame.matrix),
             );
-            if self.moved[row.end] != self.moved[row.start] {
+            let moved = self.moved[row.end] != self.moved[row.start];
+            if moved {
                 for (k, &atom) in atoms.iter().enumerate() {
                     if self.wraps[atom as usize] != [0; 3] {
                         let cells = self.shift_to(cells, atom);
@@ -107,7 +108,7 @@ impl<'a> CellList<'a> {
                 }
             }
             out.atoms.extend_from_slice(atoms);
-            out.runs.push((out.atoms.len() as u32, cells));
+            out.runs.push(Run { end: out.atoms.len() as u32, cells, moved });
         });
         out.points.seal();
     }

@@ -12,8 +12,19 @@ pub(super) struct Gathered {
     pub points: Candidates,
     /// Index in the structure. [candidate]
     pub atoms: Vec<u32>,
-    /// Runs of candidates in the same image of the cell: where each ends, and its shift before wraps.
-    pub runs: Vec<(u32, [i64; 3])>,
+    /// Candidates in the same image of the cell stand together.
+    pub runs: Vec<Run>,
+}
+
+/// Candidates in the same image of the cell.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run {
+    /// Behind the last of them.
+    pub end: u32,
+    /// Their shift, before the wraps of each are taken off.
+    pub cells: [i64; 3],
+    /// Whether any of them was wrapped.
+    pub moved: bool,
 }
 
 impl Gathered {
@@ -181,10 +192,11 @@ impl<'s, 'a> Search<'s, 'a> {
                 let Gathered { atoms, runs, .. } = &self.scratch.gathered;
                 let mut run = 0;
                 for (&slot, to) in slots.iter().zip(out) {
-                    while runs[run].0 <= slot {
+                    while runs[run].end <= slot {
                         run += 1;
                     }
-                    *to = cells.shift_to(runs[run].1, atoms[slot as usize]);
+                    let Run { cells: shift, moved, .. } = runs[run];
+                    *to = if moved { cells.shift_to(shift, atoms[slot as usize]) } else { shift };
                 }
             }
             Source::Skin(list) => {
@@ -200,8 +212,8 @@ impl<'s, 'a> Search<'s, 'a> {
         match self.source {
             Source::Cells(cells) => {
                 let Gathered { atoms, runs, .. } = &self.scratch.gathered;
-                let run = runs.partition_point(|&(end, _)| end as usize <= slot);
-                cells.shift_to(runs[run].1, atoms[slot])
+                let run = runs.partition_point(|run| run.end as usize <= slot);
+                cells.shift_to(runs[run].cells, atoms[slot])
             }
             Source::Skin(list) => list.shift(self.center, slot),
         }

@@ -67,17 +67,18 @@ pub fn harmonic_values<S: Simd, const W: usize>(
 /// Values and gradients for one vector's worth of unit vectors: `out[lm * stride + lane]`,
 /// `slopes[xyz][lm * stride + lane]`; the tables are those of [`harmonic_values`].
 ///
-/// The gradients are those of the polynomials that the recurrences evaluate; with `TANGENT` without their part along the
-/// unit vector, which depends on how `Y` is continued off the sphere.
+/// The gradients are those of the polynomials that the recurrences evaluate; with a factor `tangent` they are multiplied
+/// by it, without their part along the unit vector, which depends on how `Y` is continued off the sphere.
 ///
 /// # Panics
 /// If an output is too short, or the tables do not fit together.
 #[inline(always)]
-pub fn harmonic_gradients<S: Simd, const TANGENT: bool>(
+pub fn harmonic_gradients<S: Simd>(
     s: S,
     start: &[f64],
     steps: &[[f64; 2]],
     unit: [S::V; 3],
+    tangent: Option<S::V>,
     out: &mut [f64],
     slopes: [&mut [f64]; 3],
     stride: usize,
@@ -115,47 +116,34 @@ pub fn harmonic_gradients<S: Simd, const TANGENT: bool>(
             // SAFETY: l^2 + l +- m < n^2, so what is written lies within the lengths asserted above.
             unsafe {
                 let gradient = [s.mul(flat, re_before), s.fnma(flat, im_before, zero), s.mul(slope_here, re)];
-                write_gradient::<S, TANGENT>(
-                    s,
-                    unit,
-                    s.mul(here, re),
-                    gradient,
-                    to,
-                    (l * l + l + m) * stride,
-                );
+                write_gradient(s, unit, tangent, s.mul(here, re), gradient, to, (l * l + l + m) * stride);
                 if m > 0 {
                     let gradient = [s.mul(flat, im_before), s.mul(flat, re_before), s.mul(slope_here, im)];
-                    write_gradient::<S, TANGENT>(
-                        s,
-                        unit,
-                        s.mul(here, im),
-                        gradient,
-                        to,
-                        (l * l + l - m) * stride,
-                    );
+                    write_gradient(s, unit, tangent, s.mul(here, im), gradient, to, (l * l + l - m) * stride);
                 }
             }
         }
     }
 }
 
-/// Writes a value and its gradient, with `TANGENT` without the part along the unit vector.
+/// Writes a value and its gradient; `tangent` as in [`harmonic_gradients`].
 ///
 /// # Safety
 /// One vector must be writable at `at` behind each pointer.
 #[inline(always)]
-unsafe fn write_gradient<S: Simd, const TANGENT: bool>(
+unsafe fn write_gradient<S: Simd>(
     s: S,
     unit: [S::V; 3],
+    tangent: Option<S::V>,
     value: S::V,
     mut gradient: [S::V; 3],
     to: [*mut f64; 4],
     at: usize,
 ) {
-    if TANGENT {
+    if let Some(factor) = tangent {
         let along = s.fma(unit[0], gradient[0], s.fma(unit[1], gradient[1], s.mul(unit[2], gradient[2])));
         for x in 0..3 {
-            gradient[x] = s.fnma(along, unit[x], gradient[x]);
+            gradient[x] = s.mul(factor, s.fnma(along, unit[x], gradient[x]));
         }
     }
     // SAFETY: passed on from the caller.

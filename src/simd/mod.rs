@@ -12,6 +12,7 @@ mod aligned;
 mod coupling;
 mod filter;
 mod gemm;
+mod gram;
 mod harmonics;
 mod microkernel;
 mod portable;
@@ -25,6 +26,7 @@ pub use coupling::{
 };
 pub use filter::{Candidates, Near, count_near, select_near};
 pub use gemm::{Columns, Packed, ROWS, multiply};
+pub use gram::{upper_products, upper_products_scratch};
 pub use harmonics::{columns_to_rows, harmonic_gradients, harmonic_values};
 pub use microkernel::{
     Schedule, accumulate, accumulate_all, contract_pair, copy_past_caches, spline_row, spline_rows, sum_lanes,
