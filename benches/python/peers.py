@@ -74,8 +74,8 @@ def all_cases() -> tuple[Case, ...]:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Compare orbas with its peers.")
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--quick", action="store_true", help="fewer samples and no large systems: under a minute")
-    length.add_argument("--full", action="store_true", help="more samples, and a million atoms: under 8 minutes")
+    length.add_argument("--quick", action="store_true", help="fewer samples and no large systems: two minutes")
+    length.add_argument("--full", action="store_true", help="more samples, and a million atoms: some ten minutes")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of all programs (default 1)")
     parser.add_argument("--only", default="", metavar="TEXT", help="only cases whose id contains this text")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to a file")

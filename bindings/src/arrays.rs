@@ -21,18 +21,18 @@ pub fn vectors(name: &str, array: &PyReadonlyArray2<'_, f64>) -> PyResult<Vec<Ve
 
 /// A new array of which every number will be written, in numpy's own memory: it asks for huge pages, which are touched
 /// five times faster than small ones, and raises `MemoryError` where there is none.
-pub fn empty<'py, T: Element, D: Dimension, const N: usize>(
-    py: Python<'py>,
+pub fn empty<T: Element, D: Dimension, const N: usize>(
+    py: Python<'_>,
     shape: [usize; N],
-) -> PyResult<Bound<'py, PyArray<T, D>>> {
+) -> PyResult<Bound<'_, PyArray<T, D>>> {
     new(py, "empty", shape)
 }
 
 /// As [`empty`], of zeros.
-pub fn zeros<'py, T: Element, D: Dimension, const N: usize>(
-    py: Python<'py>,
+pub fn zeros<T: Element, D: Dimension, const N: usize>(
+    py: Python<'_>,
     shape: [usize; N],
-) -> PyResult<Bound<'py, PyArray<T, D>>> {
+) -> PyResult<Bound<'_, PyArray<T, D>>> {
     new(py, "zeros", shape)
 }
 

@@ -28,7 +28,7 @@ impl<'o> From<&'o mut Vec<f64>> for Numbers<'o> {
     }
 }
 
-impl<'o> Numbers<'o> {
+impl Numbers<'_> {
     /// How many.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -54,12 +54,17 @@ impl<'o> Numbers<'o> {
 
     /// Takes the first `n` away.
     pub(crate) fn take(&mut self, n: usize) -> Self {
-        fn take<'o, T>(numbers: &mut &'o mut [T], n: usize) -> &'o mut [T] {
-            numbers.split_off_mut(..n).unwrap_or_default()
-        }
         match self {
-            Self::F64(numbers) => Self::F64(take(numbers, n)),
-            Self::F32(numbers) => Self::F32(take(numbers, n)),
+            Self::F64(numbers) => {
+                let (first, rest) = std::mem::take(numbers).split_at_mut(n);
+                *numbers = rest;
+                Self::F64(first)
+            }
+            Self::F32(numbers) => {
+                let (first, rest) = std::mem::take(numbers).split_at_mut(n);
+                *numbers = rest;
+                Self::F32(first)
+            }
         }
     }
 }

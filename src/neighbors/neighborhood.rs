@@ -224,7 +224,7 @@ impl<'s, 'a> Search<'s, 'a> {
 #[derive(Debug)]
 pub enum NeighborList<'a> {
     /// Sorted for this search.
-    Cells(CellList<'a>),
+    Cells(Box<CellList<'a>>),
     /// Remembered; it must serve the structure.
     Skin(&'a SkinList, Frame<'a>),
 }
@@ -235,7 +235,7 @@ impl<'a> NeighborList<'a> {
     /// # Errors
     /// As [`CellList::new`].
     pub fn new(frame: Frame<'a>, cutoff: f64) -> Result<Self> {
-        CellList::new(frame, cutoff).map(Self::Cells)
+        CellList::new(frame, cutoff).map(|cells| Self::Cells(Box::new(cells)))
     }
 
     /// Centers in the order in which a search is fastest.

@@ -9,6 +9,7 @@
 #![allow(unsafe_code)]
 
 mod aligned;
+mod copies;
 mod coupling;
 mod filter;
 mod gemm;
@@ -17,10 +18,13 @@ mod harmonics;
 mod microkernel;
 mod portable;
 mod products;
+mod schedule;
+mod splines;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 pub use aligned::Aligned;
+pub use copies::{copy_past_caches, sum_lanes};
 pub use coupling::{
     ENVIRONMENTS, Place, Sums, Term, add_scaled, add_up, inner_product, outer_product, pull_back,
 };
@@ -28,11 +32,11 @@ pub use filter::{Candidates, Near, count_near, select_near};
 pub use gemm::{Columns, Packed, ROWS, multiply};
 pub use gram::{upper_products, upper_products_scratch};
 pub use harmonics::{columns_to_rows, harmonic_gradients, harmonic_values};
-pub use microkernel::{
-    Schedule, accumulate, accumulate_all, contract_pair, copy_past_caches, spline_row, spline_rows, sum_lanes,
-};
+pub use microkernel::accumulate;
 pub use portable::Portable;
 pub use products::{accumulate_outer, contract_harmonics};
+pub use schedule::{Schedule, accumulate_all, contract_pair};
+pub use splines::{spline_row, spline_rows};
 
 /// The widest vector of any level; scratch arrays of pairs are padded to a multiple of it.
 pub const MAX_LANES: usize = 8;
