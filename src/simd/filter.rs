@@ -124,9 +124,6 @@ impl Near {
 
 /// Keeps the candidates with `limits[0] <= |r_j - r_i + S . cell|^2 < limits[1]`; returns how many were below.
 ///
-/// The arithmetic is that of `neighbors::separation`, operation by operation and without fused multiply-adds, so that
-/// the decision is the same to the last bit.
-///
 /// # Panics
 /// If the candidates were not sealed.
 #[inline(always)]
@@ -143,7 +140,7 @@ pub fn select_near<S: Simd>(
         near.distances2.resize(needed, 0.0);
         near.slots.resize(needed, 0);
     }
-    let [positions, shifts] = candidates.columns();
+    let columns = candidates.columns();
     let from = [s.splat(center[0]), s.splat(center[1]), s.splat(center[2])];
     let limits = [s.splat(limits[0]), s.splat(limits[1])];
     let [x, y, z] = &mut near.vectors;
@@ -154,14 +151,7 @@ pub fn select_near<S: Simd>(
     // ends below len + MAX_LANES too, for which room was made above.
     unsafe {
         for k in (0..candidates.len).step_by(S::LANES) {
-            let mut d = from;
-            for x in 0..3 {
-                d[x] = s.sub(s.load_ptr(positions[x].add(k)), from[x]);
-                if candidates.shifted {
-                    d[x] = s.add(d[x], s.load_ptr(shifts[x].add(k)));
-                }
-            }
-            let d2 = s.add(s.add(s.mul(d[0], d[0]), s.mul(d[1], d[1])), s.mul(d[2], d[2]));
+            let (d, d2) = separations(s, columns, k, from, candidates.shifted);
             let coincident = s.less(d2, limits[0]);
             let keep = s.less(d2, limits[1]) & !coincident;
             n_coincident += coincident.count_ones() as usize;
@@ -177,6 +167,33 @@ pub fn select_near<S: Simd>(
     n_coincident
 }
 
+/// `r_j - r_i + S . cell` and its square for a vector of candidates from place `k` on: the arithmetic of
+/// `neighbors::separation`, operation by operation and without fused multiply-adds, so that decisions are the same to the
+/// last bit.
+///
+/// # Safety
+/// The columns must be valid for reading a vector at `k`.
+#[inline(always)]
+unsafe fn separations<S: Simd>(
+    s: S,
+    [positions, shifts]: [[*const f64; 3]; 2],
+    k: usize,
+    from: [S::V; 3],
+    shifted: bool,
+) -> ([S::V; 3], S::V) {
+    let mut d = from;
+    for x in 0..3 {
+        // SAFETY: passed on from the caller.
+        unsafe {
+            d[x] = s.sub(s.load_ptr(positions[x].add(k)), from[x]);
+            if shifted {
+                d[x] = s.add(d[x], s.load_ptr(shifts[x].add(k)));
+            }
+        }
+    }
+    (d, s.add(s.add(s.mul(d[0], d[0]), s.mul(d[1], d[1])), s.mul(d[2], d[2])))
+}
+
 /// How many candidates [`select_near`] would keep, and how many were below the first limit.
 ///
 /// # Panics
@@ -188,21 +205,14 @@ pub fn count_near<S: Simd>(
     center: [f64; 3],
     limits: [f64; 2],
 ) -> (usize, usize) {
-    let [positions, shifts] = candidates.columns();
+    let columns = candidates.columns();
     let from = [s.splat(center[0]), s.splat(center[1]), s.splat(center[2])];
     let limits = [s.splat(limits[0]), s.splat(limits[1])];
     let (mut n_near, mut n_coincident) = (0, 0);
     // SAFETY: reads end below len + MAX_LANES, which `columns` checked.
     unsafe {
         for k in (0..candidates.len).step_by(S::LANES) {
-            let mut d = from;
-            for x in 0..3 {
-                d[x] = s.sub(s.load_ptr(positions[x].add(k)), from[x]);
-                if candidates.shifted {
-                    d[x] = s.add(d[x], s.load_ptr(shifts[x].add(k)));
-                }
-            }
-            let d2 = s.add(s.add(s.mul(d[0], d[0]), s.mul(d[1], d[1])), s.mul(d[2], d[2]));
+            let (_, d2) = separations(s, columns, k, from, candidates.shifted);
             n_coincident += s.less(d2, limits[0]).count_ones() as usize;
             n_near += s.less(d2, limits[1]).count_ones() as usize;
         }
