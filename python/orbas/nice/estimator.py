@@ -13,15 +13,17 @@ from orbas.energies import Energies
 from orbas.nice import environments, report
 from orbas.nice.iteration import Iteration
 from orbas.nice.limits import Count, Limits, Parity, check_limits
+from orbas.nice.rows import Kind, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ase import Atoms
 
     from orbas import _core
     from orbas.blocks import FloatArray
     from orbas.density import DensityExpansion
+    from orbas.gradients import JacobianRows
 
 
 class NICE(Estimator):
@@ -243,6 +245,26 @@ class NICE(Estimator):
             parts.append((energies, forces, virials))
         energies, forces, virials = (np.concatenate(column) for column in zip(*parts, strict=True))
         return Energies.from_core(listed, (energies, forces, virials))
+
+    def jacobian_rows(self, frames: Sequence[Atoms]) -> Iterator[JacobianRows]:
+        """Yield the derivatives of ``transform(frames).per_structure()``, one structure at a time: rows for a fit.
+
+        Forces of a linear model are ``-(rows.positions @ w)``, its virial is ``rows.strain @ w``. Exact up to rounding,
+        by the cheaper of two modes. COST
+        Memory is that of one structure. All structures are checked before the first is worked on.
+
+        Raises
+        ------
+        orbas.NotFittedError
+            Before ``fit``.
+        ValueError
+            For bad structures or, when their turn comes, coincident atoms.
+        orbas.UnknownSpeciesError
+            For a species without channels, before any work.
+        """
+        of_species = [self.iterations_[number if self.per_center else None] for number in self.species_]
+        kinds = [Kind(iteration.plan, self._columns(iteration)) for iteration in of_species]
+        return rows_of(self.density, frames, kinds, sum(self.n_features_))
 
     def summary(self, density_residual: float | None = None) -> str:
         """Return a table of what every contraction kept; raises :class:`orbas.NotFittedError` before ``fit``.
