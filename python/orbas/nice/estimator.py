@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from orbas import _core
-    from orbas.blocks import FloatArray
+    from orbas.blocks import FloatArray, IntArray
     from orbas.density import DensityExpansion
     from orbas.gradients import JacobianRows
 
@@ -302,7 +302,7 @@ class NICE(Estimator):
     def _by_center(self, values: dict[int | None, Any]) -> Any:
         return values if self.per_center else values[None]
 
-    def _columns(self, iteration: Iteration) -> FloatArray | slice:
+    def _columns(self, iteration: Iteration) -> IntArray | slice:
         """Columns of the features of one kind of center."""
         own = iteration.plan.n_invariants()
         if own == self.n_features_:
@@ -315,7 +315,7 @@ class NICE(Estimator):
         if isinstance(columns, slice):
             return values
         wide = np.zeros((len(values), sum(self.n_features_)))
-        wide[:, columns.astype(np.int64)] = values
+        wide[:, columns] = values
         return wide
 
     def _readouts(self, weights: FloatArray, species: tuple[int, ...]) -> list[_core.EquivariantReadout]:
@@ -334,4 +334,4 @@ class NICE(Estimator):
 
     def _narrowed(self, iteration: Iteration, row: FloatArray) -> FloatArray:
         columns = self._columns(iteration)
-        return row if isinstance(columns, slice) else np.ascontiguousarray(row[columns.astype(np.int64)])
+        return row if isinstance(columns, slice) else np.ascontiguousarray(row[columns])
