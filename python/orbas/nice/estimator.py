@@ -249,9 +249,18 @@ class NICE(Estimator):
     def jacobian_rows(self, frames: Sequence[Atoms]) -> Iterator[JacobianRows]:
         """Yield the derivatives of ``transform(frames).per_structure()``, one structure at a time: rows for a fit.
 
-        Forces of a linear model are ``-(rows.positions @ w)``, its virial is ``rows.strain @ w``. Exact up to rounding,
-        by the cheaper of two modes. COST
-        Memory is that of one structure. All structures are checked before the first is worked on.
+        Forces of a linear model are ``-(rows.positions @ w)``, its virial is ``rows.strain @ w``. Both are exact up to
+        rounding. Memory is that of one structure. All structures are checked before the first is worked on.
+
+        Notes
+        -----
+        The cheaper of two modes is taken for every center species of a structure. Forward mode costs ``3 nu_max n``
+        transforms of an atom that has n others in its environment, and 6 ``nu_max`` more where it sees two images of
+        one. The adjoint of one feature after the other costs about 1.5 transforms a feature, and 30 to set it up for
+        all atoms: it is cheaper for few features in large structures, below about ``2 nu_max n``. Measured for an atom,
+        one thread: QM9 (nu_max 3, 245 features, n = 16) 13 ms or 153 transforms, methane (nu_max 4, 395 features,
+        n = 4) 5 ms or 64 transforms, forward; 64 silicon atoms (nu_max 4, 84 features, n = 28) 8 ms or 180 transforms
+        backward, 15 ms or 350 forward.
 
         Raises
         ------

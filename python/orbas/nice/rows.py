@@ -39,7 +39,7 @@ GROUP_BYTES = 1 << 27
 STEP = 0.3
 
 #: Price of the adjoint of one feature, in transforms of one environment: to set it up, and for every environment, which
-#: are worked on so many at a time. Measured: 16 to 50, and 1.3 to 1.7.
+#: are worked on so many at a time. Measured: 16 to 50, and 1.3 to 1.7; a wrong guess costs time only.
 SETUP_COST = 30.0
 SWEEP_COST = 1.5
 SWEEP_BLOCK = 16
@@ -136,7 +136,7 @@ class _Structure:
         return JacobianRows(positions.reshape(n, 3, n_columns), strain.reshape(3, 3, n_columns))
 
     def _groups(self, centers: IntArray, width: int) -> list[IntArray]:
-        """Cut centers where their pairs fill the memory; a pair of test atoms needs two times two gradients."""
+        """Cut centers where their pairs fill the memory: for each, four gradients of 3 ``width`` numbers."""
         n_pairs = np.searchsorted(self.i, centers, side="right") - np.searchsorted(self.i, centers)
         filled = np.cumsum(n_pairs) // max(1, GROUP_BYTES // (8 * 12 * width))
         return np.split(centers, np.flatnonzero(np.diff(filled)) + 1) if len(centers) else []
@@ -159,7 +159,11 @@ class _Structure:
         return _Directions(local[moves], atoms[moves], moved, None, strained)
 
     def _pair_slopes(self, a: int, pairs: IntArray) -> FloatArray:
-        """Return dc/dr_j of the centers of some pairs, [pair, 3, width]: each pair is a structure of two atoms."""
+        """Return dc/dr_j of the centers of some pairs, [pair, 3, width].
+
+        The density is a sum over neighbors, so each pair can stand alone, as a structure of two atoms: images of one
+        atom, which move together in the gradients of a periodic structure, stay apart, as the strain needs them.
+        """
         n = len(pairs)
         positions = np.zeros((n, 2, 3))
         positions[:, 1] = self.vectors[pairs]
