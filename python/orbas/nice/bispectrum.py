@@ -10,15 +10,17 @@ from orbas import _core, structures
 from orbas._estimator import Estimator
 from orbas.blocks import Features
 from orbas.energies import Energies
+from orbas.nice.rows import Kind, rows_of
 from orbas.nice.selection import Symmetry, reached, select_couplings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ase import Atoms
 
     from orbas.blocks import FloatArray
     from orbas.density import DensityExpansion
+    from orbas.gradients import JacobianRows
 
 
 class Bispectrum(Estimator):
@@ -97,6 +99,27 @@ class Bispectrum(Estimator):
             gradients.append(gradient)
         _, forces, virials = plan.weighted_coefficients(batch, gradients)
         return Energies.from_core(listed, (energies, forces, virials))
+
+    def jacobian_rows(self, frames: Sequence[Atoms]) -> Iterator[JacobianRows]:
+        """Yield the derivatives of ``transform(frames).per_structure()``, one structure at a time: rows for a fit.
+
+        Forces of a linear model are ``-(rows.positions @ w)``, its virial is ``rows.strain @ w``. By the cheaper of the
+        modes of :meth:`orbas.NICE.jacobian_rows`, in the memory of one structure. All structures are checked before the
+        first is worked on.
+
+        Raises
+        ------
+        ValueError
+            For bad structures or, when their turn comes, coincident atoms.
+        orbas.UnknownSpeciesError
+            For a species without channels, before any work.
+        """
+        listed = structures.as_frames(frames)
+        _, species = self.density.plan_for(listed)
+        compiled = self._plan(species)
+        *below, n_features = compiled.n_invariants()
+        kind = Kind(compiled, slice(None), first=sum(below))
+        return rows_of(self.density, listed, [kind] * len(species), n_features)
 
     def _plan(self, species: tuple[int, ...]) -> _core.EquivariantPlan:
         counts = self.density.channel_counts(species)

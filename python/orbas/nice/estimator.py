@@ -13,15 +13,17 @@ from orbas.energies import Energies
 from orbas.nice import environments, report
 from orbas.nice.iteration import Iteration
 from orbas.nice.limits import Count, Limits, Parity, check_limits
+from orbas.nice.rows import Kind, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ase import Atoms
 
     from orbas import _core
-    from orbas.blocks import FloatArray
+    from orbas.blocks import FloatArray, IntArray
     from orbas.density import DensityExpansion
+    from orbas.gradients import JacobianRows
 
 
 class NICE(Estimator):
@@ -244,6 +246,35 @@ class NICE(Estimator):
         energies, forces, virials = (np.concatenate(column) for column in zip(*parts, strict=True))
         return Energies.from_core(listed, (energies, forces, virials))
 
+    def jacobian_rows(self, frames: Sequence[Atoms]) -> Iterator[JacobianRows]:
+        """Yield the derivatives of ``transform(frames).per_structure()``, one structure at a time: rows for a fit.
+
+        Forces of a linear model are ``-(rows.positions @ w)``, its virial is ``rows.strain @ w``. Both are exact up to
+        rounding. Memory is that of one structure. All structures are checked before the first is worked on.
+
+        Notes
+        -----
+        The cheaper of two modes is taken for every center species of a structure. Forward mode costs ``3 nu_max n``
+        transforms of an atom that has n others in its environment, and 6 ``nu_max`` more where it sees two images of
+        one. The adjoint of one feature after the other costs about 1.5 transforms a feature, and 30 to set it up for
+        all atoms: it is cheaper for few features in large structures, below about ``2 nu_max n``. Measured for an atom,
+        one thread: QM9 (nu_max 3, 245 features, n = 16) 13 ms or 153 transforms, methane (nu_max 4, 395 features,
+        n = 4) 5 ms or 64 transforms, forward; 64 silicon atoms (nu_max 4, 84 features, n = 28) 8 ms or 180 transforms
+        backward, 15 ms or 350 forward.
+
+        Raises
+        ------
+        orbas.NotFittedError
+            Before ``fit``.
+        ValueError
+            For bad structures or, when their turn comes, coincident atoms.
+        orbas.UnknownSpeciesError
+            For a species without channels, before any work.
+        """
+        of_species = [self.iterations_[number if self.per_center else None] for number in self.species_]
+        kinds = [Kind(iteration.plan, self._columns(iteration)) for iteration in of_species]
+        return rows_of(self.density, frames, kinds, sum(self.n_features_))
+
     def summary(self, density_residual: float | None = None) -> str:
         """Return a table of what every contraction kept; raises :class:`orbas.NotFittedError` before ``fit``.
 
@@ -280,7 +311,7 @@ class NICE(Estimator):
     def _by_center(self, values: dict[int | None, Any]) -> Any:
         return values if self.per_center else values[None]
 
-    def _columns(self, iteration: Iteration) -> FloatArray | slice:
+    def _columns(self, iteration: Iteration) -> IntArray | slice:
         """Columns of the features of one kind of center."""
         own = iteration.plan.n_invariants()
         if own == self.n_features_:
@@ -293,7 +324,7 @@ class NICE(Estimator):
         if isinstance(columns, slice):
             return values
         wide = np.zeros((len(values), sum(self.n_features_)))
-        wide[:, columns.astype(np.int64)] = values
+        wide[:, columns] = values
         return wide
 
     def _readouts(self, weights: FloatArray, species: tuple[int, ...]) -> list[_core.EquivariantReadout]:
@@ -312,4 +343,4 @@ class NICE(Estimator):
 
     def _narrowed(self, iteration: Iteration, row: FloatArray) -> FloatArray:
         columns = self._columns(iteration)
-        return row if isinstance(columns, slice) else np.ascontiguousarray(row[columns.astype(np.int64)])
+        return row if isinstance(columns, slice) else np.ascontiguousarray(row[columns])
