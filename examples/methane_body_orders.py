@@ -48,7 +48,7 @@ def settings(*, quick: bool) -> dict[str, Any]:
     return {
         "sizes": [125, 250, 500, 1000] if quick else [250, 500, 1000, 2000, 4000, 8000],
         "n_test": 500 if quick else 2000,
-        "n_fit": 300 if quick else 1000,
+        "n_fit": 300 if quick else 500,
         "cutoff": 6.3,
         "cutoff_width": 0.3,
         "density_width": 0.3,
@@ -97,9 +97,7 @@ def up_to(nu: int, values: np.ndarray, nice: orbas.NICE) -> np.ndarray:
     return np.ascontiguousarray(by_species[:, :, :n_columns]).reshape(len(values), -1)
 
 
-def learn(
-    columns: np.ndarray, energies: np.ndarray, sizes: list[int], n_test: int
-) -> list[dict[str, float]]:
+def learn(columns: np.ndarray, energies: np.ndarray, sizes: list[int], n_test: int) -> list[dict[str, float]]:
     """Fit the first structures, for every size, and predict the last ones."""
     rows = []
     test = slice(len(energies) - n_test, None)
@@ -124,11 +122,16 @@ def learn(
 
 def table(curves: dict[int, list[dict[str, float]]], sizes: list[int]) -> str:
     """Return test errors as text, a row for each number of training structures."""
-    lines = ["test RMSE in % of the spread of the energies", f"{'n_train':>8}" + "".join(f"  nu <= {nu}" for nu in curves)]
+    lines = [
+        "test RMSE in % of the spread of the energies",
+        f"{'n_train':>8}" + "".join(f"  nu <= {nu}" for nu in curves),
+    ]
     for k, size in enumerate(sizes):
         lines.append(f"{size:>8}" + "".join(f"{curve[k]['rmse_percent_of_spread']:8.2f}" for curve in curves.values()))
     last = {nu: curve[-1]["rmse_eV"] / curve[-2]["rmse_eV"] for nu, curve in curves.items()}
-    lines.append("doubled: " + "".join(f"{factor:8.3f}" for factor in last.values()) + "  error after / before the last step")
+    lines.append(
+        "doubled: " + "".join(f"{factor:8.3f}" for factor in last.values()) + "  error after / before the last step"
+    )
     return "\n".join(lines)
 
 

@@ -103,7 +103,7 @@ def fit_nice(optimal: orbas.OptimalBasis, chosen: Settings, frames: Sequence[Ato
 
 
 def learn(representation: Any, train: Sequence[Atoms], test: Sequence[Atoms], sizes: Sequence[int]) -> dict[str, Any]:
-    """Return errors on test molecules in kcal/mol; leave-one-out errors of training molecules choose the regularizer."""
+    """Return errors on test molecules in kcal/mol; leave-one-out errors choose the regularizer."""
     begin = time.perf_counter()
     model = orbas.models.LinearPotential(representation, regularization="loo")
     curve = orbas.models.learning_curve(model, train, test, sizes, energy_key="U0")

@@ -68,6 +68,13 @@ class Contender:
 
 
 @dataclass(frozen=True, slots=True)
+class Quoted:
+    """What a peer cost once, in seconds per item: a reference from elsewhere that this run does not measure."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Peer:
     """A contender that is made when its case runs; ``make`` raises ImportError if it is not installed.
 
@@ -76,7 +83,7 @@ class Peer:
     """
 
     name: str
-    make: Callable[[], Contender]
+    make: Callable[[], Contender | Quoted]
     target: Target | None = None
     note: str = ""
     memory: Target | None = None
@@ -145,7 +152,10 @@ class Comparison:
         """Quartiles of the ratios of neighboring samples: how far this run can be trusted."""
         if not self.cost or not self.peer_cost:
             return None
-        return quartiles([b / a for a, b in zip(self.cost.samples, self.peer_cost.samples, strict=True)])
+        theirs = self.peer_cost.samples
+        if len(theirs) == 1:  # quoted, or measured once
+            theirs = theirs * len(self.cost.samples)
+        return quartiles([b / a for a, b in zip(self.cost.samples, theirs, strict=True)])
 
     @property
     def reached(self) -> bool | None:
@@ -170,6 +180,9 @@ def compare(case: Case, tier: Tier) -> list[Comparison]:
         except ImportError as error:
             comparison.problem = f"missing: {error.name or error}"
             continue
+        if isinstance(contender, Quoted):
+            comparison.peer_cost = Cost([contender.seconds])
+            continue
         if ours.values is not None and contender.values is not None:
             reference = ours.values() if reference is None else reference
             comparison.deviation = deviation(reference, contender.values())
@@ -179,8 +192,11 @@ def compare(case: Case, tier: Tier) -> list[Comparison]:
                 continue
         timed.append((comparison, contender))
     del reference
-    if timed:
+    quoted = [comparison for comparison in comparisons if comparison.peer_cost is not None]
+    if timed or quoted:
         cost, *costs = measure([ours, *(contender for _, contender in timed)], tier, case.patience)
+        for comparison in quoted:
+            comparison.cost = cost
         for (comparison, _), peer_cost in zip(timed, costs, strict=True):
             comparison.cost, comparison.peer_cost = cost, peer_cost
     return comparisons
