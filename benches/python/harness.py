@@ -97,7 +97,8 @@ class Case:
     """Work of one size in one regime, done by orbas and by peers.
 
     ``unit`` is the cost that is printed: "µs/atom", "ns/pair", "ns/vector". ``patience`` multiplies the time budget,
-    for ratios that are wanted precisely.
+    for ratios that are wanted precisely. ``clock`` is processor time where the peer's is a constant: contenders in
+    turn share what else the machine does, a constant does not.
     """
 
     work: str
@@ -108,6 +109,7 @@ class Case:
     peers: tuple[Peer, ...]
     tier: Tier = Tier.QUICK
     patience: float = 1.0
+    clock: Callable[[], float] = time.perf_counter
 
     @property
     def id(self) -> str:
@@ -194,7 +196,8 @@ def compare(case: Case, tier: Tier) -> list[Comparison]:
     del reference
     quoted = [comparison for comparison in comparisons if comparison.peer_cost is not None]
     if timed or quoted:
-        cost, *costs = measure([ours, *(contender for _, contender in timed)], tier, case.patience)
+        contenders = [ours, *(contender for _, contender in timed)]
+        cost, *costs = measure(contenders, tier, case.patience, case.clock)
         for comparison in quoted:
             comparison.cost = cost
         for (comparison, _), peer_cost in zip(timed, costs, strict=True):
@@ -210,7 +213,9 @@ def deviation(ours: list[NDArray[np.float64]], theirs: list[NDArray[np.float64]]
     return max(float(np.abs(a - b).max(initial=0) / (np.abs(b).max(initial=0) or 1)) for a, b in pairs)
 
 
-def measure(contenders: list[Contender], tier: Tier, patience: float = 1.0) -> list[Cost]:
+def measure(
+    contenders: list[Contender], tier: Tier, patience: float = 1.0, clock: Callable[[], float] = time.perf_counter
+) -> list[Cost]:
     """Time contenders in turn, A B C A B C ..., as long as the budget lasts."""
     budget, fewest = BUDGET[tier]
     seconds = [warm_up(contender) for contender in contenders]
@@ -226,7 +231,7 @@ def measure(contenders: list[Contender], tier: Tier, patience: float = 1.0) -> l
             if (taken >= fewest and spent >= 1) or (taken >= FEWEST_OF_SLOW and spent >= SLOW):
                 break
             for contender, batch, cost in zip(contenders, batches, costs, strict=True):
-                cost.samples.append(sample(contender, batch))
+                cost.samples.append(sample(contender, batch, clock))
     finally:
         gc.enable()
     return costs
@@ -246,11 +251,11 @@ def warm_up(contender: Contender) -> float:
     return seconds
 
 
-def sample(contender: Contender, batch: int) -> float:
+def sample(contender: Contender, batch: int, clock: Callable[[], float]) -> float:
     """Seconds per item of one timed batch."""
     if contender.before is not None:
         contender.before()
-    start = time.perf_counter()
+    start = clock()
     for _ in range(batch):
         contender.run()
-    return (time.perf_counter() - start) / (batch * contender.items)
+    return (clock() - start) / (batch * contender.items)
