@@ -141,9 +141,12 @@ def draw(curves: dict[int, list[dict[str, float]]], path: Path) -> None:
 
     figure = Figure(figsize=(4.5, 3.6), layout="constrained")
     axes = figure.subplots()
+    sizes = [int(row["n_train"]) for row in curves[ORDERS[0]]]
     for nu, curve in curves.items():
-        sizes = [row["n_train"] for row in curve]
         axes.loglog(sizes, [row["rmse_percent_of_spread"] for row in curve], "o-", label=f"ν ≤ {nu}")
+    axes.set_xticks(sizes, labels=[str(size) for size in sizes])
+    axes.set_yticks([5, 10, 20, 50], labels=["5", "10", "20", "50"])
+    axes.minorticks_off()
     axes.set_xlabel("training structures")
     axes.set_ylabel("test RMSE / % of the spread")
     axes.legend()
@@ -179,7 +182,15 @@ def main() -> None:
     if options.plot:
         draw(curves, options.plot)
     if options.json:
-        result = {"settings": chosen, "seed": options.seed, "n_features": nice.n_features_, "curves": curves}
+        result = {
+            "settings": chosen,
+            "seed": options.seed,
+            "n_features": nice.n_features_,
+            "spread_eV": float(np.std(energies[len(train) :])),
+            "curves": curves,
+            "seconds": time.perf_counter() - begin,
+            "processor_seconds": time.process_time(),
+        }
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
