@@ -68,6 +68,13 @@ class Contender:
 
 
 @dataclass(frozen=True, slots=True)
+class Quoted:
+    """What a peer cost once, in seconds per item: a reference from elsewhere that this run does not measure."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Peer:
     """A contender that is made when its case runs; ``make`` raises ImportError if it is not installed.
 
@@ -76,7 +83,7 @@ class Peer:
     """
 
     name: str
-    make: Callable[[], Contender]
+    make: Callable[[], Contender | Quoted]
     target: Target | None = None
     note: str = ""
     memory: Target | None = None
@@ -90,7 +97,8 @@ class Case:
     """Work of one size in one regime, done by orbas and by peers.
 
     ``unit`` is the cost that is printed: "µs/atom", "ns/pair", "ns/vector". ``patience`` multiplies the time budget,
-    for ratios that are wanted precisely.
+    for ratios that are wanted precisely. ``clock`` is processor time where the peer's is a constant: contenders in
+    turn share what else the machine does, a constant does not.
     """
 
     work: str
@@ -101,6 +109,7 @@ class Case:
     peers: tuple[Peer, ...]
     tier: Tier = Tier.QUICK
     patience: float = 1.0
+    clock: Callable[[], float] = time.perf_counter
 
     @property
     def id(self) -> str:
@@ -145,7 +154,10 @@ class Comparison:
         """Quartiles of the ratios of neighboring samples: how far this run can be trusted."""
         if not self.cost or not self.peer_cost:
             return None
-        return quartiles([b / a for a, b in zip(self.cost.samples, self.peer_cost.samples, strict=True)])
+        theirs = self.peer_cost.samples
+        if len(theirs) == 1:  # quoted, or measured once
+            theirs = theirs * len(self.cost.samples)
+        return quartiles([b / a for a, b in zip(self.cost.samples, theirs, strict=True)])
 
     @property
     def reached(self) -> bool | None:
@@ -170,6 +182,9 @@ def compare(case: Case, tier: Tier) -> list[Comparison]:
         except ImportError as error:
             comparison.problem = f"missing: {error.name or error}"
             continue
+        if isinstance(contender, Quoted):
+            comparison.peer_cost = Cost([contender.seconds])
+            continue
         if ours.values is not None and contender.values is not None:
             reference = ours.values() if reference is None else reference
             comparison.deviation = deviation(reference, contender.values())
@@ -179,8 +194,12 @@ def compare(case: Case, tier: Tier) -> list[Comparison]:
                 continue
         timed.append((comparison, contender))
     del reference
-    if timed:
-        cost, *costs = measure([ours, *(contender for _, contender in timed)], tier, case.patience)
+    quoted = [comparison for comparison in comparisons if comparison.peer_cost is not None]
+    if timed or quoted:
+        contenders = [ours, *(contender for _, contender in timed)]
+        cost, *costs = measure(contenders, tier, case.patience, case.clock)
+        for comparison in quoted:
+            comparison.cost = cost
         for (comparison, _), peer_cost in zip(timed, costs, strict=True):
             comparison.cost, comparison.peer_cost = cost, peer_cost
     return comparisons
@@ -194,7 +213,9 @@ def deviation(ours: list[NDArray[np.float64]], theirs: list[NDArray[np.float64]]
     return max(float(np.abs(a - b).max(initial=0) / (np.abs(b).max(initial=0) or 1)) for a, b in pairs)
 
 
-def measure(contenders: list[Contender], tier: Tier, patience: float = 1.0) -> list[Cost]:
+def measure(
+    contenders: list[Contender], tier: Tier, patience: float = 1.0, clock: Callable[[], float] = time.perf_counter
+) -> list[Cost]:
     """Time contenders in turn, A B C A B C ..., as long as the budget lasts."""
     budget, fewest = BUDGET[tier]
     seconds = [warm_up(contender) for contender in contenders]
@@ -210,7 +231,7 @@ def measure(contenders: list[Contender], tier: Tier, patience: float = 1.0) -> l
             if (taken >= fewest and spent >= 1) or (taken >= FEWEST_OF_SLOW and spent >= SLOW):
                 break
             for contender, batch, cost in zip(contenders, batches, costs, strict=True):
-                cost.samples.append(sample(contender, batch))
+                cost.samples.append(sample(contender, batch, clock))
     finally:
         gc.enable()
     return costs
@@ -230,11 +251,11 @@ def warm_up(contender: Contender) -> float:
     return seconds
 
 
-def sample(contender: Contender, batch: int) -> float:
+def sample(contender: Contender, batch: int, clock: Callable[[], float]) -> float:
     """Seconds per item of one timed batch."""
     if contender.before is not None:
         contender.before()
-    start = time.perf_counter()
+    start = clock()
     for _ in range(batch):
         contender.run()
-    return (time.perf_counter() - start) / (batch * contender.items)
+    return (clock() - start) / (batch * contender.items)

@@ -67,8 +67,10 @@ def all_cases() -> tuple[Case, ...]:
     import case_forces
     import case_itself
     import case_neighbors
+    import case_nice
 
-    return (*case_expansion.CASES, *case_forces.CASES, *case_neighbors.CASES, *case_itself.CASES)
+    cases = (case_expansion, case_forces, case_nice, case_neighbors, case_itself)
+    return tuple(case for module in cases for case in module.CASES)
 
 
 def parse() -> argparse.Namespace:
