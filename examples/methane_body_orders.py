@@ -7,7 +7,8 @@ J. Chem. Phys. 153, 121101 (2020), whose data set this is: https://archive.mater
 
 Run it: `python examples/methane_body_orders.py methane_random.xyz.gz` (some minutes on one core; `--quick` under one;
 `--plot curves.png`, `--json curves.json`). Settings were chosen by leave-one-out errors of the training structures; the
-test structures are looked at once, for the curves.
+test structures are looked at once, for the curves. Three times as many features of nu = 3 do not help
+(leave-one-out error of 4,000 structures: 10.0 % instead of 10.1 % of the mean magnitude; with nu = 4 it is 7.9 %).
 """
 
 from __future__ import annotations
