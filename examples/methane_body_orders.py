@@ -3,11 +3,13 @@
 The hydrogens of these CH4 are thrown at random into a sphere around the carbon, so that the energy is a function of all
 five atoms with little structure to exploit. Correlations of nu neighbors with their center span functions of nu + 1
 atoms: below nu = 4, errors stop falling however many structures are learned from (Nigam, Pozdnyakov and Ceriotti,
-J. Chem. Phys. 153, 121101 (2020), whose data set this is: https://archive.materialscloud.org/record/2020.110).
+J. Chem. Phys. 153, 121101 (2020)). The data are those of https://archive.materialscloud.org/record/2020.110, of which
+the first 10,000 structures are read; `energy` is taken to be in eV, while relative errors hold in any unit.
 
 Run it: `python examples/methane_body_orders.py methane_random.xyz.gz` (some minutes on one core; `--quick` under one;
 `--plot curves.png`, `--json curves.json`). Settings were chosen by leave-one-out errors of the training structures; the
-test structures are looked at once, for the curves.
+test structures are looked at once, for the curves. Three times as many features of nu = 3 do not help
+(leave-one-out error of 4,000 structures: 10.0 % instead of 10.1 % of the mean magnitude; with nu = 4 it is 7.9 %).
 """
 
 from __future__ import annotations
@@ -24,9 +26,11 @@ from orbas.models import LeaveOneOut, structure_features
 from orbas.models.regularization import fit_ridge
 
 ORDERS = (1, 2, 3, 4)
+#: The whole set holds millions.
+N_READ = 10_000
 #: Leave-one-out errors of the training structures choose the regularizer, for every size and order anew.
 RULE = LeaveOneOut(alphas=tuple(10.0 ** (exponent / 2) for exponent in range(-24, -3)))
-DATA = "the random methane set (extended XYZ with energies in eV, https://archive.materialscloud.org/record/2020.110)"
+DATA = "the random methane set (extended XYZ, https://archive.materialscloud.org/record/2020.110)"
 
 
 def parse() -> argparse.Namespace:
@@ -158,7 +162,7 @@ def main() -> None:
     options = parse()
     begin = time.perf_counter()
     chosen = settings(quick=options.quick)
-    frames = orbas.read(options.data)
+    frames = orbas.read(options.data, index=slice(N_READ))
     needed = chosen["sizes"][-1] + chosen["n_test"]
     if len(frames) < needed:
         raise SystemExit(f"{options.data} holds {len(frames)} structures, {needed} are needed: try --quick")
