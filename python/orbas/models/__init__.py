@@ -5,7 +5,8 @@ from __future__ import annotations
 from orbas.models.baseline import CompositionBaseline
 from orbas.models.design import Representation, StructureFeatures, structure_features
 from orbas.models.learning_curve import LearningCurve, learning_curve
-from orbas.models.linear import LinearPotential, Prediction, Score
+from orbas.models.linear import LinearPotential, Score
+from orbas.models.potential import Potential, Prediction
 from orbas.models.regularization import DEFAULT_ALPHAS, Fixed, HoldOut, KFold, LeaveOneOut, Regularization
 from orbas.models.ridge import Ridge
 
@@ -18,6 +19,7 @@ __all__ = [
     "LearningCurve",
     "LeaveOneOut",
     "LinearPotential",
+    "Potential",
     "Prediction",
     "Regularization",
     "Representation",

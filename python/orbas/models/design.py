@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
+    from orbas._core import SkinList
     from orbas.blocks import Features, FloatArray
+    from orbas.energies import Energies
+    from orbas.gradients import JacobianRows
 
 
 class Representation(Protocol):
@@ -22,6 +25,21 @@ class Representation(Protocol):
 
     def transform(self, frames: Sequence[Atoms], /) -> Features:
         """Return the invariant features of every atomic environment."""
+        ...
+
+
+@runtime_checkable
+class Differentiable(Representation, Protocol):
+    """A representation with derivatives: what models with forces need."""
+
+    def jacobian_rows(self, frames: Sequence[Atoms], /) -> Iterator[JacobianRows]:
+        """Yield the derivatives of the features summed over one structure after the other."""
+        ...
+
+    def linear_energies(
+        self, frames: Sequence[Atoms], weights: FloatArray, /, *, skin_list: SkinList | None = None
+    ) -> Energies:
+        """Evaluate a model that is linear in the features, with forces and virials."""
         ...
 
 

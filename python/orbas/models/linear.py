@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 
-from orbas._estimator import Estimator
 from orbas.models.baseline import CompositionBaseline, check_species, count_atoms, species_of
-from orbas.models.design import structure_features
+from orbas.models.design import Differentiable, structure_features
+from orbas.models.potential import Potential, Prediction
 from orbas.models.regularization import check_enough_structures, fit_ridge, resolve_regularization
 
 if TYPE_CHECKING:
@@ -18,29 +18,11 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
+    from orbas._core import SkinList
     from orbas.blocks import FloatArray
+    from orbas.energies import Energies
     from orbas.models.design import Representation, StructureFeatures
     from orbas.models.regularization import Regularization, RegularizationLike
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Prediction:
-    """What a model predicts.
-
-    Attributes
-    ----------
-    energies
-        In eV, [n_structures].
-    forces
-        In eV/Å, one array [n_atoms, 3] per structure; None if the representation has no derivatives.
-    stress
-        In eV/Å^3, [n_structures, 6], Voigt order and sign of ase (tensile positive), not-a-number where there is no
-        volume; None if the representation has no derivatives.
-    """
-
-    energies: FloatArray
-    forces: list[FloatArray] | None = None
-    stress: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +35,7 @@ class Score:
     rmse_per_atom: float
 
 
-class LinearPotential(Estimator):
+class LinearPotential(Potential):
     """``E(A) = E0(composition) + sum_i w(species of i) . x_i``, w by ridge regression.
 
     Every structure is a row of weight one: what is made small is the error of total energies, the quantity
@@ -151,12 +133,26 @@ class LinearPotential(Estimator):
         """
         self._check_fitted()
         check_species(frames, self.species_)
-        linear = getattr(self.representation, "linear_energies", None)
-        if linear is None:
+        if not isinstance(self.representation, Differentiable):
             return self._predict_features(frames, self._features(frames))
-        result = linear(frames, self.weights_.reshape(len(self.feature_species_), -1))
-        energies = self.baseline_.predict(frames) + result.structures
-        return Prediction(energies, result.forces, result.stress(frames))
+        result = self.evaluate(frames)
+        return Prediction(result.structures, result.forces, result.stress(frames), result.atoms)
+
+    def evaluate(self, frames: Sequence[Atoms], *, skin_lists: Sequence[SkinList] | None = None) -> Energies:
+        """Return energies, forces and virials in one pass of the compiled core; see :meth:`Potential.evaluate`."""
+        self._check_fitted()
+        check_species(frames, self.species_)
+        if not isinstance(self.representation, Differentiable):
+            raise TypeError(f"{type(self.representation).__name__} has no derivatives, hence no forces")
+        weights = self.weights_.reshape(len(self.feature_species_), -1)
+        memory = None if skin_lists is None else skin_lists[0]
+        return self._with_baseline(frames, self.representation.linear_energies(frames, weights, skin_list=memory))
+
+    def skin_lists(self, skin: float) -> list[SkinList]:
+        """Return one empty neighbor memory with a skin in Å."""
+        from orbas._core import SkinList
+
+        return [SkinList(skin)]
 
     def score(self, frames: Sequence[Atoms], energy_key: str = "REF_energy") -> Score:
         """Return the errors of the predicted energies.

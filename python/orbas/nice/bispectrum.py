@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
+    from orbas._core import SkinList
     from orbas.blocks import FloatArray
     from orbas.density import DensityExpansion
     from orbas.gradients import JacobianRows
@@ -69,7 +70,9 @@ class Bispectrum(Estimator):
         """Fit, then transform the same structures."""
         return self.fit(frames).transform(frames)
 
-    def linear_energies(self, frames: Sequence[Atoms], weights: FloatArray) -> Energies:
+    def linear_energies(
+        self, frames: Sequence[Atoms], weights: FloatArray, *, skin_list: SkinList | None = None
+    ) -> Energies:
         """Evaluate ``sum_i weights[species of i] . features_i`` with forces and virials, without storing gradients.
 
         Parameters
@@ -78,6 +81,8 @@ class Bispectrum(Estimator):
             Structures.
         weights
             Shape [n_species, n_features], in eV per unit of a feature; species as in ``transform(frames).species``.
+        skin_list
+            Taken, as other representations do, but not used: the search is a small part of the work here.
 
         Raises
         ------

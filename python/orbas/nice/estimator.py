@@ -204,7 +204,9 @@ class NICE(Estimator):
         order = sorted(blocks, key=lambda key: (key.nu, key.o3_lambda, -key.o3_sigma, key.center_species))
         return EquivariantBlocks({key: blocks[key] for key in order})
 
-    def linear_energies(self, frames: Sequence[Atoms], weights: FloatArray) -> Energies:
+    def linear_energies(
+        self, frames: Sequence[Atoms], weights: FloatArray, *, skin_list: _core.SkinList | None = None
+    ) -> Energies:
         """Evaluate ``sum_i weights[species of i] . features_i`` with forces and virials, without storing gradients.
 
         The adjoint of the whole iteration: it goes back through all orders to the density, and on to the positions.
@@ -215,6 +217,8 @@ class NICE(Estimator):
             Structures.
         weights
             Shape [n_species, n_features], in eV per unit of a feature; species as in ``transform(frames).species``.
+        skin_list
+            Taken, as other representations do, but not used: the search is a small part of the work here.
 
         Raises
         ------
