@@ -52,14 +52,22 @@ class Labels:
     energies
         Total energies in eV, shape [n].
     forces
-        One array [n_atoms, 3] in eV/Å for each structure, or None when no forces were asked for.
+        One array [n_atoms, 3] in eV/Å for each structure, or None when no forces were asked for. Where some structures
+        may be without, theirs is None.
     stress
-        Shape [n, 6] in eV/Å³ (Voigt, ASE's sign), or None when no stress was asked for.
+        Shape [n, 6] in eV/Å³ (Voigt, ASE's sign), or None when no stress was asked for. Where some structures may be
+        without, theirs is not-a-number.
     """
 
     energies: FloatArray
-    forces: list[FloatArray] | None
+    forces: list[FloatArray | None] | None
     stress: FloatArray | None
+
+    def take(self, structures: Sequence[int] | NDArray[np.int64]) -> Labels:
+        """Return those of some structures."""
+        chosen = np.asarray(structures, dtype=np.int64)
+        forces = None if self.forces is None else [self.forces[k] for k in chosen]
+        return Labels(self.energies[chosen], forces, None if self.stress is None else self.stress[chosen])
 
 
 def read(
@@ -148,6 +156,8 @@ def collect_labels(
     forces_key: str | None = None,
     stress_key: str | None = None,
     virial_key: str | None = None,
+    *,
+    partial: bool = False,
 ) -> Labels:
     """Gather the labels of structures for a fit; what is asked for must be on every structure.
 
@@ -160,6 +170,8 @@ def collect_labels(
         The structures.
     energy_key, forces_key, stress_key, virial_key
         Names of the labels; None leaves a kind of label out. A stress and a virial may complement each other.
+    partial
+        Some structures may have no forces or stress (all of them is still an error); how many have is logged.
 
     Returns
     -------
@@ -174,19 +186,33 @@ def collect_labels(
     energies = _gather(frames, "energy", (energy_key,), lambda atoms, where: _energy(atoms, energy_key, where))
     forces = stress = None
     if forces_key is not None:
-        forces = _gather(frames, "forces", (forces_key,), lambda atoms, where: _forces(atoms, forces_key, where))
+        forces = _gather(
+            frames, "forces", (forces_key,), lambda atoms, where: _forces(atoms, forces_key, where), partial
+        )
     tensors = tuple(key for key in (stress_key, virial_key) if key is not None)
     if tensors:
-        stress = _gather(frames, "stress", tensors, lambda atoms, where: _stress(atoms, stress_key, virial_key, where))
-    return Labels(np.array(energies), forces, None if stress is None else np.array(stress))
+        found = _gather(
+            frames, "stress", tensors, lambda atoms, where: _stress(atoms, stress_key, virial_key, where), partial
+        )
+        stress = np.array([np.full(6, np.nan) if value is None else value for value in found])
+    return Labels(np.array(energies), forces, stress)
 
 
-def _gather(frames: Sequence[Atoms], what: str, keys: tuple[str, ...], get: Callable[[Atoms, str], Any]) -> list[Any]:
+def _gather(
+    frames: Sequence[Atoms],
+    what: str,
+    keys: tuple[str, ...],
+    get: Callable[[Atoms, str], Any],
+    partial: bool = False,
+) -> list[Any]:
     values = [get(atoms, f"structure {i}") for i, atoms in enumerate(frames)]
     found = sum(value is not None for value in values)
     if found == 0:
         raise _none_found(frames, what, keys)
     if found < len(values):
+        if partial:
+            _LOG.info("%d of %d structures carry %s", found, len(values), what)
+            return values
         first = next(i for i, value in enumerate(values) if value is None)
         name = " or ".join(map(repr, keys))
         raise LabelError(f"structure {first} carries no {what} under {name} ({found} of {len(values)} do)")

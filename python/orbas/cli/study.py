@@ -12,7 +12,7 @@ from orbas.density import DensityExpansion
 from orbas.hypers import Cutoff, RadialScaling
 from orbas.invariants import PowerSpectrum
 from orbas.models import CompositionBaseline, LinearPotential
-from orbas.models.linear import energies_of
+from orbas.models.labels import energies_of
 from orbas.optimal import OptimalBasis
 from orbas.plots import ResidualCurve
 

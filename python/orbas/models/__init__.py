@@ -5,20 +5,26 @@ from __future__ import annotations
 from orbas.models.baseline import CompositionBaseline
 from orbas.models.design import Representation, StructureFeatures, structure_features
 from orbas.models.learning_curve import LearningCurve, learning_curve
-from orbas.models.linear import LinearPotential, Score
+from orbas.models.linear import LinearPotential
+from orbas.models.noise import Noise
+from orbas.models.posterior import Posterior
 from orbas.models.potential import Potential, Prediction
-from orbas.models.regularization import DEFAULT_ALPHAS, Fixed, HoldOut, KFold, LeaveOneOut, Regularization
+from orbas.models.regularization import DEFAULT_ALPHAS, Evidence, Fixed, HoldOut, KFold, LeaveOneOut, Regularization
 from orbas.models.ridge import Ridge
+from orbas.models.scores import Score, score, score_by_config
 
 __all__ = [
     "DEFAULT_ALPHAS",
     "CompositionBaseline",
+    "Evidence",
     "Fixed",
     "HoldOut",
     "KFold",
     "LearningCurve",
     "LeaveOneOut",
     "LinearPotential",
+    "Noise",
+    "Posterior",
     "Potential",
     "Prediction",
     "Regularization",
@@ -27,5 +33,7 @@ __all__ = [
     "Score",
     "StructureFeatures",
     "learning_curve",
+    "score",
+    "score_by_config",
     "structure_features",
 ]

@@ -43,6 +43,30 @@ class Differentiable(Representation, Protocol):
         ...
 
 
+class Design(Protocol):
+    """What a model with weights is linear in: a row for every structure, and its derivatives.
+
+    ``n_columns`` is the length of a row, hence the number of weights.
+    """
+
+    @property
+    def n_columns(self) -> int:
+        """Number of weights."""
+        ...
+
+    def atoms(self, frames: Sequence[Atoms]) -> FloatArray:
+        """Return the part of every atom in the row of its structure, [n_atoms, n_columns]."""
+        ...
+
+    def structures(self, frames: Sequence[Atoms]) -> FloatArray:
+        """Return the rows of structures, [n_structures, n_columns]."""
+        ...
+
+    def derivatives(self, frames: Sequence[Atoms]) -> Iterator[JacobianRows]:
+        """Yield the derivatives of the rows of one structure after the other."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class StructureFeatures:
     """Features summed over the atoms of a structure.
@@ -95,7 +119,7 @@ def structure_features(
     values: FloatArray | None = None
     species: tuple[int, ...] = ()
     with tqdm(total=len(frames), desc="features", unit="structure", disable=not progress) as bar:
-        for start, stop in _pieces(frames, chunk):
+        for start, stop in pieces(frames, chunk):
             features = _transform(representation, frames, start, stop)
             summed = features.per_structure()
             if values is None:
@@ -115,6 +139,51 @@ def structure_features(
     return StructureFeatures(values, species)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class LinearDesign:
+    """Features summed over the centers of each species of a structure.
+
+    Attributes
+    ----------
+    representation
+        Gives the features.
+    species
+        Center species that order the columns, slowest.
+    n_columns
+        Number of species times number of features.
+    """
+
+    representation: Representation
+    species: tuple[int, ...]
+    n_columns: int
+
+    @classmethod
+    def of(cls, representation: Representation, frames: Sequence[Atoms]) -> LinearDesign:
+        """Look at the features of one structure to learn species and columns."""
+        features = representation.transform(frames[:1])
+        return cls(representation, features.species, len(features.species) * features.values.shape[1])
+
+    def atoms(self, frames: Sequence[Atoms]) -> FloatArray:
+        """Return the features of every atom in the columns of its species, [n_atoms, n_columns]."""
+        features = self.representation.transform(frames)
+        width = self.n_columns // len(self.species)
+        rows = np.zeros((len(features.values), self.n_columns))
+        for a, number in enumerate(self.species):
+            own = features.center_numbers == number
+            rows[own, a * width : (a + 1) * width] = features.values[own]
+        return rows
+
+    def structures(self, frames: Sequence[Atoms]) -> FloatArray:
+        """Return the summed features, [n_structures, n_columns]."""
+        return self.representation.transform(frames).per_structure()
+
+    def derivatives(self, frames: Sequence[Atoms]) -> Iterator[JacobianRows]:
+        """Yield the derivatives of the summed features of one structure after the other."""
+        if not isinstance(self.representation, Differentiable):
+            raise TypeError(f"{type(self.representation).__name__} has no derivatives to fit forces with")
+        return self.representation.jacobian_rows(frames)
+
+
 def _transform(representation: Representation, frames: Sequence[Atoms], start: int, stop: int) -> Features:
     """Transform one piece; an error that counts structures within the piece says where the piece begins."""
     try:
@@ -125,7 +194,7 @@ def _transform(representation: Representation, frames: Sequence[Atoms], start: i
         raise
 
 
-def _pieces(frames: Sequence[Atoms], chunk: int) -> Iterator[tuple[int, int]]:
+def pieces(frames: Sequence[Atoms], chunk: int) -> Iterator[tuple[int, int]]:
     """Yield ranges of structures that end as soon as they hold ``chunk`` atoms."""
     start, atoms = 0, 0
     for index, count in enumerate(count_atoms(frames).tolist()):

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orbas.models.baseline import check_species, count_atoms, species_of
-from orbas.models.linear import energies_of, score_energies
+from orbas.models.labels import energies_of, fit_baseline
+from orbas.models.regularization import resolve_regularization
+from orbas.models.scores import score_energies
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,6 +86,7 @@ def learning_curve(
     if len(sizes) == 0 or not all(0 < size <= len(train) for size in sizes):
         raise ValueError(f"sizes must lie in [1, {len(train)}], the training structures; got {list(sizes)}")
     fitted = type(model)(**model.get_params(deep=False))
+    rule = resolve_regularization(fitted.regularization)
     train_energies, test_energies = energies_of(train, energy_key), energies_of(test, energy_key)
     order = np.random.default_rng(seed).permutation(len(train))
     smallest = order[: min(sizes)]
@@ -95,7 +98,7 @@ def learning_curve(
     for size in sizes:
         chosen = order[:size]
         subset = [train[i] for i in chosen]
-        baseline = fitted._prepare(subset, train_energies[chosen])
+        baseline = fit_baseline(fitted.baseline, subset, train_energies[chosen], rule)
         fitted._fit_features(subset, train_energies[chosen], train_features.take(chosen), baseline)
         score = score_energies(fitted._predict_features(test, test_features).energies, test_energies, n_atoms)
         without = score_energies(baseline.predict(test), test_energies, n_atoms)
@@ -108,7 +111,7 @@ def _check_smallest(
     model: LinearPotential, subset: Sequence[Atoms], energies: FloatArray, test: Sequence[Atoms]
 ) -> None:
     """Raise, before any features are computed, what fitting or predicting with the smallest subset would."""
-    model._prepare(subset, energies)
+    fit_baseline(model.baseline, subset, energies, resolve_regularization(model.regularization))
     try:
         check_species(test, species_of(subset))
     except ValueError as error:

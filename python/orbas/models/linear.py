@@ -1,58 +1,61 @@
-"""Linear energy models: ridge regression on features summed over structures, above a composition baseline."""
+"""Linear models: ridge regression on features summed over structures, above a composition baseline."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Self
 
-import numpy as np
-
-from orbas.models.baseline import CompositionBaseline, check_species, count_atoms, species_of
-from orbas.models.design import Differentiable, structure_features
+from orbas.models.design import Differentiable, LinearDesign, structure_features
+from orbas.models.labels import fit_baseline, labels_of, targets_of
+from orbas.models.noise import Noise
 from orbas.models.potential import Potential, Prediction
-from orbas.models.regularization import check_enough_structures, fit_ridge, resolve_regularization
+from orbas.models.regularization import fit_ridge, resolve_regularization
+from orbas.models.streamed import fit_streamed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from os import PathLike
 
     from ase import Atoms
 
     from orbas._core import SkinList
     from orbas.blocks import FloatArray
     from orbas.energies import Energies
+    from orbas.models.baseline import CompositionBaseline
     from orbas.models.design import Representation, StructureFeatures
-    from orbas.models.regularization import Regularization, RegularizationLike
+    from orbas.models.labels import BaselineLike
+    from orbas.models.regularization import RegularizationLike
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
-    """Errors of energies: mean absolute and root mean square, in eV per structure and in eV per atom."""
-
-    mae: float
-    rmse: float
-    mae_per_atom: float
-    rmse_per_atom: float
+#: Numbers in a design matrix that may always be kept.
+_DENSE = 2**25
 
 
 class LinearPotential(Potential):
     """``E(A) = E0(composition) + sum_i w(species of i) . x_i``, w by ridge regression.
 
-    Every structure is a row of weight one: what is made small is the error of total energies, the quantity
-    reported for molecules. Features are not centered (the baseline takes the place of an intercept), and
+    Energies alone: every structure is a row of weight one, so that the error of total energies is made small, the
+    quantity reported for molecules; with forces or virials (or a given ``noise``) rows are divided by the noise of
+    their label. Features are not centered (the baseline takes the place of an intercept), and
     share one global scale, the root mean square norm of a row, to which alpha is relative: a scale for each
     column would undo the relative size of features, which is what the representation says of their
     importance.
+
+    Memory does not grow with the data: it holds a triangular factor of [n_columns, n_columns] for every fold. Rows of
+    energies alone are kept if that is no more than such a factor, or 256 MB.
 
     Parameters
     ----------
     representation
         Anything whose ``transform(frames)`` returns :class:`orbas.Features`; used as it is, never fitted
-        here. ``sklearn.base.clone`` also clones it, hence forgets what it was fitted to.
+        here. Forces also need its ``jacobian_rows`` and ``linear_energies``. ``sklearn.base.clone`` also clones it,
+        hence forgets what it was fitted to.
     regularization
         How alpha is chosen: :class:`KFold` (``"cv"`` stands for ``KFold()``), :class:`LeaveOneOut`
-        (``"loo"``, the cheapest choice), :class:`HoldOut` or :class:`Fixed`. Alphas have no unit; see
-        :mod:`orbas.models.regularization`.
+        (``"loo"``, energies alone), :class:`HoldOut`, :class:`Evidence` (``"evidence"``) or :class:`Fixed`. Alphas have
+        no unit; see :mod:`orbas.models.regularization`.
+    noise
+        Expected errors of the labels, hence their weights; None is ``Noise()`` if there are forces or virials.
     baseline
         ``"composition"`` fits an energy per species to all training structures; a dict gives isolated-atom
         energies in eV by symbol or atomic number.
@@ -64,16 +67,7 @@ class LinearPotential(Potential):
     Attributes
     ----------
     weights_
-        Shape [n_species * n_features], eV per unit of a feature.
-    alpha_, scale_
-        The relative alpha, and the mean squared norm of a row that it is relative to: the ridge penalty is
-        ``alpha_ * scale_ * |w|^2``.
-    alphas_, cv_errors_
-        Candidates in rising order and their held-out MAE in eV per structure; empty with :class:`Fixed`.
-    baseline_
-        The fitted :class:`CompositionBaseline`.
-    species_
-        Atomic numbers of the training structures.
+        Shape [n_species * n_features], eV per unit of a feature; for the others see :class:`Potential`.
     feature_species_
         The center species that order the weights.
     """
@@ -83,65 +77,81 @@ class LinearPotential(Potential):
         representation: Representation,
         *,
         regularization: RegularizationLike = "cv",
-        baseline: Literal["composition"] | Mapping[str, float] | Mapping[int, float] = "composition",
+        noise: Noise | None = None,
+        baseline: BaselineLike = "composition",
         chunk: int = 4096,
         progress: bool = False,
     ) -> None:
         self.representation = representation
         self.regularization = regularization
+        self.noise = noise
         self.baseline = baseline
         self.chunk = chunk
         self.progress = progress
 
-    def fit(self, frames: Sequence[Atoms], energy_key: str = "REF_energy") -> Self:
+    def fit(
+        self,
+        frames: Sequence[Atoms],
+        energy_key: str = "REF_energy",
+        *,
+        forces_key: str | None = None,
+        stress_key: str | None = None,
+        virial_key: str | None = None,
+        checkpoint: str | PathLike[str] | None = None,
+    ) -> Self:
         """Fit the baseline, choose alpha and fit the weights.
 
         Parameters
         ----------
         frames
             Training structures; :class:`HoldOut` takes the last of them.
-        energy_key
-            The key of ``atoms.info`` with total energies in eV.
+        energy_key, forces_key, stress_key, virial_key
+            Names of the labels as in :func:`orbas.io.collect_labels`. Every structure needs an energy; forces and
+            virials are used where they are.
+        checkpoint
+            A file that keeps what was done of a long fit: the same call, after the process was killed, goes on from
+            there, to the same bits. It is left for whoever called to delete.
 
         Raises
         ------
         LabelError
-            If energies are missing or not finite.
+            If energies are missing or not finite, or no structure has what was named.
         UnknownSpeciesError
             If a structure has a species without a given baseline energy.
         ValueError
             If there are too few structures for the regularization, a setting is unknown, or features are not
             finite or do not fit together.
         """
-        energies = energies_of(frames, energy_key)
-        baseline = self._prepare(frames, energies)
-        return self._fit_features(frames, energies, self._features(frames), baseline)
+        rule = resolve_regularization(self.regularization)
+        labels = labels_of(frames, energy_key, forces_key, stress_key, virial_key)
+        baseline = fit_baseline(self.baseline, frames, labels.energies, rule)
+        design = LinearDesign.of(self.representation, frames)
+        derivatives = labels.forces is not None or labels.stress is not None
+        few = len(frames) * design.n_columns <= max(design.n_columns**2, _DENSE)
+        if not derivatives and self.noise is None and few:
+            self._fit_features(frames, labels.energies, self._features(frames), baseline)
+        else:
+            noise = Noise() if derivatives and self.noise is None else self.noise
+            targets = targets_of(frames, labels, baseline)
+            fit = fit_streamed(
+                design, frames, targets, noise, rule, chunk=self.chunk, progress=self.progress, checkpoint=checkpoint
+            )
+            self.feature_species_ = design.species
+            self._keep(fit, frames, baseline)
+        self._set_reach(design, frames)
+        return self
 
-    def predict(self, frames: Sequence[Atoms]) -> Prediction:
-        """Return the energies of structures, with forces and stress where the representation has derivatives.
-
-        Those come from one pass of the compiled core from structures to forces; no gradient is stored.
-
-        Raises
-        ------
-        NotFittedError
-            Before ``fit``.
-        UnknownSpeciesError
-            If a structure has a species that no training structure had; nothing is computed then.
-        ValueError
-            If the features are not those the model was fitted to.
-        """
-        self._check_fitted()
-        check_species(frames, self.species_)
-        if not isinstance(self.representation, Differentiable):
-            return self._predict_features(frames, self._features(frames))
-        result = self.evaluate(frames)
-        return Prediction(result.structures, result.forces, result.stress(frames), result.atoms)
+    def predict(self, frames: Sequence[Atoms], *, uncertainty: bool = False) -> Prediction:
+        """Return energies, with forces and stress if the representation has derivatives: :meth:`Potential.predict`."""
+        self._check(frames)
+        if isinstance(self.representation, Differentiable):
+            return super().predict(frames, uncertainty=uncertainty)
+        predicted = self._predict_features(frames, self._features(frames))
+        return replace(predicted, uncertainty=self.uncertainty(frames)) if uncertainty else predicted
 
     def evaluate(self, frames: Sequence[Atoms], *, skin_lists: Sequence[SkinList] | None = None) -> Energies:
         """Return energies, forces and virials in one pass of the compiled core; see :meth:`Potential.evaluate`."""
-        self._check_fitted()
-        check_species(frames, self.species_)
+        self._check(frames)
         if not isinstance(self.representation, Differentiable):
             raise TypeError(f"{type(self.representation).__name__} has no derivatives, hence no forces")
         weights = self.weights_.reshape(len(self.feature_species_), -1)
@@ -154,36 +164,11 @@ class LinearPotential(Potential):
 
         return [SkinList(skin)]
 
-    def score(self, frames: Sequence[Atoms], energy_key: str = "REF_energy") -> Score:
-        """Return the errors of the predicted energies.
-
-        Raises
-        ------
-        LabelError
-            If energies are missing or not finite.
-        NotFittedError, UnknownSpeciesError, ValueError
-            As :meth:`predict`.
-        """
-        self._check_fitted()
-        check_species(frames, self.species_)
-        energies = energies_of(frames, energy_key)
-        predicted = self._predict_features(frames, self._features(frames)).energies
-        return score_energies(predicted, energies, count_atoms(frames))
-
-    def _rule(self) -> Regularization:
-        return resolve_regularization(self.regularization)
+    def _design(self) -> LinearDesign:
+        return LinearDesign(self.representation, self.feature_species_, len(self.weights_))
 
     def _features(self, frames: Sequence[Atoms]) -> StructureFeatures:
         return structure_features(self.representation, frames, chunk=self.chunk, progress=self.progress)
-
-    def _prepare(self, frames: Sequence[Atoms], energies: FloatArray) -> CompositionBaseline:
-        """Return the fitted baseline; everything that can be wrong without knowing the features is raised."""
-        check_enough_structures(self._rule(), len(frames))
-        if isinstance(self.baseline, Mapping):
-            return CompositionBaseline(self.baseline).fit(frames, energies)
-        if self.baseline != "composition":
-            raise ValueError(f"unknown baseline {self.baseline!r}: give 'composition' or a dict of energies")
-        return CompositionBaseline().fit(frames, energies)
 
     def _fit_features(
         self,
@@ -193,16 +178,10 @@ class LinearPotential(Potential):
         baseline: CompositionBaseline,
     ) -> Self:
         """Fit to features that are already there, above a baseline that is fitted."""
-        fit = fit_ridge(features.values, energies - baseline.predict(frames), self._rule())
-        self.baseline_ = baseline
-        self.weights_ = fit.weights
-        self.alpha_ = fit.alpha
-        self.scale_ = fit.scale
-        self.alphas_ = fit.alphas
-        self.cv_errors_ = fit.errors
-        self.species_ = species_of(frames)
+        rule = resolve_regularization(self.regularization)
+        fit = fit_ridge(features.values, energies - baseline.predict(frames), rule)
         self.feature_species_ = features.species
-        return self
+        return self._keep(fit, frames, baseline)
 
     def _predict_features(self, frames: Sequence[Atoms], features: StructureFeatures) -> Prediction:
         """Predict from features that are already there."""
@@ -214,31 +193,3 @@ class LinearPotential(Potential):
                 f"{fitted[1]} columns for species {fitted[0]}"
             )
         return Prediction(self.baseline_.predict(frames) + features.values @ self.weights_)
-
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "weights_"):
-            from orbas.errors import NotFittedError
-
-            raise NotFittedError("this LinearPotential is not fitted: call fit(frames, energy_key=...) first")
-
-
-def energies_of(frames: Sequence[Atoms], energy_key: str) -> FloatArray:
-    """Return the energies [n_structures] in eV under a key; raise LabelError if any is missing."""
-    from orbas.io import collect_labels
-
-    labels = collect_labels(frames, energy_key=energy_key)
-    energies: FloatArray = np.asarray(labels.energies, dtype=np.float64)
-    return energies
-
-
-def score_energies(predicted: FloatArray, energies: FloatArray, n_atoms: np.ndarray) -> Score:
-    """Return the errors of predicted energies; both [n_structures] in eV."""
-    errors = predicted - energies
-    # A structure without atoms has no error per atom; its error counts as that of one atom.
-    per_atom = errors / np.maximum(n_atoms, 1)
-    return Score(
-        mae=float(np.mean(np.abs(errors))),
-        rmse=float(np.sqrt(np.mean(errors**2))),
-        mae_per_atom=float(np.mean(np.abs(per_atom))),
-        rmse_per_atom=float(np.sqrt(np.mean(per_atom**2))),
-    )

@@ -1,14 +1,17 @@
-"""What every fitted potential offers: predictions, fast evaluation for simulations, calculators, files."""
+"""What every fitted potential offers: predictions, fast evaluation for simulations, error bars."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from orbas._estimator import Estimator
-from orbas.models.baseline import check_species
+from orbas.models.baseline import check_species, species_of
+from orbas.models.design import pieces
+from orbas.models.labels import labels_of
+from orbas.models.scores import Score, score
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +22,13 @@ if TYPE_CHECKING:
     from orbas.blocks import FloatArray
     from orbas.energies import Energies
     from orbas.models.baseline import CompositionBaseline
+    from orbas.models.design import Design
+    from orbas.models.posterior import Posterior
+    from orbas.models.regularization import RidgeFit
+
+#: Training environments looked at for how far the training set reaches.
+_N_REACH = 10_000
+_CHUNK = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,23 +56,56 @@ class Prediction:
     atoms: list[FloatArray] | None = None
     uncertainty: FloatArray | None = None
 
+    def take(self, structures: Sequence[int] | np.ndarray) -> Prediction:
+        """Return that of some structures."""
+        chosen = np.asarray(structures, dtype=np.int64)
+        return Prediction(
+            self.energies[chosen],
+            None if self.forces is None else [self.forces[k] for k in chosen],
+            None if self.stress is None else self.stress[chosen],
+            None if self.atoms is None else [self.atoms[k] for k in chosen],
+            None if self.uncertainty is None else self.uncertainty[chosen],
+        )
+
 
 class Potential(Estimator):
-    """A fitted energy of structures, with everything a simulation asks for.
+    """A fitted energy of structures, linear in its weights, with everything a simulation asks for.
 
     Attributes
     ----------
+    weights_
+        Shape [n_columns] of the design.
+    alpha_, scale_
+        The relative alpha, and the mean squared norm of a row that it is relative to: the ridge penalty is
+        ``alpha_ * scale_ * |w|^2``.
+    alphas_, cv_errors_
+        Candidates in rising order and what was compared: the held-out MAE in eV per structure, or with forces or
+        virials the held-out root mean square of errors over their noise; see :class:`Evidence`; empty with
+        :class:`Fixed`.
+    posterior_
+        What the training set says about the weights.
+    reach_
+        By atomic number: the largest leverage of a training environment.
     baseline_
         The fitted :class:`CompositionBaseline`.
     species_
         Atomic numbers of the training structures; others are refused.
     """
 
+    weights_: FloatArray
+    alpha_: float
+    scale_: float
+    alphas_: FloatArray
+    cv_errors_: FloatArray
+    posterior_: Posterior
+    reach_: dict[int, float]
     baseline_: CompositionBaseline
     species_: tuple[int, ...]
 
     def evaluate(self, frames: Sequence[Atoms], *, skin_lists: Sequence[SkinList] | None = None) -> Energies:
         """Return energies, forces and virials of structures, baseline included: the fast road of simulations.
+
+        One pass of the compiled core from structures to forces; no gradient is stored.
 
         Parameters
         ----------
@@ -87,18 +130,130 @@ class Potential(Estimator):
         """Return empty neighbor memories with a skin in Å, one for every cutoff of the model."""
         raise NotImplementedError
 
+    def _design(self) -> Design:
+        """Return what the fitted model is linear in."""
+        raise NotImplementedError
+
+    def predict(self, frames: Sequence[Atoms], *, uncertainty: bool = False) -> Prediction:
+        """Return energies, forces and stress of structures.
+
+        Parameters
+        ----------
+        frames
+            Structures.
+        uncertainty
+            Also return the standard deviation of energies, see :meth:`uncertainty`: another transform.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        UnknownSpeciesError
+            If a structure has a species that no training structure had; nothing is computed then.
+        ValueError
+            If the features are not those the model was fitted to.
+        """
+        result = self.evaluate(frames)
+        deviations = self.uncertainty(frames) if uncertainty else None
+        return Prediction(result.structures, result.forces, result.stress(frames), result.atoms, deviations)
+
+    def uncertainty(self, frames: Sequence[Atoms]) -> FloatArray:
+        """Return the standard deviation of the energies in eV, [n_structures].
+
+        That of the posterior of the weights, with the noise that held-out rows showed (without held-out rows: that
+        of training rows). It says what the data leave open within the model, not what the model cannot express.
+
+        Raises
+        ------
+        NotFittedError, UnknownSpeciesError, ValueError
+            As :meth:`evaluate`.
+        """
+        self._check(frames)
+        design = self._design()
+        parts = [self.posterior_.deviations(design.structures(frames[a:b])) for a, b in pieces(frames, _CHUNK)]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
     def extrapolation(self, frames: Sequence[Atoms]) -> list[FloatArray]:
         """Return how far the environment of every atom is from the training set, one array [n_atoms] per structure.
 
-        Above 1 it is farther than those that the model was trained on.
+        The root of its leverage (:class:`Posterior`) over the largest of the training environments of its species:
+        above 1 the model knows less of it than of any of those.
+
+        Raises
+        ------
+        NotFittedError, UnknownSpeciesError, ValueError
+            As :meth:`evaluate`.
         """
-        raise NotImplementedError
+        self._check(frames)
+        result: list[FloatArray] = []
+        for start, stop in pieces(frames, _CHUNK):
+            leverages, numbers = self._leverages(self._design(), frames[start:stop])
+            reach = np.array([self.reach_.get(number, 0.0) for number in range(256)])[numbers]
+            ratios = np.sqrt(leverages / np.maximum(reach, np.finfo(np.float64).tiny))
+            result.extend(np.split(ratios, np.cumsum([len(frame) for frame in frames[start : stop - 1]])))
+        return result
+
+    def score(
+        self,
+        frames: Sequence[Atoms],
+        energy_key: str = "REF_energy",
+        *,
+        forces_key: str | None = None,
+        stress_key: str | None = None,
+        virial_key: str | None = None,
+    ) -> Score:
+        """Return the errors of predictions against labels.
+
+        Raises
+        ------
+        LabelError
+            If energies are missing or not finite, or no structure has what was named.
+        NotFittedError, UnknownSpeciesError, ValueError
+            As :meth:`predict`.
+        """
+        self._check(frames)
+        labels = labels_of(frames, energy_key, forces_key, stress_key, virial_key)
+        return score(self.predict(frames), labels, frames)
+
+    def _keep(self, fit: RidgeFit, frames: Sequence[Atoms], baseline: CompositionBaseline) -> Self:
+        """Take over what a fit found."""
+        self.baseline_ = baseline
+        self.species_ = species_of(frames)
+        self.weights_ = fit.weights
+        self.alpha_ = fit.alpha
+        self.scale_ = fit.scale
+        self.alphas_ = fit.alphas
+        self.cv_errors_ = fit.errors
+        self.posterior_ = fit.posterior
+        return self
+
+    def _set_reach(self, design: Design, frames: Sequence[Atoms]) -> None:
+        """Find the largest leverage among training environments, of structures evenly spread."""
+        n_atoms = sum(map(len, frames))
+        spread = list(frames)[:: max(1, n_atoms // _N_REACH)]
+        reach = dict.fromkeys(self.species_, 0.0)
+        for start, stop in pieces(spread, _CHUNK):
+            leverages, numbers = self._leverages(design, spread[start:stop])
+            for number in np.unique(numbers).tolist():
+                reach[number] = max(reach[number], float(leverages[numbers == number].max()))
+        self.reach_ = reach
+
+    def _leverages(self, design: Design, frames: Sequence[Atoms]) -> tuple[FloatArray, np.ndarray]:
+        numbers = np.concatenate([frame.numbers for frame in frames])
+        return self.posterior_.leverages(design.atoms(frames)), numbers
+
+    def _check(self, frames: Sequence[Atoms]) -> None:
+        """Raise for a model that is not fitted, or a species that it does not know."""
+        if "weights_" not in self.__dict__:
+            from orbas.errors import NotFittedError
+
+            raise NotFittedError(f"this {type(self).__name__} is not fitted: call fit(frames, energy_key=...) first")
+        check_species(frames, self.species_)
 
     def _with_baseline(self, frames: Sequence[Atoms], energies: Energies) -> Energies:
         """Add the baseline to the energies of atoms and structures."""
         from orbas.energies import Energies as Result
 
-        check_species(frames, self.species_)
         of_number = np.zeros(256)
         of_number[list(self.baseline_.energies_)] = list(self.baseline_.energies_.values())
         atoms = [own + of_number[frame.numbers] for own, frame in zip(energies.atoms, frames, strict=True)]

@@ -20,6 +20,7 @@ from orbas.models.ridge import Ridge
 
 if TYPE_CHECKING:
     from orbas.blocks import FloatArray, IntArray
+    from orbas.models.posterior import Posterior
 
 #: Half decades from 1e-12 to 1.
 DEFAULT_ALPHAS: tuple[float, ...] = tuple(10.0 ** (exponent / 2) for exponent in range(-24, 1))
@@ -107,6 +108,29 @@ class HoldOut:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """The alpha under which the training labels are most likely, the noise at its most likely value too.
+
+    Needs no held-out structures. It believes that errors are independent, which forces of one structure are not.
+
+    Parameters
+    ----------
+    alphas
+        Relative alphas to choose from.
+
+    Raises
+    ------
+    ValueError
+        If an alpha is not positive and finite, or there is none.
+    """
+
+    alphas: tuple[float, ...] = DEFAULT_ALPHAS
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "alphas", _checked_alphas(self.alphas))
+
+
+@dataclass(frozen=True, slots=True)
 class Fixed:
     """A given relative alpha.
 
@@ -122,17 +146,17 @@ class Fixed:
         _checked_alphas((self.alpha,))
 
 
-Regularization = LeaveOneOut | KFold | HoldOut | Fixed
-RegularizationLike = Regularization | Literal["cv", "loo"]
+Regularization = LeaveOneOut | KFold | HoldOut | Evidence | Fixed
+RegularizationLike = Regularization | Literal["cv", "loo", "evidence"]
 
 
 def resolve_regularization(given: RegularizationLike) -> Regularization:
-    """Return the rule itself; ``"cv"`` stands for ``KFold()``, ``"loo"`` for ``LeaveOneOut()``.
+    """Return the rule itself; ``"cv"`` is ``KFold()``, ``"loo"`` ``LeaveOneOut()``, ``"evidence"`` ``Evidence()``.
 
     Raises
     ------
     ValueError
-        If it is neither a rule nor one of the two strings.
+        If it is neither a rule nor one of the strings.
     """
     if isinstance(given, Regularization):
         return given
@@ -140,9 +164,11 @@ def resolve_regularization(given: RegularizationLike) -> Regularization:
         return KFold()
     if given == "loo":
         return LeaveOneOut()
+    if given == "evidence":
+        return Evidence()
     raise ValueError(
-        f"unknown regularization {given!r}: give KFold(), LeaveOneOut(), HoldOut(), Fixed(alpha), "
-        "or 'cv' for KFold(), 'loo' for LeaveOneOut()"
+        f"unknown regularization {given!r}: give KFold(), LeaveOneOut(), HoldOut(), Evidence(), Fixed(alpha), "
+        "or 'cv' for KFold(), 'loo' for LeaveOneOut(), 'evidence' for Evidence()"
     )
 
 
@@ -153,7 +179,7 @@ def check_enough_structures(rule: Regularization, n_structures: int) -> None:
             needed = n_folds
         case HoldOut(n_validation=n_validation):
             needed = n_validation + 1
-        case LeaveOneOut():
+        case LeaveOneOut() | Evidence():
             needed = 2
         case Fixed():
             needed = 1
@@ -164,11 +190,20 @@ def check_enough_structures(rule: Regularization, n_structures: int) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RidgeFit:
-    """What :func:`fit_ridge` returns.
+    """A chosen alpha and the weights that belong to it.
 
-    ``weights`` [n_features]; ``alpha`` the relative alpha and ``scale`` what it is relative to; ``alphas``
-    and ``errors`` [n_alphas] the candidates and their held-out MAE in the units of the targets, empty for
-    :class:`Fixed`.
+    Attributes
+    ----------
+    weights
+        Shape [n_columns].
+    alpha, scale
+        The relative alpha, and the mean squared norm of a row that it is relative to.
+    alphas, errors
+        The candidates in rising order and what was compared, [n_alphas]: the held-out MAE in the units of the targets;
+        where rows are forces too, the held-out root mean square of errors over their noise; for :class:`Evidence` minus
+        the log evidence per row. Empty for :class:`Fixed`.
+    posterior
+        What is known of the weights. Its noise is the mean squared residual of a row: held out, where there are such.
     """
 
     weights: FloatArray
@@ -176,6 +211,7 @@ class RidgeFit:
     scale: float
     alphas: FloatArray
     errors: FloatArray
+    posterior: Posterior
 
 
 def fit_ridge(design: FloatArray, targets: FloatArray, rule: Regularization) -> RidgeFit:
@@ -199,9 +235,11 @@ def fit_ridge(design: FloatArray, targets: FloatArray, rule: Regularization) -> 
     ridge = Ridge(design)
     scale = ridge.scale
     if isinstance(rule, Fixed):
-        weights = ridge.weights(targets, [rule.alpha * scale])[0]
-        return RidgeFit(weights, rule.alpha, scale, np.empty(0), np.empty(0))
+        return _chosen(ridge, targets, rule.alpha, np.empty(0), np.empty(0), None)
     alphas = np.sort(np.asarray(rule.alphas))[::-1]
+    if isinstance(rule, Evidence):
+        errors = -ridge.evidence(targets, alphas * scale) / len(design)
+        return _chosen(ridge, targets, float(alphas[np.argmin(errors)]), alphas, errors, None)
     match rule:
         case LeaveOneOut():
             residuals = ridge.leave_one_out(targets, alphas * scale)
@@ -211,9 +249,19 @@ def fit_ridge(design: FloatArray, targets: FloatArray, rule: Regularization) -> 
             head = Ridge(design[:-n_validation]).weights(targets[:-n_validation], alphas * scale)
             residuals = targets[-n_validation:] - head @ design[-n_validation:].T
     errors = np.mean(np.abs(residuals), axis=1)
-    best = float(alphas[np.argmin(errors)])
-    weights = ridge.weights(targets, [best * scale])[0]
-    return RidgeFit(weights, best, scale, alphas[::-1].copy(), errors[::-1].copy())
+    best = int(np.argmin(errors))
+    return _chosen(ridge, targets, float(alphas[best]), alphas, errors, float(np.mean(residuals[best] ** 2)))
+
+
+def _chosen(
+    ridge: Ridge, targets: FloatArray, alpha: float, alphas: FloatArray, errors: FloatArray, noise: float | None
+) -> RidgeFit:
+    """Fit all rows with one alpha; candidates and errors come in falling order."""
+    weights = ridge.weights(targets, [alpha * ridge.scale])[0]
+    if noise is None:
+        noise = float(np.mean((targets - ridge.design @ weights) ** 2))
+    posterior = ridge.posterior(alpha * ridge.scale, noise)
+    return RidgeFit(weights, alpha, ridge.scale, alphas[::-1].copy(), errors[::-1].copy(), posterior)
 
 
 def _checked_alphas(alphas: tuple[float, ...]) -> tuple[float, ...]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orbas.models.posterior import Posterior
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -176,6 +178,22 @@ class Ridge:
                     residuals[a, fold] = _held_out_tall(left, damping, rotated, outside[fold])
         return _like(targets, residuals)
 
+    def evidence(self, targets: ArrayLike, alphas: ArrayLike) -> FloatArray:
+        """Return the logarithm of the marginal likelihood up to a constant, [n_alphas]; one target.
+
+        Weights have the prior variance ``noise / alpha``; the noise is at its most likely value
+        (MacKay, Neural Computation 4, 415 (1992), doi:10.1162/neco.1992.4.3.415).
+        """
+        y, alpha = self._check(targets, alphas)
+        rotated, outside = self._split(y)
+        return log_evidence(self.singular_values, rotated[:, 0], float(np.sum(outside**2)), self.n_samples, alpha)
+
+    def posterior(self, alpha: float, noise: float) -> Posterior:
+        """Return what is known of the weights; ``noise`` is the variance of a row."""
+        kept = self.singular_values > 0
+        singular = self.singular_values[kept]
+        return Posterior((self.design.T @ self.left[:, kept]) / singular, singular, alpha, noise)
+
     @property
     def _spans_samples(self) -> bool:
         """Whether U is square, so that nothing of the targets lies outside its span."""
@@ -227,3 +245,26 @@ def _held_out_tall(left: FloatArray, damping: FloatArray, rotated: FloatArray, o
 def _like(targets: ArrayLike, result: FloatArray) -> FloatArray:
     """Drop the axis of targets that was added for a one-dimensional input."""
     return result[..., 0] if np.ndim(targets) == 1 else result
+
+
+def log_evidence(
+    singular_values: FloatArray, rotated: FloatArray, outside: float, n_rows: int, alphas: FloatArray
+) -> FloatArray:
+    """Return the log marginal likelihood of ``y = X w + noise`` for every alpha, up to a constant.
+
+    Parameters
+    ----------
+    singular_values, rotated
+        Of X, and ``U^T y``, [k].
+    outside
+        ``|y - U U^T y|^2``.
+    n_rows
+        Number of rows.
+    alphas
+        Shape [n_alphas].
+    """
+    damping = alphas[:, None] / (singular_values**2 + alphas[:, None])
+    cost = np.sum(damping * rotated**2, axis=1) + outside
+    likelihood = -0.5 * n_rows * np.log(np.maximum(cost, np.finfo(np.float64).tiny))
+    result: FloatArray = likelihood + 0.5 * np.sum(np.log(damping), axis=1)
+    return result
