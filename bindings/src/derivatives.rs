@@ -122,6 +122,31 @@ pub fn gradients<'py>(
     Ok(values.into_iter().zip(offsets).zip(neighbors).map(|((v, o), n)| (v, o, n)).collect())
 }
 
+/// Derivatives of invariant features of every center by the strain [atom, 6, feature], Voigt order.
+#[pyfunction]
+pub fn strain_gradients<'py>(
+    py: Python<'py>,
+    plan: &DensityPlan,
+    batch: &Batch,
+    features: &str,
+) -> PyResult<Bound<'py, PyArray3<f64>>> {
+    let features = Features::parse(features)?;
+    let work = match features {
+        Features::PowerSpectrum => invariants::power_spectrum_strain_into,
+        Features::RadialSpectrum => invariants::radial_spectrum_strain_into,
+        Features::Density => return Err(PyValueError::new_err("densities are not invariant")),
+    };
+    let (plan, batch) = (&plan.0, &batch.0);
+    detached(py, || plan.species_indices(batch))?;
+    let values: Bound<'_, PyArray3<f64>> = arrays::zeros(py, [batch.n_atoms(), 6, features.width(plan, 0)])?;
+    {
+        let mut borrowed = values.readwrite();
+        let slice = borrowed.as_slice_mut()?;
+        interruptible(py, |stop| work(batch, plan, slice, stop))?;
+    }
+    Ok(values)
+}
+
 fn fill(
     features: Features,
     plan: &expansion::DensityPlan,

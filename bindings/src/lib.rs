@@ -23,6 +23,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     parallel::register(m)?;
     m.add_class::<structures::Batch>()?;
     m.add_class::<plan::DensityPlan>()?;
+    m.add_class::<plan::SparsePoints>()?;
     m.add_class::<neighbors::SkinList>()?;
     m.add_function(wrap_pyfunction!(neighbors::neighbor_list, m)?)?;
     m.add_function(wrap_pyfunction!(neighbors::brute_force_neighbor_list, m)?)?;
@@ -30,6 +31,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(derivatives::check_species, m)?)?;
     m.add_function(wrap_pyfunction!(derivatives::jacobian_rows, m)?)?;
     m.add_function(wrap_pyfunction!(derivatives::gradients, m)?)?;
+    m.add_function(wrap_pyfunction!(derivatives::strain_gradients, m)?)?;
     m.add_class::<equivariants::EquivariantPlan>()?;
     m.add_class::<equivariants::EquivariantReadout>()?;
     m.add_function(wrap_pyfunction!(equivariants::clebsch_gordan, m)?)?;

@@ -127,6 +127,30 @@ impl DensityPlan {
         self.linear(py, batch, &weights, skin_list, potential::LinearRadialSpectrum::new)
     }
 
+    /// Energies, forces and virials of a sparse kernel model on power spectra.
+    #[pyo3(signature = (batch, points, skin_list=None))]
+    fn sparse_power_spectrum<'py>(
+        &self,
+        py: Python<'py>,
+        batch: &Batch,
+        points: &SparsePoints,
+        skin_list: Option<&SkinList>,
+    ) -> PyResult<Energies<'py>> {
+        energies(py, &self.0, batch, skin_list, || potential::SparsePowerSpectrum::new(&self.0, &points.0))
+    }
+
+    /// Energies, forces and virials of a sparse kernel model on coefficients of degree 0.
+    #[pyo3(signature = (batch, points, skin_list=None))]
+    fn sparse_radial_spectrum<'py>(
+        &self,
+        py: Python<'py>,
+        batch: &Batch,
+        points: &SparsePoints,
+        skin_list: Option<&SkinList>,
+    ) -> PyResult<Energies<'py>> {
+        energies(py, &self.0, batch, skin_list, || potential::SparseRadialSpectrum::new(&self.0, &points.0))
+    }
+
     /// Energies, forces and virials of a weight for every coefficient; one array [center, width] per center species.
     fn weighted_coefficients<'py>(
         &self,
@@ -142,6 +166,29 @@ impl DensityPlan {
         let of_atom = |&a: &u32| rows.get_mut(a as usize).and_then(Iterator::next).unwrap_or_default();
         let rows = species.iter().map(of_atom).collect();
         energies(py, &self.0, batch, None, || potential::WeightedCoefficients::new(&self.0, &species, rows))
+    }
+}
+
+/// Representative environments of a sparse kernel model, and their weights.
+#[pyclass(frozen, module = "orbas._core")]
+pub struct SparsePoints(potential::SparsePoints);
+
+#[pymethods]
+impl SparsePoints {
+    /// Points [point, feature] and weights [point] of every center species.
+    #[new]
+    fn new(
+        py: Python<'_>,
+        zeta: u32,
+        points: Vec<(PyReadonlyArray2<'_, f64>, PyReadonlyArray1<'_, f64>)>,
+    ) -> PyResult<Self> {
+        let width = points.first().map_or(0, |(features, _)| features.as_array().ncols());
+        let points: Vec<(Vec<f64>, Vec<f64>)> = (points.iter())
+            .map(|(features, weights)| {
+                (features.as_array().iter().copied().collect(), weights.as_array().to_vec())
+            })
+            .collect();
+        detached(py, || potential::SparsePoints::new(zeta, width, &points)).map(Self)
     }
 }
 

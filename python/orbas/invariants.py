@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from orbas.density import DensityExpansion
 
 
-class _Spectrum(Estimator):
+class Spectrum(Estimator):
     """What all spectra share: the density they are made of, and how samples are labeled."""
 
     #: What the compiled core calls these features.
@@ -123,7 +123,38 @@ class _Spectrum(Estimator):
             raise ValueError(f"weights must have the shape [{len(species)} species, features], got {array.shape}")
         return Energies.from_core(listed, self._contract(plan, structures.to_batch(listed), array, skin_list))
 
+    def strain_gradients(self, frames: Sequence[Atoms]) -> FloatArray:
+        """Compute the derivatives of the features of every atom by the strain, ``r -> (1 + strain) r``.
+
+        Returns
+        -------
+        Array [n_atoms, 6, n_features], components in the order of Voigt (xx, yy, zz, yz, xz, xy).
+
+        Raises
+        ------
+        ValueError, orbas.UnknownSpeciesError
+            As :meth:`transform`.
+        """
+        listed = structures.as_frames(frames)
+        plan, _ = self.density.plan_for(listed)
+        return _core.strain_gradients(plan, structures.to_batch(listed), self._core_name)
+
+    def sparse_kernel(
+        self, frames: list[Atoms], batch: _core.Batch, points: _core.SparsePoints, skin_list: SkinList | None
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Evaluate a sparse kernel model: energies [n_atoms], forces [n_atoms, 3] and virials [n_structures, 3, 3].
+
+        What :class:`orbas.models.SparseGPR` calls; ``batch`` holds the structures.
+        """
+        plan, _ = self.density.plan_for(frames)
+        return self._compare(plan, batch, points, skin_list)
+
     def _evaluate(self, plan: _core.DensityPlan, batch: _core.Batch, single: bool) -> FloatArray:
+        raise NotImplementedError
+
+    def _compare(
+        self, plan: _core.DensityPlan, batch: _core.Batch, points: _core.SparsePoints, skin_list: SkinList | None
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
         raise NotImplementedError
 
     def _contract(
@@ -132,7 +163,7 @@ class _Spectrum(Estimator):
         raise NotImplementedError
 
 
-class PowerSpectrum(_Spectrum):
+class PowerSpectrum(Spectrum):
     """The power spectrum ``p_{q1 q2 l} = (2l + 1)^(-1/2) sum_m c_{q1 lm} c_{q2 lm}`` (Eq. 10).
 
     Features are ordered by l, then by pairs ``q1 <= q2`` row by row; pairs of different channels carry sqrt 2, so
@@ -154,8 +185,13 @@ class PowerSpectrum(_Spectrum):
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         return plan.linear_power_spectrum(batch, weights, skin_list)
 
+    def _compare(
+        self, plan: _core.DensityPlan, batch: _core.Batch, points: _core.SparsePoints, skin_list: SkinList | None
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        return plan.sparse_power_spectrum(batch, points, skin_list)
 
-class RadialSpectrum(_Spectrum):
+
+class RadialSpectrum(Spectrum):
     """The coefficients of degree 0, ``c_q00``: two-body features, invariant as they are.
 
     Parameters
@@ -173,3 +209,8 @@ class RadialSpectrum(_Spectrum):
         self, plan: _core.DensityPlan, batch: _core.Batch, weights: FloatArray, skin_list: SkinList | None
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         return plan.linear_radial_spectrum(batch, weights, skin_list)
+
+    def _compare(
+        self, plan: _core.DensityPlan, batch: _core.Batch, points: _core.SparsePoints, skin_list: SkinList | None
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        return plan.sparse_radial_spectrum(batch, points, skin_list)

@@ -15,6 +15,7 @@
 //! | `linear` | the coefficients themselves as such features |
 //! | `jacobian` | derivatives of the summed features of one structure by positions and strain |
 //! | `gradients` | derivatives of the features of every center by the positions around it |
+//! | `strain` | derivatives of the features of every center by the strain |
 //! | `adjoint` | forces and virials from the gradient of an energy with respect to the coefficients |
 //! | `numbers` | output in double or single precision |
 //! | `drive` | all centers of a batch, in parallel, interruptible |
@@ -32,6 +33,7 @@ mod linear;
 mod numbers;
 mod plan;
 pub mod reference;
+mod strain;
 
 pub use adjoint::{Energies, Readout, energies_and_forces, energies_remembering};
 pub use center::Workspace;
@@ -45,6 +47,7 @@ pub use layout::Layout;
 pub(crate) use linear::{Linear, LinearFeatures};
 pub use numbers::Numbers;
 pub use plan::{CenterTables, DegreeData, DensityPlan, PlanSettings};
+pub(crate) use strain::add_strain_gradients;
 
 use crate::error::Result;
 use crate::simd::{Simd, copy_past_caches};

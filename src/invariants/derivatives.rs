@@ -13,8 +13,8 @@ use std::ops::Range;
 use super::PowerSpectrum;
 use crate::error::Result;
 use crate::expansion::{
-    DensityPlan, Differential, GradientArrays, Interrupt, Linear, LinearFeatures, PairRun, fill_gradients,
-    jacobian_rows,
+    DensityPlan, Differential, GradientArrays, Interrupt, Linear, LinearFeatures, PairRun,
+    add_strain_gradients, fill_gradients, jacobian_rows,
 };
 use crate::simd::{Kernel, Simd, accumulate_outer, contract_harmonics};
 use crate::structure::Batch;
@@ -88,6 +88,39 @@ pub fn radial_spectrum_gradients_into(
     interrupt: Interrupt<'_>,
 ) -> Result<()> {
     gradients_into(batch, plan, &Linear(DegreeZero), counts, arrays, interrupt)
+}
+
+/// Derivatives of the power spectra of all centers by the strain, in the order of Voigt, added to `values`
+/// [atom, 6, feature].
+///
+/// # Errors
+/// As [`crate::expansion::density_coefficients`].
+///
+/// # Panics
+/// If the array has not its shape.
+pub fn power_spectrum_strain_into(
+    batch: &Batch,
+    plan: &DensityPlan,
+    values: &mut [f64],
+    interrupt: Interrupt<'_>,
+) -> Result<()> {
+    add_strain_gradients(batch, plan, &Squares::new(plan), values, interrupt)
+}
+
+/// As [`power_spectrum_strain_into`] for the radial spectrum.
+///
+/// # Errors
+/// As there.
+///
+/// # Panics
+/// As there.
+pub fn radial_spectrum_strain_into(
+    batch: &Batch,
+    plan: &DensityPlan,
+    values: &mut [f64],
+    interrupt: Interrupt<'_>,
+) -> Result<()> {
+    add_strain_gradients(batch, plan, &Linear(DegreeZero), values, interrupt)
 }
 
 fn gradients_into<D: Differential>(

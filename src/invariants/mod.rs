@@ -5,7 +5,8 @@ mod power_spectrum;
 mod radial_spectrum;
 
 pub use derivatives::{
-    power_spectrum_gradients_into, power_spectrum_rows, radial_spectrum_gradients_into, radial_spectrum_rows,
+    power_spectrum_gradients_into, power_spectrum_rows, power_spectrum_strain_into,
+    radial_spectrum_gradients_into, radial_spectrum_rows, radial_spectrum_strain_into,
 };
 pub use power_spectrum::{PowerSpectrum, power_spectrum_into};
 pub use radial_spectrum::radial_spectrum_into;

@@ -1,7 +1,6 @@
 //! Linear readouts: an energy that is a weighted sum of features, and its gradient with respect to the coefficients.
 
-use std::f64::consts::FRAC_1_SQRT_2;
-
+use super::quadratic::QuadraticForm;
 use crate::error::{Error, Result};
 use crate::expansion::{DensityPlan, Layout, Readout};
 use crate::invariants::PowerSpectrum;
@@ -36,37 +35,19 @@ impl LinearPowerSpectrum {
         let spectrum = PowerSpectrum::new(plan);
         let width = spectrum.width();
         check(weights, plan.species().len(), width)?;
-        let matrices = (0..plan.species().len())
-            .map(|a| Self::matrices_of(plan, a, &weights[a * width..(a + 1) * width]))
-            .collect();
-        Ok(Self { matrices })
-    }
-
-    fn matrices_of(plan: &DensityPlan, species: usize, weights: &[f64]) -> Vec<Vec<f64>> {
-        let layout = &plan.center(species).layout;
-        let mut start = 0;
-        (0..=plan.max_angular())
-            .map(|l| {
-                let (n, stride) = (plan.max_channels(l), layout.padded(l).1);
-                let place = layout.padded_places(l);
-                let scale = 1.0 / ((2 * l + 1) as f64).sqrt();
+        let form = QuadraticForm::new(plan);
+        let of_species = |a: usize| {
+            let mut start = a * width;
+            let of_degree = |l| {
+                let stride = plan.center(a).layout.padded(l).1;
                 let mut matrix = vec![0.0; stride * stride];
-                let mut k = start;
-                for q1 in 0..n {
-                    for q2 in q1..n {
-                        // Channels that this center species lacks are zero; so is what multiplies them.
-                        if let (Some(&a), Some(&b)) = (place.get(q1), place.get(q2)) {
-                            let factor = if q1 == q2 { 2.0 } else { 2.0 * FRAC_1_SQRT_2 };
-                            matrix[a * stride + b] = factor * scale * weights[k];
-                            matrix[b * stride + a] = factor * scale * weights[k];
-                        }
-                        k += 1;
-                    }
-                }
-                start = k;
+                form.fill(a, l, stride, &weights[start..], &mut matrix);
+                start += form.width(l);
                 matrix
-            })
-            .collect()
+            };
+            (0..form.n_degrees()).map(of_degree).collect()
+        };
+        Ok(Self { matrices: (0..plan.species().len()).map(of_species).collect() })
     }
 }
 

@@ -12,6 +12,7 @@ from orbas.models.potential import Potential, Prediction
 from orbas.models.regularization import DEFAULT_ALPHAS, Evidence, Fixed, HoldOut, KFold, LeaveOneOut, Regularization
 from orbas.models.ridge import Ridge
 from orbas.models.scores import Score, score, score_by_config
+from orbas.models.sparse import SparseGPR
 
 __all__ = [
     "DEFAULT_ALPHAS",
@@ -31,6 +32,7 @@ __all__ = [
     "Representation",
     "Ridge",
     "Score",
+    "SparseGPR",
     "StructureFeatures",
     "learning_curve",
     "score",

@@ -58,6 +58,10 @@ class Design(Protocol):
         """Return the part of every atom in the row of its structure, [n_atoms, n_columns]."""
         ...
 
+    def outside(self, rows: FloatArray) -> FloatArray:
+        """Return the prior variance of atoms, relative to that of weights, which their rows do not hold, [n_atoms]."""
+        ...
+
     def structures(self, frames: Sequence[Atoms]) -> FloatArray:
         """Return the rows of structures, [n_structures, n_columns]."""
         ...
@@ -172,6 +176,10 @@ class LinearDesign:
             own = features.center_numbers == number
             rows[own, a * width : (a + 1) * width] = features.values[own]
         return rows
+
+    def outside(self, rows: FloatArray) -> FloatArray:
+        """Return zeros, [n_atoms]: the model is what its columns are."""
+        return np.zeros(len(rows))
 
     def structures(self, frames: Sequence[Atoms]) -> FloatArray:
         """Return the summed features, [n_structures, n_columns]."""

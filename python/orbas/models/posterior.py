@@ -44,8 +44,3 @@ class Posterior:
             # Squares of what is orthogonal to all rows; a difference of norms would only keep half of the digits.
             result += np.sum((rows - seen @ self.directions.T) ** 2, axis=1) / self.alpha
         return result
-
-    def deviations(self, rows: FloatArray) -> FloatArray:
-        """Return the standard deviation of ``x . w`` for rows [n, n_columns], shape [n]."""
-        result: FloatArray = np.sqrt(self.noise * self.leverages(rows))
-        return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -170,8 +171,15 @@ class Potential(Estimator):
         """
         self._check(frames)
         design = self._design()
-        parts = [self.posterior_.deviations(design.structures(frames[a:b])) for a, b in pieces(frames, _CHUNK)]
-        return np.concatenate(parts) if parts else np.zeros(0)
+        variances = []
+        for start, stop in pieces(frames, _CHUNK):
+            rows = design.atoms(frames[start:stop])
+            outside = design.outside(rows) / self.posterior_.alpha
+            ends = np.cumsum([0, *(len(frame) for frame in frames[start:stop])])
+            summed = np.stack([rows[a:b].sum(axis=0) for a, b in itertools.pairwise(ends)])
+            more = np.array([outside[a:b].sum() for a, b in itertools.pairwise(ends)])
+            variances.append(self.posterior_.noise * (self.posterior_.leverages(summed) + more))
+        return np.sqrt(np.concatenate(variances)) if variances else np.zeros(0)
 
     def extrapolation(self, frames: Sequence[Atoms]) -> list[FloatArray]:
         """Return how far the environment of every atom is from the training set, one array [n_atoms] per structure.
@@ -240,7 +248,8 @@ class Potential(Estimator):
 
     def _leverages(self, design: Design, frames: Sequence[Atoms]) -> tuple[FloatArray, np.ndarray]:
         numbers = np.concatenate([frame.numbers for frame in frames])
-        return self.posterior_.leverages(design.atoms(frames)), numbers
+        rows = design.atoms(frames)
+        return self.posterior_.leverages(rows) + design.outside(rows) / self.posterior_.alpha, numbers
 
     def _check(self, frames: Sequence[Atoms]) -> None:
         """Raise for a model that is not fitted, or a species that it does not know."""

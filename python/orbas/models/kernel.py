@@ -1,0 +1,211 @@
+"""Sparse kernels as linear models: a few representative environments, and features that are orthonormal in their span.
+
+``k(x, y) = delta^2 (x . y / |x| |y|)^zeta`` between centers of one species. With ``K_MM`` of the representative
+environments M and ``K_MM = V diag(s) V^T``, ``phi(x) = k(x, M) V s^(-1/2)`` has ``phi(x) . phi(y)`` as the best
+approximation of the kernel in the span of M: the sparse Gaussian process is ridge regression on phi, and no system with
+``K_NM^T K_NM`` is ever solved (Foster et al., J. Mach. Learn. Res. 10, 857 (2009)).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from orbas import _core, structures
+from orbas.gradients import JacobianRows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ase import Atoms
+
+    from orbas.blocks import FloatArray
+    from orbas.energies import Energies
+    from orbas.invariants import Spectrum
+
+#: Eigenvalues of K_MM below this fraction of the largest are round-off: near-duplicates among the points.
+_RANK = 1e-12
+_VOIGT = ((0, 5, 4), (5, 1, 3), (4, 3, 2))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KernelTerm:
+    """A polynomial kernel on one representation, and its representative environments.
+
+    Attributes
+    ----------
+    spectrum
+        The representation.
+    zeta
+        The exponent.
+    delta
+        Amplitude of the kernel; of several terms only their ratios matter.
+    points
+        By atomic number of the center: features of unit norm, [n_points, n_features].
+    roots
+        Likewise: ``V s^(-1/2)``, [n_points, rank].
+    """
+
+    spectrum: Spectrum
+    zeta: int
+    delta: float
+    points: dict[int, FloatArray]
+    roots: dict[int, FloatArray]
+
+    @classmethod
+    def of(cls, spectrum: Spectrum, zeta: int, delta: float, points: Mapping[int, FloatArray]) -> Self:
+        """Normalize the points and find what of their span is beyond round-off."""
+        normalized, roots = {}, {}
+        for number, features in points.items():
+            unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+            values, vectors = np.linalg.eigh((unit @ unit.T) ** zeta)
+            kept = values > _RANK * max(values[-1], 0.0) if len(values) else np.zeros(0, dtype=bool)
+            normalized[number] = unit
+            roots[number] = vectors[:, kept] / np.sqrt(values[kept])
+        return cls(spectrum, zeta, delta, normalized, roots)
+
+    @property
+    def widths(self) -> dict[int, int]:
+        """Number of columns of every center species."""
+        return {number: root.shape[1] for number, root in self.roots.items()}
+
+    def atoms(self, frames: Sequence[Atoms]) -> FloatArray:
+        """Return phi of every atom in the columns of its species, [n_atoms, n_columns]."""
+        features = self.spectrum.transform(frames)
+        rows = np.zeros((len(features.values), sum(self.widths.values())))
+        start = 0
+        for number, root in self.roots.items():
+            own = features.center_numbers == number
+            unit, _ = _normalized(features.values[own])
+            rows[own, start : start + root.shape[1]] = self.delta * (unit @ self.points[number].T) ** self.zeta @ root
+            start += root.shape[1]
+        return rows
+
+    def derivatives(self, frame: Atoms) -> JacobianRows:
+        """Return the derivatives of phi summed over a structure: [n_atoms, 3, n_columns], [3, 3, n_columns]."""
+        features = self.spectrum.transform([frame], gradients=True)
+        strain = self.spectrum.strain_gradients([frame])
+        assert features.gradients is not None
+        slopes, offsets, neighbors = features.gradients.values, features.gradients.offsets, features.gradients.neighbors
+        positions, by_strain = [], []
+        for number, root in self.roots.items():
+            points = self.points[number]
+            rows, voigt = np.zeros((len(frame), 3, len(points))), np.zeros((6, len(points)))
+            for i in np.flatnonzero(features.center_numbers == number):
+                pairs = slice(offsets[i], offsets[i + 1])
+                by_pair = slopes[pairs].reshape(-1, slopes.shape[2])
+                stacked = _kernel_slopes(features.values[i], np.vstack([by_pair, strain[i]]), points, self.zeta)
+                # Every atom stands once among the pairs of a center: no sum is lost.
+                rows[neighbors[pairs]] += stacked[:-6].reshape(-1, 3, len(points))
+                voigt += stacked[-6:]
+            positions.append(self.delta * rows @ root)
+            by_strain.append(self.delta * voigt @ root)
+        full = np.concatenate(by_strain, axis=-1)[np.array(_VOIGT)]
+        return JacobianRows(np.concatenate(positions, axis=-1), full)
+
+    def weighted(self, weights: FloatArray) -> _core.SparsePoints:
+        """Return the points with the kernel weights that belong to weights of phi, [n_columns]."""
+        parts, start = [], 0
+        for number, root in self.roots.items():
+            kernel_weights = self.delta * (root @ weights[start : start + root.shape[1]])
+            parts.append((np.ascontiguousarray(self.points[number]), kernel_weights))
+            start += root.shape[1]
+        return _core.SparsePoints(self.zeta, parts)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KernelDesign:
+    """The columns of several kernels side by side.
+
+    Attributes
+    ----------
+    terms
+        The kernels; their sum is the kernel of the model.
+    """
+
+    terms: tuple[KernelTerm, ...]
+
+    @property
+    def n_columns(self) -> int:
+        """Number of weights."""
+        return sum(self.term_widths)
+
+    @property
+    def term_widths(self) -> list[int]:
+        """Number of columns of every term."""
+        return [sum(term.widths.values()) for term in self.terms]
+
+    def atoms(self, frames: Sequence[Atoms]) -> FloatArray:
+        """Return phi of every atom, [n_atoms, n_columns]."""
+        return np.concatenate([term.atoms(frames) for term in self.terms], axis=1)
+
+    def outside(self, rows: FloatArray) -> FloatArray:
+        """Return the prior variance of atoms, relative to that of weights, which their columns do not hold."""
+        total = sum(term.delta**2 for term in self.terms)
+        missing: FloatArray = np.maximum(total - np.sum(rows**2, axis=1), 0.0)
+        return missing
+
+    def structures(self, frames: Sequence[Atoms]) -> FloatArray:
+        """Return phi summed over structures, [n_structures, n_columns]."""
+        rows = self.atoms(frames)
+        result = np.zeros((len(frames), rows.shape[1]))
+        start = 0
+        for k, frame in enumerate(frames):
+            result[k] = rows[start : start + len(frame)].sum(axis=0)
+            start += len(frame)
+        return result
+
+    def derivatives(self, frames: Sequence[Atoms]) -> Iterator[JacobianRows]:
+        """Yield the derivatives of the rows of one structure after the other."""
+        for k, frame in enumerate(frames):
+            try:
+                parts = [term.derivatives(frame) for term in self.terms]
+            except ValueError as error:
+                error.add_note(f"structures are counted from structure {k} of those with forces or virials here")
+                raise
+            yield JacobianRows(
+                np.concatenate([part.positions for part in parts], axis=-1),
+                np.concatenate([part.strain for part in parts], axis=-1),
+            )
+
+    def evaluate(
+        self,
+        frames: Sequence[Atoms],
+        points: Sequence[_core.SparsePoints],
+        skin_lists: Sequence[_core.SkinList] | None,
+    ) -> Energies:
+        """Return the sum of all terms with forces and virials, from the compiled core."""
+        from orbas.energies import Energies
+
+        listed = structures.as_frames(frames)
+        batch = structures.to_batch(listed)
+        n_atoms = sum(map(len, listed))
+        energies, forces, virials = np.zeros(n_atoms), np.zeros((n_atoms, 3)), np.zeros((len(listed), 3, 3))
+        for k, (term, own) in enumerate(zip(self.terms, points, strict=True)):
+            more = term.spectrum.sparse_kernel(listed, batch, own, None if skin_lists is None else skin_lists[k])
+            energies += more[0]
+            forces += more[1]
+            virials += more[2]
+        return Energies.from_core(listed, (energies, forces, virials))
+
+
+def _normalized(features: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return rows of unit norm, zeros where there is nothing, and the norms."""
+    norms = np.linalg.norm(features, axis=1, keepdims=True)
+    return features / np.where(norms > 0, norms, 1.0), norms
+
+
+def _kernel_slopes(features: FloatArray, slopes: FloatArray, points: FloatArray, zeta: int) -> FloatArray:
+    """Return the derivatives [k, n_points] of ``(x . x_m / |x|)^zeta`` from those of x, [k, n_features]."""
+    norm = np.linalg.norm(features)
+    if norm == 0:
+        return np.zeros((len(slopes), len(points)))
+    unit = features / norm
+    cosines = points @ unit
+    factors = zeta * cosines ** (zeta - 1) / norm
+    result: FloatArray = slopes @ points.T
+    result *= factors
+    result -= (slopes @ unit)[:, None] * (factors * cosines)
+    return result

@@ -1,0 +1,196 @@
+//! Sparse kernel models: energies that compare every environment with a few representative ones.
+//!
+//! `E_i = sum_m w_am (x_i . x_m / |x_i| |x_m|)^zeta`, with points `m` and weights for each center species `a` (Bartók,
+//! Kondor, Csányi, Phys. Rev. B 87, 184115 (2013), doi:10.1103/PhysRevB.87.184115). An environment without features,
+//! `x_i = 0`, has the energy zero.
+
+use std::sync::{Mutex, PoisonError};
+
+use super::quadratic::QuadraticForm;
+use crate::error::{Error, Result};
+use crate::expansion::{Consumer, DensityPlan, Layout, Readout};
+use crate::invariants::PowerSpectrum;
+use crate::simd::{Aligned, MAX_LANES, Simd, polynomial_kernel};
+
+/// Representative environments of every center species, and their weights.
+#[derive(Debug, Clone)]
+pub struct SparsePoints {
+    zeta: i32,
+    /// Number of features, and that number filled up to whole vectors.
+    width: usize,
+    stride: usize,
+    /// Features of unit norm [point, stride] and weights [point]. [species]
+    points: Vec<(Aligned, Vec<f64>)>,
+}
+
+impl SparsePoints {
+    /// From one pair (features [point, `width`], weights [point]) for each center species; features are normalized here.
+    ///
+    /// # Errors
+    /// [`Error::BadParameter`] if `zeta` is not in 1..=64, shapes disagree, a number is not finite or a point is zero.
+    pub fn new(zeta: u32, width: usize, points: &[(Vec<f64>, Vec<f64>)]) -> Result<Self> {
+        let bad = |requirement, value| Err(Error::BadParameter { name: "sparse points", requirement, value });
+        if !(1..=64).contains(&zeta) {
+            return bad("of an exponent zeta in 1..=64", zeta.to_string());
+        }
+        let stride = width.next_multiple_of(MAX_LANES);
+        let mut packed = Vec::with_capacity(points.len());
+        for (a, (features, weights)) in points.iter().enumerate() {
+            if features.len() != width * weights.len() {
+                let value = format!("{} features for {} points", features.len(), weights.len());
+                return bad("as many as weights, with all features", value);
+            }
+            let mut rows = Aligned::zeros(stride * weights.len());
+            for (m, from) in features.chunks_exact(width.max(1)).enumerate() {
+                let norm = from.iter().map(|x| x * x).sum::<f64>().sqrt();
+                if !(norm.is_finite() && norm > 0.0 && weights[m].is_finite()) {
+                    return bad("finite and not zero", format!("point {m} of species index {a}"));
+                }
+                for (to, x) in rows[m * stride..].iter_mut().zip(from) {
+                    *to = x / norm;
+                }
+            }
+            packed.push((rows, weights.clone()));
+        }
+        Ok(Self { zeta: zeta as i32, width, stride, points: packed })
+    }
+
+    fn check(&self, n_species: usize, width: usize) -> Result<()> {
+        if self.points.len() == n_species && self.width == width {
+            return Ok(());
+        }
+        Err(Error::BadParameter {
+            name: "sparse points",
+            requirement: "of as many species and features as the plan",
+            value: format!(
+                "{} species and {} features for {n_species} and {width}",
+                self.points.len(),
+                self.width
+            ),
+        })
+    }
+
+    /// The energy of an environment; its features `x` [stride] are normalized, the gradient by them as they were is
+    /// written.
+    #[inline(always)]
+    fn energy<S: Simd>(&self, s: S, species: usize, x: &mut [f64], gradient: &mut [f64]) -> f64 {
+        let norm = x.iter().map(|x| x * x).sum::<f64>().sqrt();
+        if norm == 0.0 {
+            gradient.fill(0.0);
+            return 0.0;
+        }
+        let inverse = 1.0 / norm;
+        for x in x.iter_mut() {
+            *x *= inverse;
+        }
+        let (points, weights) = &self.points[species];
+        let energy = polynomial_kernel(s, x, points, self.stride, weights, self.zeta, gradient);
+        let along = x.iter().zip(gradient.iter()).map(|(x, g)| x * g).sum::<f64>();
+        for (g, x) in gradient.iter_mut().zip(x.iter()) {
+            *g = (*g - along * x) * inverse;
+        }
+        energy
+    }
+}
+
+/// Scratch memory of one center.
+#[derive(Debug, Default)]
+struct Memory {
+    features: Vec<f64>,
+    slopes: Vec<f64>,
+    products: [Vec<f64>; 2],
+    square: Vec<f64>,
+}
+
+/// A sparse kernel model on power spectra.
+#[derive(Debug)]
+pub struct SparsePowerSpectrum<'p> {
+    spectrum: PowerSpectrum,
+    form: QuadraticForm,
+    points: &'p SparsePoints,
+    /// Scratch memory that no thread uses at the moment.
+    spare: Mutex<Vec<Memory>>,
+}
+
+impl<'p> SparsePowerSpectrum<'p> {
+    /// On the power spectra of a plan.
+    ///
+    /// # Errors
+    /// [`Error::BadParameter`] if the points are not of as many species and features.
+    pub fn new(plan: &DensityPlan, points: &'p SparsePoints) -> Result<Self> {
+        let spectrum = PowerSpectrum::new(plan);
+        points.check(plan.species().len(), spectrum.width())?;
+        Ok(Self { spectrum, form: QuadraticForm::new(plan), points, spare: Mutex::default() })
+    }
+}
+
+impl Readout for SparsePowerSpectrum<'_> {
+    #[inline(always)]
+    fn read<S: Simd>(
+        &self,
+        s: S,
+        _: usize,
+        species: usize,
+        layout: &Layout,
+        c: &[f64],
+        gradient: &mut [f64],
+    ) -> f64 {
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut memory = spare.unwrap_or_default();
+        let Memory { features, slopes, products, square } = &mut memory;
+        features.resize(self.points.stride, 0.0);
+        slopes.resize(self.points.stride, 0.0);
+        self.spectrum.consume(s, layout, c, &mut features[..self.points.width], products);
+        let energy = self.points.energy(s, species, features, slopes);
+        self.form.gradient(s, species, layout, slopes, c, gradient, square);
+        features.fill(0.0);
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
+        energy
+    }
+}
+
+/// A sparse kernel model on coefficients of degree 0.
+#[derive(Debug)]
+pub struct SparseRadialSpectrum<'p> {
+    points: &'p SparsePoints,
+    /// Where each channel stands in a padded row. [species][channel]
+    places: Vec<Vec<usize>>,
+}
+
+impl<'p> SparseRadialSpectrum<'p> {
+    /// On the radial spectra of a plan.
+    ///
+    /// # Errors
+    /// [`Error::BadParameter`] if the points are not of as many species and features.
+    pub fn new(plan: &DensityPlan, points: &'p SparsePoints) -> Result<Self> {
+        points.check(plan.species().len(), plan.max_channels(0))?;
+        let places = (0..plan.species().len()).map(|a| plan.center(a).layout.padded_places(0)).collect();
+        Ok(Self { points, places })
+    }
+}
+
+impl Readout for SparseRadialSpectrum<'_> {
+    #[inline(always)]
+    fn read<S: Simd>(
+        &self,
+        s: S,
+        _: usize,
+        species: usize,
+        _: &Layout,
+        c: &[f64],
+        gradient: &mut [f64],
+    ) -> f64 {
+        let places = &self.places[species];
+        let mut features = vec![0.0; self.points.stride];
+        let mut slopes = vec![0.0; self.points.stride];
+        for (to, &place) in features.iter_mut().zip(places) {
+            *to = c[place];
+        }
+        let energy = self.points.energy(s, species, &mut features, &mut slopes);
+        gradient.fill(0.0);
+        for (slope, &place) in slopes.iter().zip(places) {
+            gradient[place] = *slope;
+        }
+        energy
+    }
+}
