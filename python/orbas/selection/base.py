@@ -136,3 +136,12 @@ def first_of_largest(scores: FloatArray) -> int:
     """Return the lowest index whose score is the largest, to a relative 1e-9: rounding must not decide."""
     largest = float(scores.max())
     return int(np.argmax(scores >= largest - TIE * abs(largest)))
+
+
+def compact(points: FloatArray) -> FloatArray:
+    """Return points [n, min(n, dimension)] with the same scalar products: a triangular factor, if that is smaller."""
+    from scipy.linalg import qr
+
+    if points.shape[0] < points.shape[1]:
+        points = qr(points.T, mode="r", check_finite=False)[0][: len(points)].T
+    return np.ascontiguousarray(points)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orbas.selection.base import SAME, Axis, Selector, first_of_largest
+from orbas.selection.base import SAME, Axis, Selector, compact, first_of_largest
 
 if TYPE_CHECKING:
     from orbas.blocks import FloatArray, IntArray
@@ -66,9 +66,7 @@ def _round(points: FloatArray, count: int) -> tuple[list[int], list[float]]:
     """Select from points [n, dimension] until nothing is left outside the span of the picks."""
     from scipy.linalg import qr
 
-    if points.shape[0] < points.shape[1]:
-        # Fewer points than dimensions: the triangular factor has the same scalar products.
-        points = np.ascontiguousarray(qr(points.T, mode="r", check_finite=False)[0][: len(points)].T)
+    points = compact(points)
     # points = Q R, so the left singular vectors of R^T, as small as it is, are those of points^T.
     rest = np.ascontiguousarray(qr(points, mode="r", check_finite=False)[0][: points.shape[1]].T)
     dimension = len(rest)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orbas.selection.base import SAME, Axis, Selector, first_of_largest
+from orbas.selection.base import SAME, Axis, Selector, compact, first_of_largest
 
 if TYPE_CHECKING:
     from orbas.blocks import FloatArray, IntArray
@@ -20,7 +20,7 @@ _CANCELLED = 1e-5
 #: Dimensions of the projection that tells, for most points, that a distance cannot matter.
 _PROJECTED = 32
 #: Points of the sample that the projection is made for.
-_PROBED = 2000
+_PROBED = 512
 
 
 class FPS(Selector):
@@ -78,7 +78,7 @@ class _Space:
 
     def __init__(self, points: FloatArray) -> None:
         self.same = SAME**2 * float(np.max(np.einsum("ij,ij->i", points, points), initial=0.0))
-        self.points = np.ascontiguousarray(points - points.mean(axis=0))
+        self.points = compact(points - points.mean(axis=0))
         self.norms = np.einsum("ij,ij->i", self.points, self.points)
         self.projected = _projection(self.points, self.norms)
         self.projected_norms = np.einsum("ij,ij->i", self.projected, self.projected)
@@ -109,10 +109,12 @@ class _Space:
 
 def _projection(points: FloatArray, norms: FloatArray) -> FloatArray:
     """Return (P x, |x - P^T P x|) of every point, P the leading principal axes of some of them."""
-    from scipy.linalg import svd
+    from scipy.linalg import eigh, qr
 
-    probes = points[:: max(1, len(points) // _PROBED)]
-    axes = svd(probes, full_matrices=False, check_finite=False)[2][:_PROJECTED]
-    inside = points @ axes.T
+    probes = points[:: -(-len(points) // _PROBED)]
+    leading = eigh(probes @ probes.T, check_finite=False)[1][:, -_PROJECTED:]
+    # Whatever the axes are, the bound holds if they are orthonormal.
+    axes = qr(probes.T @ leading, mode="economic", check_finite=False)[0]
+    inside = points @ axes
     outside = np.sqrt(np.maximum(norms - np.einsum("ij,ij->i", inside, inside), 0.0))
     return np.column_stack([inside, outside])
