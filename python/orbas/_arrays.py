@@ -93,7 +93,9 @@ class ArrayEstimator(Estimator):
         if fitted is not None and not np.array_equal(given, fitted):
             raise ValueError("input_features is not equal to feature_names_in_")
         if len(given) != count:
-            raise ValueError(f"input_features should have length equal to the {count} features of fit, got {len(given)}")
+            raise ValueError(
+                f"input_features should have length equal to the {count} features of fit, got {len(given)}"
+            )
         return given
 
 

@@ -7,6 +7,7 @@ from orbas.models.design import Representation, StructureFeatures, structure_fea
 from orbas.models.learning_curve import LearningCurve, learning_curve
 from orbas.models.linear import LinearPotential, Score
 from orbas.models.potential import Potential, Prediction
+from orbas.models.regressor import PerStructure, RidgeRegressor
 from orbas.models.regularization import DEFAULT_ALPHAS, Fixed, HoldOut, KFold, LeaveOneOut, Regularization
 from orbas.models.ridge import Ridge
 
@@ -19,11 +20,13 @@ __all__ = [
     "LearningCurve",
     "LeaveOneOut",
     "LinearPotential",
+    "PerStructure",
     "Potential",
     "Prediction",
     "Regularization",
     "Representation",
     "Ridge",
+    "RidgeRegressor",
     "Score",
     "StructureFeatures",
     "learning_curve",

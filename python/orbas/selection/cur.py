@@ -22,10 +22,10 @@ _SMALL = 64
 class CUR(Selector):
     """Deterministic CUR: pick the largest ``pi_j = V_j1^2``, orthogonalize all candidates to it, and again.
 
-    V_1 is the leading right singular vector of the matrix whose columns are the candidates, orthogonalized to all earlier
-    picks; the matrix is not centered. The lowest index wins a tie (1e-9, relative). When the picks span everything, a new
-    round begins with the candidates that are left, as if nothing had been picked; copies of a pick (within 1e-12 of the
-    largest norm) are never picked.
+    V_1 is the leading right singular vector of the matrix whose columns are the candidates, orthogonalized to all
+    earlier picks; the matrix is not centered. The lowest index wins a tie (1e-9, relative). When the picks span
+    everything, a new round begins with the candidates that are left, as if nothing had been picked; copies of a pick
+    (within 1e-12 of the largest norm) are never picked.
 
     The singular vector is found in the smaller dimension d of the matrix, by Lanczos iterations on a triangular factor:
     a pick costs some products with a d x d matrix, and one product of the whole matrix with a vector.
@@ -127,4 +127,4 @@ def _without_copies(points: FloatArray, left: IntArray, picked: IntArray) -> Int
     if not len(left) or scale == 0.0:
         return left[:0]
     distances, _ = cKDTree(points[picked]).query(points[left], distance_upper_bound=2 * SAME * scale)
-    return left[distances > SAME * scale]
+    return np.asarray(left[distances > SAME * scale], dtype=np.int64)

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from orbas.blocks import IntArray
 
-_METHODS = {"fps": FPS, "cur": CUR}
-
 
 def select_environments(
     values: ArrayLike,
@@ -80,8 +78,8 @@ def share(total: int, available: Mapping[int, int]) -> dict[int, int]:
     if total > everything:
         warnings.warn(f"{total} environments were asked for, there are {everything}", stacklevel=3)
         return dict(available)
-    # One each; the others in proportion to what is left of every species, so that none gets more than it has. Remainders
-    # are compared as integers: no rounding decides.
+    # One each; the others in proportion to what is left of every species, so that none gets more than it has.
+    # Remainders are compared as integers: no rounding decides.
     spare, others = int(total) - len(available), max(1, everything - len(available))
     quotas = {number: divmod(spare * (count - 1), others) for number, count in available.items()}
     shares = {number: 1 + quota for number, (quota, _) in quotas.items()}
@@ -107,6 +105,10 @@ def _checked(given: Mapping[int, int], available: Mapping[int, int]) -> dict[int
 def _selector(method: FPS | CUR | str, count: int) -> FPS | CUR:
     if isinstance(method, FPS | CUR):
         return type(method)(**{**method.get_params(deep=False), "n": count, "axis": "samples"})
-    if method not in _METHODS:
-        raise TypeError(f"method must be FPS(), CUR() or one of {tuple(_METHODS)}, got {method!r}")
-    return _METHODS[method](count, axis="samples")
+    match method:
+        case "fps":
+            return FPS(count, axis="samples")
+        case "cur":
+            return CUR(count, axis="samples")
+        case _:
+            raise TypeError(f"method must be FPS(), CUR(), 'fps' or 'cur', got {method!r}")

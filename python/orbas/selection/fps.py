@@ -26,9 +26,9 @@ _PROBED = 512
 class FPS(Selector):
     """Farthest point sampling: every pick is the one whose nearest earlier pick is farthest away.
 
-    Distances are Euclidean, between columns or between rows. The lowest index wins a tie (1e-9, relative). Points within
-    rounding of an earlier pick (1e-12 of the largest norm) are never picked. A pick costs at most one product of the
-    matrix with a vector.
+    Distances are Euclidean, between columns or between rows. The lowest index wins a tie (1e-9, relative). Points
+    within rounding of an earlier pick (1e-12 of the largest norm) are never picked. A pick costs at most one product of
+    the matrix with a vector.
 
     Parameters
     ----------
