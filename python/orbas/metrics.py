@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orbas._arrays import as_matrix
-from orbas.models.regularization import LeaveOneOut, fit_ridge, resolve_regularization, samples_needed
+from orbas.models.regularization import LeaveOneOut, check_enough_structures, resolve_regularization
+from orbas.models.targets import fit_targets
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -55,8 +56,8 @@ def gfre(
         Seed of that permutation.
     regularization
         How the regularizer is chosen, on the training rows alone: by default the smallest leave-one-out error over
-        decades from 1e-12 to 1. ``Fixed(alpha)`` gives it. Alphas are relative to the mean squared norm of a standardized
-        row, which is 1.
+        decades from 1e-12 to 1. ``Fixed(alpha)`` gives it. Alphas are relative to the mean squared norm of a
+        standardized row, which is 1.
 
     Raises
     ------
@@ -66,7 +67,7 @@ def gfre(
     """
     rule = resolve_regularization(regularization)
     halves = _halves(a, b, split, seed)
-    weights = fit_ridge(halves.a_train, halves.b_train, rule).weights
+    weights = fit_targets(halves.a_train, halves.b_train, rule).weights
     return _root_mean(halves.b_test - halves.a_test @ weights)
 
 
@@ -101,14 +102,14 @@ def lfre(
     """
     rule = resolve_regularization(regularization)
     halves = _halves(a, b, split, seed)
-    available, needed = len(halves.a_train), max(2, samples_needed(rule))
-    if not needed <= n_neighbors <= available:
-        raise ValueError(f"n_neighbors must lie in {needed}..{available}, the training rows; got {n_neighbors!r}")
+    if not 2 <= n_neighbors <= len(halves.a_train):
+        raise ValueError(f"n_neighbors must lie in 2..{len(halves.a_train)}, the training rows; got {n_neighbors!r}")
+    check_enough_structures(rule, n_neighbors)
     errors = np.empty_like(halves.b_test)
     for row, around in enumerate(_nearest(halves.a_train, halves.a_test, n_neighbors)):
         near_a, near_b = halves.a_train[around], halves.b_train[around]
         mean_a, mean_b = near_a.mean(axis=0), near_b.mean(axis=0)
-        weights = fit_ridge(near_a - mean_a, near_b - mean_b, rule).weights
+        weights = fit_targets(near_a - mean_a, near_b - mean_b, rule).weights
         errors[row] = halves.b_test[row] - mean_b - (halves.a_test[row] - mean_a) @ weights
     return _root_mean(errors)
 

@@ -147,7 +147,7 @@ def test_features_are_taken_as_they_are(systems):
         (lambda a, b: gfre(a, b, regularization="best"), "regularization"),
         (lambda a, b: gfre(a[:2], b[:2]), "training structures|nothing"),
         (lambda a, b: lfre(a, b, 41), "n_neighbors"),
-        (lambda a, b: lfre(a, b, 4, regularization="cv"), r"5\.\.40"),
+        (lambda a, b: lfre(a, b, 4, regularization="cv"), "at least 5"),
         (lambda a, b: residual_variance(a, 0 * b), "b is zero"),
     ],
 )

@@ -81,9 +81,9 @@ class CompositionBaseline(Estimator):
             If a structure has a species that was not in the training set or not among the given energies.
         """
         if not hasattr(self, "energies_"):
-            from orbas.errors import not_fitted
+            from orbas.errors import NotFittedError
 
-            raise not_fitted("this CompositionBaseline is not fitted: call fit(frames, energies) first")
+            raise NotFittedError("this CompositionBaseline is not fitted: call fit(frames, energies) first")
         species = tuple(self.energies_)
         check_species(frames, species)
         per_atom: FloatArray = np.array([self.energies_[number] for number in species])

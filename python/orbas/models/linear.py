@@ -217,9 +217,9 @@ class LinearPotential(Potential):
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "weights_"):
-            from orbas.errors import not_fitted
+            from orbas.errors import NotFittedError
 
-            raise not_fitted("this LinearPotential is not fitted: call fit(frames, energy_key=...) first")
+            raise NotFittedError("this LinearPotential is not fitted: call fit(frames, energy_key=...) first")
 
 
 def energies_of(frames: Sequence[Atoms], energy_key: str) -> FloatArray:

@@ -10,7 +10,8 @@ from orbas import structures
 from orbas._arrays import ArrayEstimator, OutputContainer, as_targets
 from orbas._estimator import Estimator
 from orbas.models.design import structure_features
-from orbas.models.regularization import fit_ridge, resolve_regularization, samples_needed
+from orbas.models.regularization import check_enough_structures, resolve_regularization
+from orbas.models.targets import fit_targets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,12 +76,14 @@ class RidgeRegressor(ArrayEstimator):
         rule = resolve_regularization(self.regularization)
         matrix = np.asarray(self._matrix_to_fit(x), dtype=np.float64)
         targets = as_targets(y, len(matrix))
-        if len(matrix) < samples_needed(rule):
-            raise ValueError(f"{type(rule).__name__} needs {samples_needed(rule)} samples, got n_samples={len(matrix)}")
+        try:
+            check_enough_structures(rule, len(matrix))
+        except ValueError as error:
+            raise ValueError(f"n_samples={len(matrix)}, one row each: {error}") from None
         shift, offset = np.zeros(matrix.shape[1]), np.zeros(targets.shape[1:])
         if self.fit_intercept:
             shift, offset = matrix.mean(axis=0), targets.mean(axis=0)
-        fit = fit_ridge(matrix - shift, targets - offset, rule)
+        fit = fit_targets(matrix - shift, targets - offset, rule)
         self.coef_ = fit.weights.T
         self.intercept_ = offset - shift @ fit.weights
         self.alpha_, self.scale_ = fit.alpha, fit.scale

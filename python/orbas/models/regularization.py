@@ -19,8 +19,6 @@ import numpy as np
 from orbas.models.ridge import Ridge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from orbas.blocks import FloatArray, IntArray
 
 #: Half decades from 1e-12 to 1.
@@ -148,22 +146,17 @@ def resolve_regularization(given: RegularizationLike) -> Regularization:
     )
 
 
-def samples_needed(rule: Regularization) -> int:
-    """Return the smallest number of rows that a rule can choose from."""
-    match rule:
-        case KFold(n_folds=n_folds):
-            return n_folds
-        case HoldOut(n_validation=n_validation):
-            return n_validation + 1
-        case LeaveOneOut():
-            return 2
-        case Fixed():
-            return 1
-
-
 def check_enough_structures(rule: Regularization, n_structures: int) -> None:
     """Raise ValueError if a rule cannot choose from so few structures."""
-    needed = samples_needed(rule)
+    match rule:
+        case KFold(n_folds=n_folds):
+            needed = n_folds
+        case HoldOut(n_validation=n_validation):
+            needed = n_validation + 1
+        case LeaveOneOut():
+            needed = 2
+        case Fixed():
+            needed = 1
     if n_structures < needed:
         name = type(rule).__name__
         raise ValueError(f"{name} needs at least {needed} training structures, got {n_structures}")
@@ -173,9 +166,9 @@ def check_enough_structures(rule: Regularization, n_structures: int) -> None:
 class RidgeFit:
     """What :func:`fit_ridge` returns.
 
-    ``weights`` [n_features] or [n_features, n_targets]; ``alpha`` the relative alpha and ``scale`` what it is
-    relative to; ``alphas`` and ``errors`` [n_alphas] the candidates and their held-out MAE in the units of the
-    targets, empty for :class:`Fixed`.
+    ``weights`` [n_features]; ``alpha`` the relative alpha and ``scale`` what it is relative to; ``alphas``
+    and ``errors`` [n_alphas] the candidates and their held-out MAE in the units of the targets, empty for
+    :class:`Fixed`.
     """
 
     weights: FloatArray
@@ -193,7 +186,7 @@ def fit_ridge(design: FloatArray, targets: FloatArray, rule: Regularization) -> 
     design
         Shape [n_structures, n_features].
     targets
-        Shape [n_structures] or [n_structures, n_targets]; one alpha serves all of them.
+        Shape [n_structures].
     rule
         How alpha is chosen.
 
@@ -209,27 +202,18 @@ def fit_ridge(design: FloatArray, targets: FloatArray, rule: Regularization) -> 
         weights = ridge.weights(targets, [rule.alpha * scale])[0]
         return RidgeFit(weights, rule.alpha, scale, np.empty(0), np.empty(0))
     alphas = np.sort(np.asarray(rule.alphas))[::-1]
-    held_out = _held_out(ridge, targets, rule)
-    # One alpha at a time: with many targets the residuals of all would not fit into the memory.
-    errors = np.array([np.mean(np.abs(held_out([alpha * scale]))) for alpha in alphas])
+    match rule:
+        case LeaveOneOut():
+            residuals = ridge.leave_one_out(targets, alphas * scale)
+        case KFold():
+            residuals = ridge.k_fold(targets, alphas * scale, rule.folds(len(design)))
+        case HoldOut(n_validation=n_validation):
+            head = Ridge(design[:-n_validation]).weights(targets[:-n_validation], alphas * scale)
+            residuals = targets[-n_validation:] - head @ design[-n_validation:].T
+    errors = np.mean(np.abs(residuals), axis=1)
     best = float(alphas[np.argmin(errors)])
     weights = ridge.weights(targets, [best * scale])[0]
     return RidgeFit(weights, best, scale, alphas[::-1].copy(), errors[::-1].copy())
-
-
-def _held_out(
-    ridge: Ridge, targets: FloatArray, rule: LeaveOneOut | KFold | HoldOut
-) -> Callable[[Sequence[float]], FloatArray]:
-    """Return what maps absolute alphas to the held-out residuals of a rule, [n_alphas, n_held_out(, n_targets)]."""
-    match rule:
-        case LeaveOneOut():
-            return lambda alphas: ridge.leave_one_out(targets, alphas)
-        case KFold():
-            folds = rule.folds(ridge.n_samples)
-            return lambda alphas: ridge.k_fold(targets, alphas, folds)
-        case HoldOut(n_validation=n):
-            head, tail = Ridge(ridge.design[:-n]), ridge.design[-n:]
-            return lambda alphas: np.stack([targets[-n:] - tail @ w for w in head.weights(targets[:-n], alphas)])
 
 
 def _checked_alphas(alphas: tuple[float, ...]) -> tuple[float, ...]:
