@@ -38,7 +38,7 @@ _HOMES = {
     "set_num_threads": "parallel",
     "read": "io",
 }
-_MODULES = ("bases", "datasets", "models")
+_MODULES = ("bases", "datasets", "metrics", "models", "selection")
 
 __all__ = [
     "NICE",
@@ -66,16 +66,18 @@ __all__ = [
     "datasets",
     "get_num_threads",
     "load_basis",
+    "metrics",
     "models",
     "neighbor_list",
     "read",
     "save_basis",
+    "selection",
     "set_num_threads",
     "spherical_harmonics",
 ]
 
 if TYPE_CHECKING:
-    from orbas import bases, datasets, models
+    from orbas import bases, datasets, metrics, models, selection
     from orbas.angular import clebsch_gordan, spherical_harmonics
     from orbas.basis_file import load_basis, save_basis
     from orbas.blocks import EquivariantBlocks, Features

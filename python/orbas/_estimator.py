@@ -12,9 +12,9 @@ class Estimator:
     def __getattr__(self, name: str) -> Any:
         # Only asked for what is not there: a fitted attribute before the fit.
         if name.endswith("_") and not name.startswith("_"):
-            from orbas.errors import NotFittedError
+            from orbas.errors import not_fitted
 
-            raise NotFittedError(f"{type(self).__name__} has no {name!r} before it is fitted: call fit first")
+            raise not_fitted(f"{type(self).__name__} has no {name!r} before it is fitted: call fit first")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @classmethod
@@ -44,6 +44,17 @@ class Estimator:
             else:
                 setattr(self, name, value)
         return self
+
+    def __sklearn_tags__(self) -> Any:
+        """Describe the estimator to scikit-learn, which alone calls this: structures in, not a matrix."""
+        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
+
+        return Tags(
+            estimator_type=None,
+            target_tags=TargetTags(required=False),
+            transformer_tags=TransformerTags() if hasattr(self, "transform") else None,
+            input_tags=InputTags(two_d_array=False),
+        )
 
     def __repr__(self) -> str:
         inner = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._parameter_names())

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import functools
+import sys
+
 from orbas._core import InternalError, UnknownSpeciesError
 
 
-class NotFittedError(AttributeError, ValueError):
+class NotFittedError(ValueError, AttributeError):
     """An attribute that only exists after ``fit`` was asked for before it."""
+
+
+def not_fitted(message: str) -> NotFittedError:
+    """Return the error; where scikit-learn is loaded it is one of its ``NotFittedError`` too."""
+    loaded = sys.modules.get("sklearn.exceptions")
+    return NotFittedError(message) if loaded is None else _joined(loaded.NotFittedError)(message)
+
+
+@functools.cache
+def _joined(other: type[Exception]) -> type[NotFittedError]:
+    # Made on the fly, hence without a name to be pickled by: another process makes its own.
+    members = {"__reduce__": lambda self: (not_fitted, self.args), "__module__": __name__}
+    return type("NotFittedError", (NotFittedError, other), members)
 
 
 class LabelError(ValueError):

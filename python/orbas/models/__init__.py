@@ -9,6 +9,7 @@ from orbas.models.linear import LinearPotential
 from orbas.models.noise import Noise
 from orbas.models.posterior import Posterior
 from orbas.models.potential import Potential, Prediction
+from orbas.models.regressor import PerStructure, RidgeRegressor
 from orbas.models.regularization import DEFAULT_ALPHAS, Evidence, Fixed, HoldOut, KFold, LeaveOneOut, Regularization
 from orbas.models.ridge import Ridge
 from orbas.models.scores import Score, score, score_by_config
@@ -25,12 +26,14 @@ __all__ = [
     "LeaveOneOut",
     "LinearPotential",
     "Noise",
+    "PerStructure",
     "Posterior",
     "Potential",
     "Prediction",
     "Regularization",
     "Representation",
     "Ridge",
+    "RidgeRegressor",
     "Score",
     "SparseGPR",
     "StructureFeatures",

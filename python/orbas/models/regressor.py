@@ -1,0 +1,193 @@
+"""Estimators that join scikit-learn's: ridge regression of plain arrays, and structures to plain arrays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from orbas import structures
+from orbas._arrays import ArrayEstimator, OutputContainer, as_targets
+from orbas._estimator import Estimator
+from orbas.models.design import structure_features
+from orbas.models.regularization import check_enough_structures, resolve_regularization
+from orbas.models.targets import fit_targets
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ase import Atoms
+    from numpy.typing import ArrayLike
+
+    from orbas._arrays import Names
+    from orbas.blocks import FloatArray
+    from orbas.models.design import Representation
+    from orbas.models.regularization import RegularizationLike
+
+
+class RidgeRegressor(ArrayEstimator):
+    """Ridge regression whose regularizer is chosen by held-out errors: ``y = X @ coef_.T + intercept_``.
+
+    A regressor of plain arrays with scikit-learn's manners, for pipelines and grid searches; for energies and forces of
+    structures see :class:`LinearPotential`.
+
+    Parameters
+    ----------
+    regularization
+        How alpha is chosen: :class:`KFold` (``"cv"``), :class:`LeaveOneOut` (``"loo"``), :class:`HoldOut` or
+        :class:`Fixed`. Alphas are relative to the mean squared norm of a row.
+    fit_intercept
+        Center columns and targets with their means over the training samples first. The means are those of all samples,
+        also where some are held out.
+
+    Attributes
+    ----------
+    coef_
+        Shape [n_features], or [n_targets, n_features] for targets [n_samples, n_targets].
+    intercept_
+        A number, or [n_targets].
+    alpha_, scale_
+        The relative alpha, and what it is relative to: the penalty is ``alpha_ * scale_ * |w|^2``.
+    alphas_, cv_errors_
+        Candidates in rising order and their held-out mean absolute errors; empty with :class:`Fixed`.
+    n_features_in_, feature_names_in_
+        Number of columns in ``fit``, and their names if they had any.
+    """
+
+    def __init__(self, regularization: RegularizationLike = "cv", *, fit_intercept: bool = True) -> None:
+        self.regularization = regularization
+        self.fit_intercept = fit_intercept
+
+    def fit(self, x: Any, y: ArrayLike) -> Self:
+        """Choose alpha and fit the weights.
+
+        Parameters
+        ----------
+        x
+            Shape [n_samples, n_features].
+        y
+            Shape [n_samples] or [n_samples, n_targets].
+
+        Raises
+        ------
+        ValueError
+            For wrong shapes, values that are not finite, or fewer samples than the regularization needs.
+        """
+        rule = resolve_regularization(self.regularization)
+        matrix = np.asarray(self._matrix_to_fit(x), dtype=np.float64)
+        targets = as_targets(y, len(matrix))
+        try:
+            check_enough_structures(rule, len(matrix))
+        except ValueError as error:
+            raise ValueError(f"n_samples={len(matrix)}, one row each: {error}") from None
+        shift, offset = np.zeros(matrix.shape[1]), np.zeros(targets.shape[1:])
+        if self.fit_intercept:
+            shift, offset = matrix.mean(axis=0), targets.mean(axis=0)
+        fit = fit_targets(matrix - shift, targets - offset, rule)
+        self.coef_ = fit.weights.T
+        self.intercept_ = offset - shift @ fit.weights
+        self.alpha_, self.scale_ = fit.alpha, fit.scale
+        self.alphas_, self.cv_errors_ = fit.alphas, fit.errors
+        return self
+
+    def predict(self, x: Any) -> FloatArray:
+        """Return the predictions, shape [n_samples] or [n_samples, n_targets].
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            If the columns are not those that were fitted, or something is not finite.
+        """
+        predicted: FloatArray = self._matrix_to_use(x) @ self.coef_.T + self.intercept_
+        return predicted
+
+    def score(self, x: Any, y: ArrayLike) -> float:
+        """Return the coefficient of determination R^2, the mean over the targets; of a constant target 1 or 0."""
+        predicted = self.predict(x)
+        targets = as_targets(y, len(predicted)).reshape(predicted.shape)
+        unexplained = np.atleast_1d(np.sum((targets - predicted) ** 2, axis=0))
+        total = np.atleast_1d(np.sum((targets - targets.mean(axis=0)) ** 2, axis=0))
+        constant = total == 0.0
+        scores = 1.0 - unexplained / np.where(constant, 1.0, total)
+        return float(np.mean(np.where(constant, unexplained == 0.0, scores)))
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import InputTags, RegressorTags, TargetTags
+
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "regressor"
+        tags.regressor_tags = RegressorTags()
+        tags.input_tags = InputTags()
+        tags.target_tags = TargetTags(required=True, multi_output=True)
+        return tags
+
+
+class PerStructure(Estimator, OutputContainer):
+    """The features of a representation as one row per structure: what makes it the first step of a pipeline.
+
+    Parameters
+    ----------
+    representation
+        Anything with ``fit(frames)`` and ``transform(frames) -> Features``, such as ``PowerSpectrum``; ``fit`` fits it.
+    chunk
+        About how many atoms are transformed at once; bounds the memory.
+
+    Attributes
+    ----------
+    species_
+        Center species that order the columns, slowest first.
+    n_columns_
+        Number of columns, n_species * n_features.
+    """
+
+    species_: tuple[int, ...]
+    n_columns_: int
+
+    def __init__(self, representation: Representation, *, chunk: int = 4096) -> None:
+        self.representation = representation
+        self.chunk = chunk
+
+    def fit(self, frames: Sequence[Atoms], y: object = None) -> Self:
+        """Fit the representation to structures; ``y`` is not looked at."""
+        self._fit_values(frames)
+        return self
+
+    def transform(self, frames: Sequence[Atoms]) -> Any:
+        """Return the features summed over every structure, [n_structures, n_species * n_features].
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            For bad structures; the message names the structure.
+        orbas.UnknownSpeciesError
+            For a species that no structure of ``fit`` had.
+        """
+        columns = self.n_columns_
+        listed = structures.as_frames(frames)
+        values = structure_features(self.representation, listed, chunk=self.chunk).values
+        if values.shape[1] != columns:
+            raise ValueError(f"the representation gave {values.shape[1]} columns, in fit it gave {columns}: fit again")
+        return self._contained(values, None)
+
+    def fit_transform(self, frames: Sequence[Atoms], y: object = None) -> Any:
+        """Fit, then transform the same structures."""
+        return self._contained(self._fit_values(frames), None)
+
+    def get_feature_names_out(self, input_features: object = None) -> Names:
+        """Return the names of the columns: the symbol of the center species and the number of the feature, as Si_0."""
+        from ase.data import chemical_symbols
+
+        count = self.n_columns_ // len(self.species_)
+        names = [f"{chemical_symbols[number]}_{k}" for number in self.species_ for k in range(count)]
+        return np.array(names, dtype=object)
+
+    def _fit_values(self, frames: Sequence[Atoms]) -> FloatArray:
+        listed = structures.as_frames(frames)
+        self.representation.fit(listed)  # type: ignore[attr-defined]
+        features = structure_features(self.representation, listed, chunk=self.chunk)
+        self.species_, self.n_columns_ = features.species, features.values.shape[1]
+        return features.values

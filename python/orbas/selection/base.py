@@ -1,0 +1,147 @@
+"""What greedy selectors share: parameters, fitted attributes, and what scikit-learn expects of them."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+
+import numpy as np
+
+from orbas._arrays import ArrayEstimator, OutputContainer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from orbas._arrays import Names
+    from orbas.blocks import FloatArray, IntArray
+
+Axis = Literal["features", "samples"]
+
+#: Scores closer than this, relative to each other, are a tie, which the lowest index wins.
+TIE = 1e-9
+#: Points closer than this, relative to the largest norm, are the same point.
+SAME = 1e-12
+
+
+class Selector(ArrayEstimator, OutputContainer):
+    """Picks columns (``axis="features"``) or rows (``axis="samples"``) of a matrix, one after the other.
+
+    Attributes
+    ----------
+    selected_idx_
+        Indices in the order in which they were picked. Fewer than asked for, with a warning, if the rest are copies of
+        what was picked.
+    scores_
+        Score of each pick when it was picked.
+    n_candidates_
+        Number of columns, or rows, there were to choose from.
+    n_features_in_, feature_names_in_
+        Number of columns in ``fit``, and their names if they had any.
+    """
+
+    n: int | None
+    axis: Axis
+
+    selected_idx_: IntArray
+    scores_: FloatArray
+    n_candidates_: int
+
+    def fit(self, x: Any, y: object = None) -> Self:
+        """Select from a matrix [n_samples, n_features].
+
+        Raises
+        ------
+        ValueError
+            For settings out of range, more picks than there are candidates, or a matrix that is not finite.
+        """
+        if self.axis not in get_args(Axis):
+            raise ValueError(f"unknown axis {self.axis!r}: choose one of {get_args(Axis)}")
+        matrix = self._matrix_to_fit(x)
+        points = np.asarray(matrix.T if self.axis == "features" else matrix, dtype=np.float64)
+        count = self._count(len(points))
+        picked, scores = self._select(points, count)
+        if len(picked) < count:
+            warnings.warn(
+                f"{count} {self.axis} were asked for, {len(picked)} were selected: the others are copies of these",
+                stacklevel=2,
+            )
+        self.n_candidates_ = len(points)
+        self.selected_idx_ = np.array(picked, dtype=np.int64)
+        self.scores_ = np.array(scores)
+        return self
+
+    def get_support(self, indices: bool = False) -> NDArray[np.bool_] | IntArray:
+        """Return a mask [n_candidates], or the rising indices, of what was selected."""
+        rising = np.sort(self.selected_idx_)
+        if indices:
+            return rising
+        mask = np.zeros(self.n_candidates_, dtype=bool)
+        mask[rising] = True
+        return mask
+
+    @property
+    def transform(self) -> Callable[[Any], Any]:
+        """``transform(x)`` returns the selected columns, in their order in x.
+
+        Selectors of samples have none, as a step of a pipeline must keep the samples: take ``x[selected_idx_]``.
+        """
+        self._check_transforms()
+        return self._transform
+
+    @property
+    def fit_transform(self) -> Callable[..., Any]:
+        """``fit_transform(x)`` fits, then transforms the same matrix."""
+        self._check_transforms()
+        return lambda x, y=None: self.fit(x, y)._transform(x)
+
+    def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> Names:
+        """Return the names of the selected columns."""
+        return self._names_in(input_features)[self.get_support(indices=True)]
+
+    def _check_transforms(self) -> None:
+        if self.axis == "samples":
+            raise AttributeError("a selector of samples does not transform: take x[selected_idx_]")
+
+    def _transform(self, x: Any) -> Any:
+        kept = self.get_support(indices=True)
+        return self._contained(self._matrix_to_use(x)[:, kept], x)
+
+    def _select(self, points: FloatArray, count: int) -> tuple[list[int], list[float]]:
+        """Return indices of points [n_candidates, dimension] in the order of their selection, and their scores."""
+        raise NotImplementedError
+
+    def _count(self, available: int) -> int:
+        """Return how many to select of those there are."""
+        if self.n is None:
+            return max(1, available // 2)
+        if isinstance(self.n, bool) or not isinstance(self.n, int | np.integer) or self.n < 1:
+            raise ValueError(f"n must be None (half of the {self.axis}) or a positive integer, got {self.n!r}")
+        if self.n > available:
+            raise ValueError(f"cannot select n={self.n} of n_{self.axis}={available}: ask for at most as many")
+        return int(self.n)
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import InputTags
+
+        tags = super().__sklearn_tags__()
+        tags.input_tags = InputTags()
+        if tags.transformer_tags is not None:
+            tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def first_of_largest(scores: FloatArray) -> int:
+    """Return the lowest index whose score is the largest, to a relative 1e-9: rounding must not decide."""
+    largest = float(scores.max())
+    return int(np.argmax(scores >= largest - TIE * abs(largest)))
+
+
+def compact(points: FloatArray) -> FloatArray:
+    """Return points [n, min(n, dimension)] with the same scalar products: a triangular factor, if that is smaller."""
+    from scipy.linalg import qr
+
+    if points.shape[0] < points.shape[1]:
+        points = qr(points.T, mode="r", check_finite=False)[0][: len(points)].T
+    return np.ascontiguousarray(points)
