@@ -11,6 +11,7 @@ from orbas._estimator import Estimator
 from orbas.models.baseline import check_species
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     from ase import Atoms
@@ -93,6 +94,25 @@ class Potential(Estimator):
         Above 1 it is farther than those that the model was trained on.
         """
         raise NotImplementedError
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted potential to a file, best named ``*.orbas``; :func:`orbas.load` reads it.
+
+        The file appears whole or not at all, holds numbers and settings only, and predicts the same bits when read.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            If something in it is Python code (a :class:`orbas.bases.Custom` basis, a representation of the user's own)
+            or a number is not finite.
+        OSError
+            If the file cannot be written; an older file of that name is then as it was.
+        """
+        from orbas.model_file import save
+
+        save(self, path)
 
     def _with_baseline(self, frames: Sequence[Atoms], energies: Energies) -> Energies:
         """Add the baseline to the energies of atoms and structures."""
