@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 from orbas.errors import ModelFileError, NotFittedError
 from orbas.model_file import container, potentials, representations
-from orbas.model_file.encoding import decode, encode
+from orbas.model_file.encoding import components, decode, encode
 from orbas.models import Potential
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
 
     from orbas.model_file.container import Contents
 
-__all__ = ["ModelFile", "load", "open_model", "save"]
+__all__ = ["ModelFile", "components_of", "load", "open_model", "save"]
 
 CODECS = (*representations.CODECS, *potentials.CODECS)
 UNITS = {"length": "Angstrom", "energy": "eV"}
@@ -67,6 +68,11 @@ def open_model(path: str | os.PathLike[str]) -> ModelFile:
         return ModelFile(_model_of(contents), contents)
     except ModelFileError as error:
         raise ModelFileError(f"{Path(path)}: {error}; have it saved again by who fitted it") from error
+
+
+def components_of(model: Potential) -> Iterator[Any]:
+    """Yield the objects that a model is made of, the model first."""
+    return components(model, CODECS)
 
 
 def _model_of(contents: Contents) -> Potential:

@@ -58,6 +58,9 @@ _DIGITS = 64
 _DTYPES: dict[str, np.dtype[Any]] = {"F64": np.dtype("<f8"), "I64": np.dtype("<i8"), "U32": np.dtype("<u4")}
 # A string that does not end is taken to the end, or looking for its end at every quote would cost the square.
 _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?+', re.DOTALL)
+#: What a character adds to the depth.
+_STEPS = np.zeros(256, dtype=np.int8)
+_STEPS[list(b"[{")], _STEPS[list(b"]}")] = 1, -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,13 +229,15 @@ def _read_metadata(metadata: Any) -> tuple[tuple[int, int], str, bytes]:
     missing = [name for name in ("schema", "orbas", "document") if name not in texts]
     if missing:
         raise ModelFileError(f"not a whole model file: its metadata lack {', '.join(missing)}")
+    if not re.fullmatch(r"[0-9A-Za-z.+-]{1,40}", texts["orbas"]):  # it is printed to terminals
+        raise ModelFileError(f"its version of orbas is {reprlib.repr(texts['orbas'])}")
     match = re.fullmatch(r"([0-9]{1,4})\.([0-9]{1,4})", texts["schema"])
     if match is None:
         raise ModelFileError(f"its schema is {reprlib.repr(texts['schema'])}, not major.minor")
     schema = int(match[1]), int(match[2])
     if schema[0] != SCHEMA[0]:
         raise ModelFileError(
-            f"written by orbas {reprlib.repr(texts['orbas'])} in schema {texts['schema']}; this orbas "
+            f"written by orbas {texts['orbas']} in schema {texts['schema']}; this orbas "
             f"{_core.__version__} reads schema {SCHEMA[0]}: use an orbas that reads it, or fit and save the model again"
         )
     return schema, texts["orbas"], texts["document"].encode("utf-8", "surrogatepass")
@@ -296,9 +301,8 @@ def parse_json(text: bytes, what: str) -> dict[str, Any]:
 def _check_depth(text: str) -> None:
     """Bound the depth before the parser recurses."""
     brackets = _STRING.sub("", text).encode("ascii", "replace")
-    codes = np.frombuffer(brackets, dtype=np.uint8)
-    steps = np.isin(codes, list(b"[{")).astype(np.int32) - np.isin(codes, list(b"]}"))
-    if np.cumsum(steps).max(initial=0) > MOST_DEPTH:
+    steps = _STEPS[np.frombuffer(brackets, dtype=np.uint8)]
+    if np.cumsum(steps, dtype=np.int32).max(initial=0) > MOST_DEPTH:
         raise ValueError(f"nested deeper than {MOST_DEPTH}")
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -93,11 +93,11 @@ def estimator_codec(
     required, known = tuple(fitted), (*fitted, *optional)
 
     def describe(estimator: Estimator) -> dict[str, Any]:
-        found = {name: value for name, value in vars(estimator).items() if name.endswith("_") and name[0] != "_"}
-        unknown = found.keys() - set(known)
+        found = vars(estimator)
+        unknown = {name for name in found if name.endswith("_") and not name.startswith("_")} - set(known)
         if unknown:
             raise TypeError(f"the model file has no place for {', '.join(sorted(unknown))} of {cls.__name__}")
-        return {**estimator.get_params(deep=False), **found}
+        return {**estimator.get_params(deep=False), **{name: found[name] for name in known if name in found}}
 
     def restore(values: dict[str, Any]) -> Any:
         parameters = cls._parameter_names()
@@ -111,6 +111,21 @@ def estimator_codec(
         return estimator
 
     return Codec(cls, describe, restore)
+
+
+def components(value: Any, codecs: Iterable[Codec]) -> Iterator[Any]:
+    """Yield all objects of known classes that a value is made of, outer ones first."""
+    known = {codec.cls: codec for codec in codecs}
+
+    def walk(value: Any) -> Iterator[Any]:
+        if type(value) in known:
+            yield value
+            value = known[type(value)].describe(value)
+        if isinstance(value, list | tuple | Mapping):
+            for item in value.values() if isinstance(value, Mapping) else value:
+                yield from walk(item)
+
+    return walk(value)
 
 
 def encode(value: Any, codecs: Iterable[Codec]) -> tuple[Any, dict[str, np.ndarray]]:

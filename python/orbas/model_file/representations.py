@@ -35,6 +35,11 @@ def check_species(name: str, species: Any) -> None:
         raise ValueError(f"{name} must hold rising atomic numbers, got {reprlib.repr(species)}")
 
 
+def is_representation(part: Any) -> bool:
+    """Whether it is one of the known classes that give features."""
+    return type(part) in _WIDTHS
+
+
 def n_features(representation: Any, species: tuple[int, ...]) -> int:
     """Return the number of features of an atom; raise for what gives none, or gives them for other species."""
     width = _WIDTHS.get(type(representation))
@@ -96,15 +101,15 @@ def _check_density(density: DensityExpansion) -> None:
             raise ValueError(f"species_ are {density.species_}, those of the settings {given}")
 
 
-def _channel_counts(density: DensityExpansion, n_species: int) -> list[tuple[int, ...]]:
-    """Channels per degree of every kind of center, without making a single matrix."""
+def channel_counts(density: DensityExpansion, n_species: int) -> list[tuple[int, ...]]:
+    """Return the channels per degree of every kind of center, without making a single matrix."""
     if isinstance(density.basis, ContractedBasis):
         return [center.counts for center in density.basis.centers]
     return [tuple(n_species * n for n in density.basis.counts(density.max_angular))]
 
 
 def _most_channels(density: DensityExpansion, n_species: int) -> list[int]:
-    return [max(column) for column in zip(*_channel_counts(density, n_species), strict=True)]
+    return [max(column) for column in zip(*channel_counts(density, n_species), strict=True)]
 
 
 def _check_spectrum(spectrum: Any) -> None:
@@ -114,7 +119,7 @@ def _check_spectrum(spectrum: Any) -> None:
 
 def _n_bispectrum(bispectrum: Bispectrum, species: tuple[int, ...]) -> int:
     """Sets of three channels with even l1 + l2 + l3 that form a triangle."""
-    kinds = _channel_counts(bispectrum.density, len(species))
+    kinds = channel_counts(bispectrum.density, len(species))
     if len(set(kinds)) > 1:
         raise ValueError("the density has not the same channels for all center species")
     total = 0
@@ -195,7 +200,7 @@ def _restore_nice(values: dict[str, Any]) -> NICE:
     kinds: list[int | None] = list(species) if nice.per_center else [None]
     if list(iterations) != kinds:
         raise ValueError(f"iterations_ are of the centers {list(iterations)}, not {kinds}")
-    counts = _channel_counts(nice.density, len(species))
+    counts = channel_counts(nice.density, len(species))
     counts = counts * len(species) if len(counts) == 1 else counts
     if [iteration.channels for iteration in iterations.values()] != (counts if nice.per_center else list(set(counts))):
         raise ValueError("an iteration has other channels than the density")
