@@ -296,6 +296,11 @@ def test_a_future_major_version_is_refused(tmp_path):
     refused(rewritten(tmp_path, set_schema("one")), "its schema is 'one'")
 
 
+def test_a_parameter_younger_than_the_file_has_its_default(tmp_path):
+    path = rewritten(tmp_path, lambda parts: [parts[1]["model"].pop(name) for name in ("chunk", "progress")])
+    assert orbas.load(path).chunk == LinearPotential(None).chunk
+
+
 def add_a_section(parts):
     parts[1]["training"] = {"author": "somebody", "n_structures": 6}
     parts[0]["training/labels"] = {"dtype": "I64", "shape": [1], "data_offsets": [len(parts[2]), len(parts[2]) + 8]}

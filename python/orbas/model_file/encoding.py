@@ -13,6 +13,7 @@ Plain values stay what they are in JSON; the others are tables with a tag:
 
 from __future__ import annotations
 
+import inspect
 import math
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -60,7 +61,7 @@ def record_codec(cls: type, check: Callable[[Any], None] = lambda _: None) -> Co
     types = {field.name: field.type for field in fields(cls)}
 
     def restore(values: dict[str, Any]) -> Any:
-        _check_names(cls, values, types, ())
+        check_names(cls, values)
         for name, value in values.items():
             _check_annotated(name, value, types[name])
         record = cls(**values)
@@ -100,10 +101,9 @@ def estimator_codec(
         return {**estimator.get_params(deep=False), **{name: found[name] for name in known if name in found}}
 
     def restore(values: dict[str, Any]) -> Any:
-        parameters = cls._parameter_names()
         is_fitted = any(name in values for name in known)
-        _check_names(cls, values, (*parameters, *(required if is_fitted else ())), known)
-        estimator = cls(**{name: values[name] for name in parameters})
+        check_names(cls, values, required if is_fitted else (), known)
+        estimator = cls(**{name: value for name, value in values.items() if name not in known})
         for name in known:
             if name in values:
                 setattr(estimator, name, values[name])
@@ -236,9 +236,15 @@ class _Decoder:
             raise ModelFileError(f"{path} is no sound {kind}: {error}") from error
 
 
-def _check_names(cls: type, values: Iterable[str], required: Iterable[str], optional: Iterable[str]) -> None:
-    missing = [name for name in required if name not in values]
-    unknown = sorted(set(values) - {*required, *optional})
+def check_names(cls: type, values: Iterable[str], required: Iterable[str] = (), optional: Iterable[str] = ()) -> None:
+    """Raise ValueError if something is missing or unknown beside the parameters of a constructor.
+
+    A parameter with a default may be missing: it is younger than the file, and its default means what was before.
+    """
+    parameters = inspect.signature(cls).parameters
+    needed = [name for name, parameter in parameters.items() if parameter.default is parameter.empty]
+    missing = [name for name in (*needed, *required) if name not in values]
+    unknown = sorted(set(values) - {*parameters, *required, *optional})
     if missing or unknown:
         parts = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"does not know {reprlib.repr(unknown)}"] * bool(
             unknown

@@ -14,7 +14,7 @@ from orbas.contraction import CenterContraction, Channels, ContractedBasis
 from orbas.density import DensityExpansion
 from orbas.hypers import Cutoff, RadialScaling
 from orbas.invariants import PowerSpectrum, RadialSpectrum
-from orbas.model_file.encoding import Codec, estimator_codec, is_integer, is_number, record_codec
+from orbas.model_file.encoding import Codec, check_names, estimator_codec, is_integer, is_number, record_codec
 from orbas.nice import NICE, Bispectrum
 from orbas.nice.iteration import Contraction, Iteration, Order
 from orbas.nice.selection import Coupling
@@ -185,11 +185,10 @@ def _describe_nice(nice: NICE) -> dict[str, Any]:
 
 
 def _restore_nice(values: dict[str, Any]) -> NICE:
-    parameters = NICE._parameter_names()
-    if set(values) != {*parameters, "species_", "iterations_"}:
-        raise ValueError(f"its fields must be those of a fitted NICE: {', '.join(parameters)}, species_, iterations_")
-    nice = NICE(**{name: values[name] for name in parameters})
-    species, iterations = values["species_"], values["iterations_"]
+    fitted = ("species_", "iterations_")
+    check_names(NICE, values, fitted)
+    nice = NICE(**{name: value for name, value in values.items() if name not in fitted})
+    species, iterations = (values[name] for name in fitted)
     _check_spectrum(nice)
     check_species("species_", species)
     limits = nice.limits()
