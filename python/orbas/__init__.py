@@ -19,6 +19,7 @@ _HOMES = {
     "Gradients": "gradients",
     "JacobianRows": "gradients",
     "OptimalBasis": "optimal",
+    "load": "model_file",
     "load_basis": "basis_file",
     "save_basis": "basis_file",
     "NICE": "nice",
@@ -27,6 +28,7 @@ _HOMES = {
     "RadialSpectrum": "invariants",
     "InternalError": "errors",
     "LabelError": "errors",
+    "ModelFileError": "errors",
     "NotFittedError": "errors",
     "UnknownSpeciesError": "errors",
     "neighbor_list": "neighbors",
@@ -52,6 +54,7 @@ __all__ = [
     "InternalError",
     "JacobianRows",
     "LabelError",
+    "ModelFileError",
     "NotFittedError",
     "OptimalBasis",
     "PowerSpectrum",
@@ -65,6 +68,7 @@ __all__ = [
     "clebsch_gordan",
     "datasets",
     "get_num_threads",
+    "load",
     "load_basis",
     "metrics",
     "models",
@@ -83,11 +87,12 @@ if TYPE_CHECKING:
     from orbas.blocks import EquivariantBlocks, Features
     from orbas.density import DensityExpansion
     from orbas.energies import Energies
-    from orbas.errors import InternalError, LabelError, NotFittedError, UnknownSpeciesError
+    from orbas.errors import InternalError, LabelError, ModelFileError, NotFittedError, UnknownSpeciesError
     from orbas.gradients import Gradients, JacobianRows
     from orbas.hypers import Cutoff, RadialScaling
     from orbas.invariants import PowerSpectrum, RadialSpectrum
     from orbas.io import read
+    from orbas.model_file import load
     from orbas.neighbors import SkinList, brute_force_neighbor_list, neighbor_list
     from orbas.nice import NICE, Bispectrum
     from orbas.optimal import OptimalBasis

@@ -8,8 +8,6 @@ that a basis read again expands to the same bits.
 from __future__ import annotations
 
 import json
-import os
-import secrets
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from orbas import settings
+from orbas._files import replacing
 from orbas.optimal import Spectrum
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Mapping
 
     from orbas.blocks import FloatArray
@@ -85,17 +85,9 @@ def load_basis(path: str | os.PathLike[str]) -> OptimalBasis:
 
 
 def write_archive(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays to a NumPy archive of exactly this name, through a temporary file beside it."""
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write arrays to a NumPy archive of exactly this name, whole or not at all."""
+    with replacing(path) as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)

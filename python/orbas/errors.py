@@ -29,4 +29,8 @@ class LabelError(ValueError):
     """Labels asked for by key are missing, inconsistent or not finite."""
 
 
-__all__ = ["InternalError", "LabelError", "NotFittedError", "UnknownSpeciesError"]
+class ModelFileError(ValueError):
+    """A model file is damaged, contradicts itself, is not one, or was written by a newer orbas."""
+
+
+__all__ = ["InternalError", "LabelError", "ModelFileError", "NotFittedError", "UnknownSpeciesError"]

@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     _add_basis_fit(actions)
     _add_basis_show(actions)
     _add_featurize(commands)
+    _add_inspect(commands)
     return top
 
 
@@ -109,6 +110,11 @@ def _add_featurize(commands: Any) -> None:
     features.add_argument("--representation", choices=REPRESENTATIONS, default=REPRESENTATIONS[0], help="%(default)s")
     features.add_argument("--per-structure", action="store_true", help="sum over the atoms of each center species")
     _add_settings(features, settings.DENSITY_SECTIONS)
+
+
+def _add_inspect(commands: Any) -> None:
+    inspect = _command(commands, "inspect", "what a model file holds", "inspect")
+    inspect.add_argument("file", type=Path, metavar="model.orbas", help="a file of `potential.save`")
 
 
 def _command(commands: Any, name: str, help: str, target: str) -> argparse.ArgumentParser:

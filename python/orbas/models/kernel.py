@@ -62,8 +62,9 @@ class KernelTerm:
             unit = features / np.linalg.norm(features, axis=1, keepdims=True)
             values, vectors = np.linalg.eigh((unit @ unit.T) ** zeta)
             kept = values > _RANK * max(values[-1], 0.0) if len(values) else np.zeros(0, dtype=bool)
-            normalized[number] = unit
-            roots[number] = vectors[:, kept] / np.sqrt(values[kept])
+            # In the order of files: a product with another order of the same numbers rounds differently.
+            normalized[number] = np.ascontiguousarray(unit)
+            roots[number] = np.ascontiguousarray(vectors[:, kept] / np.sqrt(values[kept]))
         return cls(spectrum, zeta, delta, normalized, roots)
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,7 +45,7 @@ class Noise:
     energy: float = 0.002
     forces: float = 0.05
     virial: float = 0.02
-    by_config: Mapping[str, Noise] = field(default_factory=dict)
+    by_config: Mapping[str, Noise] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for name in ("energy", "forces", "virial"):
@@ -56,13 +55,7 @@ class Noise:
         for config, other in self.by_config.items():
             if not isinstance(other, Noise) or other.by_config:
                 raise ValueError(f"by_config[{config!r}] must be a Noise without a by_config, got {other!r}")
-        object.__setattr__(self, "by_config", MappingProxyType(dict(self.by_config)))
-
-    def __reduce__(self) -> tuple[type[Noise], tuple[float, float, float, dict[str, Noise]]]:
-        return Noise, (self.energy, self.forces, self.virial, dict(self.by_config))
-
-    def __hash__(self) -> int:
-        return hash((self.energy, self.forces, self.virial, tuple(sorted(self.by_config.items()))))
+        object.__setattr__(self, "by_config", dict(self.by_config))
 
     def of(self, frame: Atoms) -> Noise:
         """Return the noise of one structure."""

@@ -15,6 +15,7 @@ from orbas.models.labels import labels_of
 from orbas.models.scores import Score, score
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     from ase import Atoms
@@ -258,6 +259,25 @@ class Potential(Estimator):
 
             raise NotFittedError(f"this {type(self).__name__} is not fitted: call fit(frames, energy_key=...) first")
         check_species(frames, self.species_)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted potential to a file, best named ``*.orbas``; :func:`orbas.load` reads it.
+
+        The file appears whole or not at all, holds numbers and settings only, and predicts the same bits when read.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            If something in it is Python code (a :class:`orbas.bases.Custom` basis, a representation of the user's own)
+            or a number is not finite.
+        OSError
+            If the file cannot be written; an older file of that name is then as it was.
+        """
+        from orbas.model_file import save
+
+        save(self, path)
 
     def _with_baseline(self, frames: Sequence[Atoms], energies: Energies) -> Energies:
         """Add the baseline to the energies of atoms and structures."""

@@ -134,6 +134,11 @@ class NICE(Estimator):
                 raise ValueError("NICE needs at least one atom to fit on")
             channels = counts[0 if kind is None else species.index(kind)]
             iterations[kind] = Iteration.fit(channels, limits, rows.chunks, max(1, rows.n_environments))
+        self.set_fitted(species, iterations)
+        return self
+
+    def set_fitted(self, species: tuple[int, ...], iterations: dict[int | None, Iteration]) -> None:
+        """Set the fitted attributes, from a fit or a file: one iteration per center species, or one under None."""
         self.species_ = species
         self.iterations_ = iterations
         self.retained_ = self._by_center({kind: it.retained() for kind, it in iterations.items()})
@@ -141,7 +146,6 @@ class NICE(Estimator):
         self.contractions_ = self._by_center({kind: it.contractions for kind, it in iterations.items()})
         widths = [it.plan.n_invariants() for it in iterations.values()]
         self.n_features_ = [max(column) for column in zip(*widths, strict=True)]
-        return self
 
     def transform(self, frames: Sequence[Atoms]) -> Features:
         """Compute the invariants of every atom, [n_atoms, n_features], piece by piece.

@@ -50,7 +50,7 @@ class Contraction:
 
 
 @dataclass(slots=True, eq=False)
-class _Order:
+class Order:
     """What one order of a fit is: couplings, symmetries, projections (None: expanded pairs as they are)."""
 
     nu: int
@@ -59,6 +59,7 @@ class _Order:
     invariants: tuple[PairArray, FloatArray, Any]
 
     def compiled(self) -> Any:
+        """Return the order as the compiled core takes it."""
         couplings = [(c.l, c.second, c.pairs, c.factors, c.distinct) for c in self.couplings]
         return couplings, list(self.outputs.items()), self.invariants
 
@@ -84,7 +85,7 @@ class Iteration:
     channels: tuple[int, ...]
     n_environments: int
     plan: _core.EquivariantPlan
-    orders: list[_Order] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
     variances: list[dict[Symmetry, FloatArray]] = field(default_factory=list)
     contractions: list[Contraction] = field(default_factory=list)
     norms: list[float] = field(default_factory=list)
@@ -145,21 +146,21 @@ class Iteration:
         }
         symmetries = sorted(every, key=lambda symmetry: (symmetry[0], -symmetry[1]))
         pairs, factors = select_invariants(density, below, limits.n_invariant_pairs, halve=halve)
-        order = _Order(limits.nu, couplings, dict.fromkeys(symmetries), (pairs, factors, None))
+        order = Order(limits.nu, couplings, dict.fromkeys(symmetries), (pairs, factors, None))
         fit = _OrderFit(self, order, limits)
         fit.accumulate(source)
         self.variances.append(fit.contract())
         self.orders.append(order)
         self.plan = self._compile()
 
-    def _compile(self, *more: _Order) -> _core.EquivariantPlan:
+    def _compile(self, *more: Order) -> _core.EquivariantPlan:
         return _core.EquivariantPlan(self.channels, [order.compiled() for order in (*self.orders, *more)])
 
 
 class _OrderFit:
     """Moments of the expanded pairs of one order, and what is made of them."""
 
-    def __init__(self, iteration: Iteration, order: _Order, limits: Limits) -> None:
+    def __init__(self, iteration: Iteration, order: Order, limits: Limits) -> None:
         self.iteration, self.order, self.limits = iteration, order, limits
         self.plan = iteration._compile(order)
         self.places = {(l, s): k for k, (l, s, _) in enumerate(self.plan.blocks(order.nu))}
