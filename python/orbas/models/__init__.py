@@ -9,6 +9,7 @@ from orbas.models.linear import LinearPotential
 from orbas.models.noise import Noise
 from orbas.models.posterior import Posterior
 from orbas.models.potential import Potential, Prediction
+from orbas.models.recommend import recommended
 from orbas.models.regressor import PerStructure, RidgeRegressor
 from orbas.models.regularization import DEFAULT_ALPHAS, Evidence, Fixed, HoldOut, KFold, LeaveOneOut, Regularization
 from orbas.models.ridge import Ridge
@@ -38,6 +39,7 @@ __all__ = [
     "SparseGPR",
     "StructureFeatures",
     "learning_curve",
+    "recommended",
     "score",
     "score_by_config",
     "structure_features",

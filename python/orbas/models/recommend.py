@@ -1,0 +1,234 @@
+"""A potential without decisions: settings by cross-validation on the training structures, inside a time budget."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from orbas.models.labels import labels_of
+from orbas.models.linear import LinearPotential
+from orbas.models.noise import Noise
+from orbas.models.regularization import KFold
+from orbas.models.sparse import SparseGPR
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from ase import Atoms
+
+    from orbas.density import DensityExpansion
+    from orbas.models.potential import Potential
+
+#: Atoms that settings are compared on, at most; the last fit takes all.
+_N_TRIAL = 3000
+#: A trial on few structures says little about what all of them cost; so much is left in hand.
+_MARGIN = 1.5
+#: Cutoffs tried, in units of the distance of nearest neighbors, and what is never gone below or above (Å).
+_REACHES = (1.8, 2.2, 2.6, 3.0)
+_CUTOFF_RANGE = (3.5, 7.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One choice of settings.
+
+    Attributes
+    ----------
+    kind
+        ``"linear"``: weights on a power spectrum; ``"nice"``: on invariants up to order 3; ``"sparse"``: a sparse
+        Gaussian process on a power spectrum.
+    cutoff
+        Cutoff radius in Å.
+    density_width
+        Width of the Gaussians in Å.
+    n_optimal, max_angular
+        Size of the optimal basis.
+    size
+        Components per symmetry, or representative environments; 0 where there are none.
+    zeta
+        Exponent of the kernel.
+    """
+
+    kind: Literal["linear", "nice", "sparse"]
+    cutoff: float
+    density_width: float
+    n_optimal: int
+    max_angular: int
+    size: int = 0
+    zeta: int = 1
+
+    def __str__(self) -> str:
+        text = f"cutoff {self.cutoff:.1f} width {self.density_width:.2f} q {self.n_optimal} l {self.max_angular}"
+        match self.kind:
+            case "linear":
+                return f"linear, power spectrum  {text}"
+            case "nice":
+                return f"linear, NICE to order 3 {text} components {self.size}"
+            case "sparse":
+                return f"sparse kernel           {text} points {self.size} zeta {self.zeta}"
+
+    def build(self, frames: Sequence[Atoms], noise: Noise) -> Potential:
+        """Fit the representation to structures and return the potential, not fitted yet."""
+        from orbas.invariants import PowerSpectrum
+        from orbas.nice import NICE
+
+        density = self._density(frames)
+        rule = KFold()
+        if self.kind == "sparse":
+            spectrum = PowerSpectrum(density)
+            return SparseGPR(spectrum, self.size, self.zeta, regularization=rule, noise=noise)
+        if self.kind == "linear":
+            return LinearPotential(PowerSpectrum(density), regularization=rule, noise=noise)
+        nice = NICE(
+            density,
+            nu_max=3,
+            n_pairs=[10 * self.size, 1],
+            n_components=[self.size, 0],
+            n_invariants=[None, 4 * self.size],
+            n_invariant_pairs=[None, 20 * self.size],
+            max_lambda=self.max_angular,
+            n_environments=2000,
+        )
+        return LinearPotential(nice.fit(frames), regularization=rule, noise=noise)
+
+    def _density(self, frames: Sequence[Atoms]) -> DensityExpansion:
+        from orbas.bases import GTO
+        from orbas.density import DensityExpansion
+        from orbas.hypers import Cutoff
+        from orbas.optimal import OptimalBasis
+
+        primitive = DensityExpansion(
+            cutoff=Cutoff(self.cutoff, min(1.0, 0.25 * self.cutoff), "smooth"),
+            density_width=self.density_width,
+            max_angular=self.max_angular,
+            basis=GTO(12),
+        )
+        return OptimalBasis(primitive, n_optimal=self.n_optimal).fit(frames).expansion_
+
+
+def recommended(
+    train: Sequence[Atoms],
+    *,
+    energy_key: str = "REF_energy",
+    forces_key: str | None = None,
+    stress_key: str | None = None,
+    virial_key: str | None = None,
+    noise: Noise | None = None,
+    time_budget: float = 600.0,
+    seed: int = 0,
+    report: Callable[[str], None] = print,
+) -> Potential:
+    """Choose representation, basis and regularization by cross-validation, and return a fitted potential.
+
+    First the cutoff and the width of the density, by a linear model on the power spectrum; then the kind of model and
+    its size. What is compared is the five-fold held-out error over the noise of the labels, on the same
+    structures for all, drawn once; the last fit takes all structures. Nothing but the training structures is looked at.
+
+    Parameters
+    ----------
+    train
+        Training structures, ten at least.
+    energy_key, forces_key, stress_key, virial_key
+        Names of the labels, as in :meth:`LinearPotential.fit`.
+    noise
+        Expected errors of the labels, hence what matters more: None is ``Noise()``.
+    time_budget
+        Seconds. Trials end when what is left is what the last fit is expected to take; a machine of another speed may
+        therefore choose otherwise. At least one trial and the last fit are always made.
+    seed
+        Of the structures that settings are compared on.
+    report
+        Called with every line about what was tried; ``print`` by default.
+
+    Raises
+    ------
+    LabelError
+        If labels are missing.
+    ValueError
+        For fewer than ten structures, a budget that is not positive, or structures without neighbors.
+    """
+    if len(train) < 10:
+        raise ValueError(f"cross-validation wants ten structures at least, got {len(train)}")
+    if not time_budget > 0:
+        raise ValueError(f"time_budget must be positive, got {time_budget!r}")
+    start = time.monotonic()
+    keys = {"forces_key": forces_key, "stress_key": stress_key, "virial_key": virial_key}
+    labels_of(train, energy_key, **keys)
+    noise = Noise() if noise is None else noise
+    frames = _sample(train, seed)
+    share = sum(map(len, frames)) / sum(map(len, train))
+    report(f"comparing settings on {len(frames)} of {len(train)} structures; held-out error over noise:")
+    best: tuple[float, Candidate, float] | None = None
+    for stage in (_first_stage(frames), None):
+        for candidate in stage if stage is not None else _second_stage(best):
+            if best is not None and time.monotonic() - start + _MARGIN * best[2] > time_budget:
+                report("the time is up")
+                break
+            before = time.monotonic()
+            potential = candidate.build(frames, noise)
+            potential.fit(frames, energy_key, **keys)
+            seconds = time.monotonic() - before
+            error = float(potential.cv_errors_.min())
+            report(f"{error:10.4f}  {seconds:6.1f} s  {candidate}")
+            left = time_budget - (time.monotonic() - start)
+            if best is None or (error < best[0] and _MARGIN * seconds / share < left):
+                best = (error, candidate, seconds / share)
+    assert best is not None
+    report(f"taken: {best[1]}; fitting all {len(train)} structures")
+    chosen = best[1].build(train, noise)
+    chosen.fit(train, energy_key, **keys)
+    return chosen
+
+
+def _sample(train: Sequence[Atoms], seed: int) -> list[Atoms]:
+    """Draw structures until they have enough atoms; all keep their order."""
+    chosen: list[int] = []
+    n_atoms = 0
+    for index in np.random.default_rng(seed).permutation(len(train)):
+        if len(chosen) >= 10 and n_atoms >= _N_TRIAL:
+            break
+        chosen.append(int(index))
+        n_atoms += len(train[index])
+    return [train[index] for index in sorted(chosen)]
+
+
+def _first_stage(frames: Sequence[Atoms]) -> list[Candidate]:
+    """Cutoffs and widths, by a quick model."""
+    nearest = _nearest_distance(frames)
+    low, high = _CUTOFF_RANGE
+    radii = sorted({round(float(np.clip(reach * nearest, low, high)), 1) for reach in _REACHES})
+    n_species = len({int(number) for frame in frames for number in frame.numbers})
+    q = 6 + 2 * min(n_species - 1, 3)
+    return [Candidate("linear", radius, width, q, 6) for radius in radii for width in (0.3, 0.5)]
+
+
+def _second_stage(best: tuple[float, Candidate, float] | None) -> Iterator[Candidate]:
+    """Larger bases and richer models at the best cutoff and width so far."""
+    assert best is not None
+    first = best[1]
+    yield replace(first, n_optimal=first.n_optimal + 3, max_angular=8)
+    for size in (50, 100):
+        yield replace(first, kind="nice", max_angular=4, size=size)
+    for size, zeta in ((300, 2), (300, 4), (1000, 4)):
+        yield replace(first, kind="sparse", size=size, zeta=zeta)
+    yield replace(first, kind="nice", n_optimal=first.n_optimal + 2, max_angular=5, size=200)
+    yield replace(first, kind="sparse", n_optimal=first.n_optimal + 3, max_angular=8, size=2000, zeta=4)
+
+
+def _nearest_distance(frames: Sequence[Atoms]) -> float:
+    """Return the median distance of nearest neighbors in Å."""
+    from orbas.neighbors import neighbor_list
+
+    found = []
+    for frame in frames:
+        centers, distances = neighbor_list("id", frame, _CUTOFF_RANGE[1])
+        least = np.full(len(frame), np.inf)
+        np.minimum.at(least, centers, distances)
+        found.append(least[np.isfinite(least)])
+    together = np.concatenate(found)
+    if together.size == 0:
+        raise ValueError(f"no two atoms of these structures are within {_CUTOFF_RANGE[1]} Å")
+    return float(np.median(together))
