@@ -10,7 +10,7 @@ use super::quadratic::QuadraticForm;
 use crate::error::{Error, Result};
 use crate::expansion::{Consumer, DensityPlan, Layout, Readout};
 use crate::invariants::PowerSpectrum;
-use crate::simd::{Aligned, MAX_LANES, Simd, polynomial_kernel};
+use crate::simd::{Aligned, MAX_LANES, POINTS, Simd, polynomial_kernel};
 
 /// Representative environments of every center species, and their weights.
 #[derive(Debug, Clone)]
@@ -19,7 +19,7 @@ pub struct SparsePoints {
     /// Number of features, and that number filled up to whole vectors.
     width: usize,
     stride: usize,
-    /// Features of unit norm [point, stride] and weights [point]. [species]
+    /// Features of unit norm and weights, arranged as [`polynomial_kernel`] wants them. [species]
     points: Vec<(Aligned, Vec<f64>)>,
 }
 
@@ -40,17 +40,24 @@ impl SparsePoints {
                 let value = format!("{} features for {} points", features.len(), weights.len());
                 return bad("as many as weights, with all features", value);
             }
-            let mut rows = Aligned::zeros(stride * weights.len());
+            let n_padded = weights.len().next_multiple_of(POINTS);
+            let mut blocks = Aligned::zeros(stride * n_padded);
             for (m, from) in features.chunks_exact(width.max(1)).enumerate() {
                 let norm = from.iter().map(|x| x * x).sum::<f64>().sqrt();
                 if !(norm.is_finite() && norm > 0.0 && weights[m].is_finite()) {
                     return bad("finite and not zero", format!("point {m} of species index {a}"));
                 }
-                for (to, x) in rows[m * stride..].iter_mut().zip(from) {
-                    *to = x / norm;
+                let block = &mut blocks[m / POINTS * POINTS * stride..];
+                for (chunk, numbers) in from.chunks(MAX_LANES).enumerate() {
+                    let place = (chunk * POINTS + m % POINTS) * MAX_LANES;
+                    for (to, x) in block[place..].iter_mut().zip(numbers) {
+                        *to = x / norm;
+                    }
                 }
             }
-            packed.push((rows, weights.clone()));
+            let mut weights = weights.clone();
+            weights.resize(n_padded, 0.0);
+            packed.push((blocks, weights));
         }
         Ok(Self { zeta: zeta as i32, width, stride, points: packed })
     }

@@ -1,13 +1,14 @@
 //! The inner loop of sparse kernel models. Bounds are checked once at entry, not per load.
 
-use super::Simd;
+use super::{MAX_LANES, Simd};
 
-/// Points worked on together: their rows are still in the first-level cache when the gradient wants them.
-const POINTS: usize = 8;
+/// Points worked on together: their numbers are still in the first-level cache when the gradient wants them.
+pub const POINTS: usize = 8;
 
 /// `sum_m w_m (x . x_m)^zeta` and its gradient by `x`, which is written.
 ///
-/// Shapes: `x` and `gradient` [stride], `points` [m, stride], `weights` [m]; `stride` is a whole number of vectors.
+/// Shapes: `x` and `gradient` [stride], `points` [block, feature / 8, point, 8], `weights` [block, point] with blocks of
+/// [`POINTS`]; what is missing in the last block is zero. So memory is read in its order. `stride` is a multiple of 8.
 ///
 /// # Panics
 /// If a slice is too short for its shape.
@@ -21,68 +22,54 @@ pub fn polynomial_kernel<S: Simd>(
     zeta: i32,
     gradient: &mut [f64],
 ) -> f64 {
-    assert!(stride.is_multiple_of(S::LANES) && x.len() >= stride && gradient.len() >= stride, "too short");
-    assert!(weights.len() * stride <= points.len(), "too few points");
+    assert!(stride.is_multiple_of(MAX_LANES) && x.len() >= stride && gradient.len() >= stride, "too short");
+    assert!(weights.len().is_multiple_of(POINTS) && weights.len() * stride <= points.len(), "too few points");
     gradient[..stride].fill(0.0);
     let mut energy = 0.0;
     let mut first = 0;
     while first < weights.len() {
-        let n = POINTS.min(weights.len() - first);
-        // SAFETY: rows first..first + n <= weights.len() and whole vectors of `stride` numbers, asserted above.
+        let mut slopes = [0.0; POINTS];
+        // SAFETY: blocks of `POINTS * stride` numbers, as many as there are of weights, asserted above.
         unsafe {
-            let rows = points.as_ptr().add(first * stride);
-            let mut slopes = [0.0; POINTS];
-            if n == POINTS {
-                dots::<S, POINTS>(s, x.as_ptr(), rows, stride, &mut slopes);
-            } else {
-                for k in 0..n {
-                    dots::<S, 1>(s, x.as_ptr(), rows.add(k * stride), stride, &mut slopes[k..]);
-                }
-            }
-            for k in 0..n {
+            let block = points.as_ptr().add(first * stride);
+            dots(s, x.as_ptr(), block, stride, &mut slopes);
+            for k in 0..POINTS {
                 let below = slopes[k].powi(zeta - 1);
                 energy += weights[first + k] * below * slopes[k];
                 slopes[k] = weights[first + k] * f64::from(zeta) * below;
             }
-            if n == POINTS {
-                combine::<S, POINTS>(s, rows, stride, &slopes, gradient.as_mut_ptr());
-            } else {
-                for k in 0..n {
-                    combine::<S, 1>(s, rows.add(k * stride), stride, &slopes[k..], gradient.as_mut_ptr());
-                }
-            }
+            combine(s, block, stride, &slopes, gradient.as_mut_ptr());
         }
-        first += n;
+        first += POINTS;
     }
     energy
 }
 
-/// `out[k] = x . row_k` for `N` rows.
+/// `out[k] = x . point_k` for the points of a block.
 ///
 /// # Safety
-/// `x` must be valid for `stride` numbers, `rows` for `N` rows of them, `out` for `N`.
+/// `x` must be valid for `stride` numbers, `block` for [`POINTS`] times as many.
 #[inline(always)]
-unsafe fn dots<S: Simd, const N: usize>(
-    s: S,
-    x: *const f64,
-    rows: *const f64,
-    stride: usize,
-    out: &mut [f64],
-) {
-    let mut sums = [s.splat(0.0); N];
+unsafe fn dots<S: Simd>(s: S, x: *const f64, block: *const f64, stride: usize, out: &mut [f64; POINTS]) {
+    let mut sums = [s.splat(0.0); POINTS];
     let mut f = 0;
     while f < stride {
-        // SAFETY: f + LANES <= stride, which is a whole number of vectors.
-        unsafe {
-            let own = s.load_ptr(x.add(f));
-            for k in 0..N {
-                sums[k] = s.fma(own, s.load_ptr(rows.add(k * stride + f)), sums[k]);
+        let mut lane = 0;
+        while lane < MAX_LANES {
+            // SAFETY: f + lane + LANES <= stride, which is a multiple of MAX_LANES.
+            unsafe {
+                let own = s.load_ptr(x.add(f + lane));
+                let at = block.add(f * POINTS + lane);
+                for k in 0..POINTS {
+                    sums[k] = s.fma(own, s.load_ptr(at.add(k * MAX_LANES)), sums[k]);
+                }
             }
+            lane += S::LANES;
         }
-        f += S::LANES;
+        f += MAX_LANES;
     }
-    let mut lanes = [0.0; super::MAX_LANES];
-    for k in 0..N {
+    let mut lanes = [0.0; MAX_LANES];
+    for k in 0..POINTS {
         s.store(sums[k], &mut lanes);
         let mut total = 0.0;
         for lane in 0..S::LANES {
@@ -92,32 +79,43 @@ unsafe fn dots<S: Simd, const N: usize>(
     }
 }
 
-/// `gradient += sum_k factors[k] row_k` for `N` rows.
+/// `gradient += sum_k factors[k] point_k` for the points of a block.
 ///
 /// # Safety
-/// `rows` must be valid for `N` rows of `stride` numbers, `gradient` for `stride`.
+/// `gradient` must be valid for `stride` numbers, `block` for [`POINTS`] times as many.
 #[inline(always)]
-unsafe fn combine<S: Simd, const N: usize>(
+unsafe fn combine<S: Simd>(
     s: S,
-    rows: *const f64,
+    block: *const f64,
     stride: usize,
-    factors: &[f64],
+    factors: &[f64; POINTS],
     gradient: *mut f64,
 ) {
-    let mut splat = [s.splat(0.0); N];
-    for k in 0..N {
+    let mut splat = [s.splat(0.0); POINTS];
+    for k in 0..POINTS {
         splat[k] = s.splat(factors[k]);
     }
     let mut f = 0;
     while f < stride {
-        // SAFETY: f + LANES <= stride, which is a whole number of vectors.
-        unsafe {
-            let mut sum = s.load_ptr(gradient.add(f));
-            for k in 0..N {
-                sum = s.fma(splat[k], s.load_ptr(rows.add(k * stride + f)), sum);
+        let mut lane = 0;
+        while lane < MAX_LANES {
+            // SAFETY: f + lane + LANES <= stride, which is a multiple of MAX_LANES.
+            unsafe {
+                let at = block.add(f * POINTS + lane);
+                // Two sums: one alone would wait for itself.
+                let mut even = s.load_ptr(gradient.add(f + lane));
+                let mut odd = s.mul(splat[1], s.load_ptr(at.add(MAX_LANES)));
+                even = s.fma(splat[0], s.load_ptr(at), even);
+                let mut k = 2;
+                while k < POINTS {
+                    even = s.fma(splat[k], s.load_ptr(at.add(k * MAX_LANES)), even);
+                    odd = s.fma(splat[k + 1], s.load_ptr(at.add((k + 1) * MAX_LANES)), odd);
+                    k += 2;
+                }
+                s.store_ptr(s.add(even, odd), gradient.add(f + lane));
             }
-            s.store_ptr(sum, gradient.add(f));
+            lane += S::LANES;
         }
-        f += S::LANES;
+        f += MAX_LANES;
     }
 }

@@ -33,7 +33,7 @@ pub use filter::{Candidates, Near, count_near, select_near};
 pub use gemm::{Columns, Packed, ROWS, multiply};
 pub use gram::{upper_products, upper_products_scratch};
 pub use harmonics::{columns_to_rows, harmonic_gradients, harmonic_values};
-pub use kernels::polynomial_kernel;
+pub use kernels::{POINTS, polynomial_kernel};
 pub use microkernel::accumulate;
 pub use portable::Portable;
 pub use products::{accumulate_outer, contract_harmonics};

@@ -92,15 +92,16 @@ class KernelTerm:
         slopes, offsets, neighbors = features.gradients.values, features.gradients.offsets, features.gradients.neighbors
         positions, by_strain = [], []
         for number, root in self.roots.items():
-            points = self.points[number]
-            rows, voigt = np.zeros((len(frame), 3, len(points))), np.zeros((6, len(points)))
+            kernel = _KernelSlopes(self.points[number], self.zeta)
+            n_points = len(self.points[number])
+            rows, voigt = np.zeros((len(frame), 3, n_points)), np.zeros((6, n_points))
             for i in np.flatnonzero(features.center_numbers == number):
                 pairs = slice(offsets[i], offsets[i + 1])
                 by_pair = slopes[pairs].reshape(-1, slopes.shape[2])
-                stacked = _kernel_slopes(features.values[i], np.vstack([by_pair, strain[i]]), points, self.zeta)
-                # Every atom stands once among the pairs of a center: no sum is lost.
-                rows[neighbors[pairs]] += stacked[:-6].reshape(-1, 3, len(points))
-                voigt += stacked[-6:]
+                along = kernel.along(features.values[i], by_pair, strain[i])
+                for k, row in zip(neighbors[pairs].tolist(), along[6:].reshape(-1, 3, n_points), strict=True):
+                    rows[k] += row
+                voigt += along[:6]
             positions.append(self.delta * rows @ root)
             by_strain.append(self.delta * voigt @ root)
         full = np.concatenate(by_strain, axis=-1)[np.array(_VOIGT)]
@@ -198,15 +199,32 @@ def _normalized(features: FloatArray) -> tuple[FloatArray, FloatArray]:
     return features / np.where(norms > 0, norms, 1.0), norms
 
 
-def _kernel_slopes(features: FloatArray, slopes: FloatArray, points: FloatArray, zeta: int) -> FloatArray:
-    """Return the derivatives [k, n_points] of ``(x . x_m / |x|)^zeta`` from those of x, [k, n_features]."""
-    norm = np.linalg.norm(features)
-    if norm == 0:
-        return np.zeros((len(slopes), len(points)))
-    unit = features / norm
-    cosines = points @ unit
-    factors = zeta * cosines ** (zeta - 1) / norm
-    result: FloatArray = slopes @ points.T
-    result *= factors
-    result -= (slopes @ unit)[:, None] * (factors * cosines)
-    return result
+class _KernelSlopes:
+    """Derivatives of ``(x . x_m / |x|)^zeta`` for all points m: ``f (dx . x_m - (dx . u) (u . x_m))``, u = x / |x|.
+
+    The last term is one more column of a single matrix product.
+    """
+
+    def __init__(self, points: FloatArray, zeta: int) -> None:
+        self._zeta = zeta
+        self._points = points
+        self._augmented = np.vstack([points.T, np.zeros(len(points))])
+
+    def along(self, features: FloatArray, *slopes: FloatArray) -> FloatArray:
+        """Return the derivatives along changes of the features, the last ones first: [k, n_points]."""
+        width = len(features)
+        stacked = np.empty((sum(map(len, slopes)), width + 1))
+        start = 0
+        for part in reversed(slopes):
+            stacked[start : start + len(part), :width] = part
+            start += len(part)
+        norm = np.linalg.norm(features)
+        if norm == 0:
+            return np.zeros((len(stacked), len(self._points)))
+        unit = features / norm
+        cosines = self._points @ unit
+        np.negative(stacked[:, :width] @ unit, out=stacked[:, width])
+        self._augmented[width] = cosines
+        result: FloatArray = stacked @ self._augmented
+        result *= self._zeta * cosines ** (self._zeta - 1) / norm
+        return result
