@@ -19,6 +19,7 @@ _HOMES = {
     "Gradients": "gradients",
     "JacobianRows": "gradients",
     "OptimalBasis": "optimal",
+    "PCovRBasis": "pcovr",
     "load_basis": "basis_file",
     "save_basis": "basis_file",
     "NICE": "nice",
@@ -54,6 +55,7 @@ __all__ = [
     "LabelError",
     "NotFittedError",
     "OptimalBasis",
+    "PCovRBasis",
     "PowerSpectrum",
     "RadialScaling",
     "RadialSpectrum",
@@ -92,6 +94,7 @@ if TYPE_CHECKING:
     from orbas.nice import NICE, Bispectrum
     from orbas.optimal import OptimalBasis
     from orbas.parallel import get_num_threads, set_num_threads
+    from orbas.pcovr import PCovRBasis
 
     __version__: str
 
