@@ -355,3 +355,12 @@ def test_labels_that_do_not_fit(silicon):
         basis.fit(silicon, energy_key="missing")
     with pytest.raises(orbas.NotFittedError):
         orbas.PCovRBasis(density(0), 1).expansion_  # noqa: B018
+
+
+def test_what_else_a_fitted_basis_does(silicon, tmp_path):
+    fitted = orbas.PCovRBasis(density(), 2).fit(silicon)
+    assert len(fitted.plot(n_functions=2).axes) >= 2
+    with pytest.raises(TypeError, match="PCovRBasis"):
+        orbas.save_basis(fitted, tmp_path / "basis.npz")
+    features = orbas.PowerSpectrum(fitted.expansion_).transform(silicon[:1])
+    assert features.values.shape == (8, 2 * 3)

@@ -26,8 +26,9 @@ def decaying(rng, shape):
 def slow_fps(points, count, start=0):
     """Max-min distance, from differences."""
     picked, distances = [start], [np.inf]
+    nearest = np.full(len(points), np.inf)
     for _ in range(count - 1):
-        nearest = np.min([np.linalg.norm(points - points[k], axis=1) for k in picked], axis=0)
+        nearest = np.minimum(nearest, np.linalg.norm(points - points[picked[-1]], axis=1))
         nearest[picked] = -1
         picked.append(int(np.argmax(nearest)))
         distances.append(nearest[picked[-1]])

@@ -33,8 +33,8 @@ def select_environments(
     center_numbers
         Atomic number of each center, [n].
     n_sparse
-        How many in all: one for each species, the others in proportion to the environments that are left of each (largest
-        remainders; ties go to the lower atomic number). Or how many of each species, by atomic number.
+        How many in all: one for each species, the others in proportion to the environments that are left of each
+        (largest remainders; ties go to the lower atomic number). Or how many of each species, by atomic number.
     method
         A selector, whose ``n`` and ``axis`` are replaced, or its name.
 
