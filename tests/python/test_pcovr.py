@@ -358,7 +358,7 @@ def test_labels_that_do_not_fit(silicon):
 
 
 def test_what_else_a_fitted_basis_does(silicon, tmp_path):
-    fitted = orbas.PCovRBasis(density(), 2).fit(silicon)
+    fitted = orbas.PCovRBasis(density(spline_accuracy=1e-9), 2).fit(silicon)
     assert len(fitted.plot(n_functions=2).axes) >= 2
     with pytest.raises(TypeError, match="PCovRBasis"):
         orbas.save_basis(fitted, tmp_path / "basis.npz")

@@ -76,6 +76,11 @@ class PCovRBasis(FittedBasis):
         The fitted :class:`~orbas.models.CompositionBaseline`.
     n_environments_
         Number of environments seen.
+
+    Notes
+    -----
+    A weak regularizer makes functions of large coefficients that nearly cancel. Their tables lose as many digits: where
+    ``spline_accuracy`` can no longer be reached the expansion says so, and a larger regularizer is the remedy.
     """
 
     def __init__(
