@@ -20,6 +20,7 @@ _HOMES = {
     "JacobianRows": "gradients",
     "OptimalBasis": "optimal",
     "load": "model_file",
+    "PCovRBasis": "pcovr",
     "load_basis": "basis_file",
     "save_basis": "basis_file",
     "NICE": "nice",
@@ -57,6 +58,7 @@ __all__ = [
     "ModelFileError",
     "NotFittedError",
     "OptimalBasis",
+    "PCovRBasis",
     "PowerSpectrum",
     "RadialScaling",
     "RadialSpectrum",
@@ -97,6 +99,7 @@ if TYPE_CHECKING:
     from orbas.nice import NICE, Bispectrum
     from orbas.optimal import OptimalBasis
     from orbas.parallel import get_num_threads, set_num_threads
+    from orbas.pcovr import PCovRBasis
 
     __version__: str
 

@@ -17,14 +17,13 @@ import numpy as np
 
 from orbas import settings
 from orbas._files import replacing
-from orbas.optimal import Spectrum
+from orbas.optimal import OptimalBasis, Spectrum
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping
 
     from orbas.blocks import FloatArray
-    from orbas.optimal import OptimalBasis
 
 FORMAT = "orbas.basis"
 SCHEMA = 1
@@ -36,6 +35,8 @@ def save_basis(optimal: OptimalBasis, path: str | os.PathLike[str]) -> None:
 
     Raises
     ------
+    TypeError
+        For something else, such as a :class:`orbas.PCovRBasis`.
     orbas.NotFittedError
         Before ``fit``.
     ValueError
@@ -43,6 +44,8 @@ def save_basis(optimal: OptimalBasis, path: str | os.PathLike[str]) -> None:
     OSError
         If the file cannot be written; an older file of that name is then untouched.
     """
+    if not isinstance(optimal, OptimalBasis):
+        raise TypeError(f"a basis file holds an orbas.OptimalBasis, got a {type(optimal).__name__}")
     metadata = {
         "format": FORMAT,
         "schema": SCHEMA,

@@ -7,24 +7,22 @@ it is only used to fit; what is evaluated afterwards is a table of the few contr
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Self, get_args
 
 import numpy as np
 
-from orbas import contraction, structures
-from orbas._estimator import Estimator
+from orbas import structures
 from orbas.contraction import ContractedBasis
 from orbas.density import DensityExpansion
+from orbas.fitted_basis import FittedBasis, Mixing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ase import Atoms
-    from matplotlib.figure import Figure
 
     from orbas.blocks import FloatArray
-
-Mixing = Literal["combined", "separate"]
+    from orbas.fitted_basis import Matrices
 
 #: Coefficients held at a time while fitting, in bytes.
 CHUNK_BYTES = 1 << 26
@@ -85,7 +83,7 @@ class Spectrum:
         return counts
 
 
-class OptimalBasis(Estimator):
+class OptimalBasis(FittedBasis):
     """Principal components of the density coefficients of a data set, per degree l.
 
     Parameters
@@ -170,31 +168,33 @@ class OptimalBasis(Estimator):
         self._solve(counts)
         return self
 
-    def radial_functions(self, r: FloatArray) -> Any:
-        """Return the optimal functions themselves, ``sum_n U_qn R_nl(r)`` (Eq. 17).
+    def covariance(self, l: int, center_species: int | None = None) -> list[FloatArray]:
+        """Return what was diagonalized (Eq. 6), uncentered and divided by the number of environments.
 
         Parameters
         ----------
-        r
-            Radii in Å, [n_r].
+        l
+            Degree.
+        center_species
+            With ``per_center``: whose environments; else None.
 
         Returns
         -------
-        ``[l][a]`` -> [n_r, q]: the functions that neighbors of species a are expanded on; with ``per_center`` a dict
-        from center species to that.
+        One matrix over the joint index (a, n) when combined, [n_l, n_l] for each neighbor species when separate.
+
+        Raises
+        ------
+        ValueError
+            If the basis was read from a file, which does not hold covariances, or for a degree or center species that
+            it does not have.
         """
-        basis = self.contracted_
-        primitives = self.density.primitive_basis().functions(
-            np.asarray(r, dtype=np.float64),
-            max_angular=self.density.max_angular,
-            cutoff_radius=self.density.cutoff.radius,
-            density_width=self.density.density_width,
-        )
-        by_center = [
-            [[primitives[l] @ blocks[l].matrix for blocks in center.blocks] for l in range(len(primitives))]
-            for center in basis.centers
-        ]
-        return dict(zip(self.species_, by_center, strict=True)) if self.per_center else by_center[0]
+        counts, kinds = self.check(), list(self.species_) if self.per_center else [None]
+        if not getattr(self, "_covariances", None):
+            raise ValueError("this basis was read from a file, which holds no covariances: fit it")
+        if not 0 <= l < len(counts) or center_species not in kinds:
+            raise ValueError(f"no covariance of l = {l}, center species {center_species}")
+        covariance = self._covariances.get(center_species, _Covariance())
+        return [covariance.joint(l, counts[l], group) for group in self._groups(self.species_)]
 
     def captured_variance(self, other: OptimalBasis) -> float:
         """Return the fraction of the variance seen here that the functions of another basis keep.
@@ -211,24 +211,14 @@ class OptimalBasis(Estimator):
         alike = (self.mixing, self.per_center, self.species_) == (other.mixing, other.per_center, other.species_)
         if not alike or not getattr(self, "_covariances", None):
             raise ValueError("captured_variance compares two bases fitted with the same species, mixing and centers")
-        groups = [self.species_] if self.mixing == "combined" else [(a,) for a in self.species_]
         total = kept = 0.0
+        kept_by_kind = other._by_kind(other.contraction_)
         for kind in kinds:
-            covariance = self._covariances.get(kind, _Covariance())
-            contraction_ = other.contraction_ if kind is None else other.contraction_[kind]
-            for l, n in enumerate(self.check()):
-                matrices = [contraction_[l]] if self.mixing == "combined" else contraction_[l]
-                for group, matrix in zip(groups, matrices, strict=True):
-                    joint = covariance.joint(l, n, group)
+            for l in range(self.density.max_angular + 1):
+                for joint, matrix in zip(self.covariance(l, kind), kept_by_kind[kind][l], strict=True):
                     total += float(np.trace(joint))
                     kept += float(np.sum(matrix * (joint @ matrix)))
         return kept / total if total > 0 else 1.0
-
-    def plot(self, degrees: Sequence[int] | None = None, n_functions: int = 4) -> Figure:
-        """Draw the first optimal functions of some degrees, one panel each, and the residual variance."""
-        from orbas.plots import plot_basis
-
-        return plot_basis(self, degrees, n_functions)
 
     # --- fitting ----------------------------------------------------------------------------------------------
 
@@ -324,47 +314,31 @@ class OptimalBasis(Estimator):
         species: tuple[int, ...],
         n_environments: int,
         spectra: Mapping[int | None, Spectrum],
-        kept: Mapping[int | None, list[list[FloatArray]]],
+        kept: Mapping[int | None, Matrices],
     ) -> None:
         """Set the fitted attributes: from a fit, or from a file.
 
         ``spectra`` and ``kept`` (the contraction matrices, [l][group]) have one entry per center species, or a
         single one under None.
         """
-        combined = self.mixing == "combined"
-
-        def nested(lists: list[list[FloatArray]]) -> Any:
-            return [groups[0] for groups in lists] if combined else lists
-
-        def by_center(values: dict[int | None, Any]) -> Any:
-            return values if self.per_center else values[None]
-
-        def contracted(vectors: list[list[FloatArray]]) -> contraction.CenterContraction:
-            if combined:
-                return contraction.combined([groups[0] for groups in vectors], len(species))
-            return contraction.separate(vectors)
-
-        self.species_ = species
         self.n_environments_ = n_environments
-        self.contraction_ = by_center({key: nested(vectors) for key, vectors in kept.items()})
-        self.eigenvalues_ = by_center({key: nested(spectrum.values) for key, spectrum in spectra.items()})
-        self.residual_variance_ = by_center({key: spectrum.residual_variance() for key, spectrum in spectra.items()})
-        centers = tuple(contracted(vectors) for vectors in kept.values())
-        self.contracted_ = ContractedBasis(self.density.primitive_basis(), species, centers)
-        self.expansion_ = DensityExpansion(
-            **{**self.density.get_params(deep=False), "basis": self.contracted_, "species": species}
-        )
+        self.eigenvalues_ = self._nested({kind: spectrum.values for kind, spectrum in spectra.items()})
+        self.residual_variance_ = self._of_centers({k: spectrum.residual_variance() for k, spectrum in spectra.items()})
+        self._set_contraction(species, kept)
+
+    def _groups(self, species: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """Return the neighbor species that are contracted together."""
+        return [species] if self.mixing == "combined" else [(a,) for a in species]
 
     def _diagonalize(self, covariance: _Covariance, counts: tuple[int, ...], species: tuple[int, ...]) -> Spectrum:
-        groups = [species] if self.mixing == "combined" else [(a,) for a in species]
         values, vectors = [], []
         for l, n in enumerate(counts):
-            pairs = [eigenpairs(covariance.joint(l, n, group)) for group in groups]
+            pairs = [eigenpairs(covariance.joint(l, n, group)) for group in self._groups(species)]
             values.append([value for value, _ in pairs])
             vectors.append([vector for _, vector in pairs])
         return Spectrum(values, vectors)
 
-    def _cut(self, spectrum: Spectrum) -> list[list[FloatArray]]:
+    def _cut(self, spectrum: Spectrum) -> Matrices:
         if self.residual is not None:
             wanted = spectrum.counts_for(self.residual)
         else:
@@ -392,9 +366,6 @@ def eigenpairs(matrix: FloatArray, count: int | None = None) -> tuple[FloatArray
     """Eigenvalues in descending order (rounding below zero cut off) and eigenvectors as columns, signs fixed.
 
     With ``count`` only the largest ones are computed.
-
-    The sign is such that the first component within 1e-6 of the largest magnitude is positive: a component chosen by
-    magnitude alone could change with the rounding of two that are equal by symmetry.
     """
     from scipy.linalg import eigh
 
@@ -403,8 +374,16 @@ def eigenpairs(matrix: FloatArray, count: int | None = None) -> tuple[FloatArray
     n = matrix.shape[0]
     largest = None if count is None or count >= n else (n - count, n - 1)
     values, vectors = eigh(matrix, subset_by_index=largest)
-    values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
+    return np.maximum(values[::-1], 0.0), with_fixed_signs(vectors[:, ::-1])
+
+
+def with_fixed_signs(vectors: FloatArray) -> FloatArray:
+    """Return vectors, the columns, with the sign that makes the first component of the largest magnitude positive.
+
+    Magnitudes within 1e-6 of the largest count as equal: the component could else change with the rounding of two that
+    are equal by symmetry. Columns of zeros stay.
+    """
     size = np.abs(vectors)
     leading = np.argmax(size >= (1 - 1e-6) * size.max(axis=0), axis=0)
     signs = np.sign(vectors[leading, np.arange(vectors.shape[1])])
-    return values, np.ascontiguousarray(vectors * signs)
+    return np.ascontiguousarray(vectors * signs)

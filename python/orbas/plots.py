@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from orbas.blocks import FloatArray, IntArray
-    from orbas.optimal import OptimalBasis
+    from orbas.fitted_basis import FittedBasis
 
 #: Line colors of neighbor species where chemists expect one; others take matplotlib's.
 _SPECIES_COLORS = {1: "0.55", 6: "black", 7: "#1f5fd6", 8: "#d62728", 9: "#2ca02c", 15: "#ff7f0e", 16: "#c8a800"}
@@ -32,7 +32,7 @@ class ResidualCurve:
     dashed: bool = False
 
 
-def plot_basis(basis: OptimalBasis, degrees: Sequence[int] | None, n_functions: int) -> Figure:
+def plot_basis(basis: FittedBasis, degrees: Sequence[int] | None, n_functions: int) -> Figure:
     """Draw the first optimal functions of some degrees, and the residual variance against their number.
 
     With one neighbor species a degree is one panel; with several it is a row of panels, one for each function, where
@@ -135,7 +135,7 @@ def _draw_mixed(
                 panel.tick_params(labelbottom=False)
 
 
-def _draw_residual(panel: Axes, basis: OptimalBasis) -> None:
+def _draw_residual(panel: Axes, basis: FittedBasis) -> None:
     from ase.data import chemical_symbols
 
     residual = basis.residual_variance_
@@ -149,7 +149,7 @@ def _draw_residual(panel: Axes, basis: OptimalBasis) -> None:
         panel.legend(frameon=False, fontsize="small")
 
 
-def _description(basis: OptimalBasis) -> str:
+def _description(basis: FittedBasis) -> str:
     from ase.data import chemical_symbols
 
     if len(basis.species_) == 1:

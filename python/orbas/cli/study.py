@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from orbas.blocks import FloatArray
-    from orbas.optimal import Mixing
+    from orbas.fitted_basis import Mixing
 
 SPECIES = (1, 6, 7, 8, 9)
 CARBON = 6

@@ -33,8 +33,8 @@ def select_environments(
     center_numbers
         Atomic number of each center, [n].
     n_sparse
-        How many in all: species share them in proportion to their numbers of environments, one each at least (largest
-        remainders; ties go to the lower atomic number). Or how many of each species, by atomic number.
+        How many in all: one for each species, the others in proportion to the environments that are left of each
+        (largest remainders; ties go to the lower atomic number). Or how many of each species, by atomic number.
     method
         A selector, whose ``n`` and ``axis`` are replaced, or its name.
 
@@ -71,7 +71,7 @@ def select_environments(
 
 
 def share(total: int, available: Mapping[int, int]) -> dict[int, int]:
-    """Return how many of ``total`` each species gets: in proportion, one at least, by the largest remainders."""
+    """Return how many of ``total`` each species gets: one, and a share of the others by the largest remainders."""
     if isinstance(total, bool) or not isinstance(total, int | np.integer) or total < len(available):
         raise ValueError(f"n_sparse must be an integer >= {len(available)}, one per species, got {total!r}")
     everything = sum(available.values())
