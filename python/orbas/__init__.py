@@ -38,7 +38,7 @@ _HOMES = {
     "set_num_threads": "parallel",
     "read": "io",
 }
-_MODULES = ("bases", "datasets", "models")
+_MODULES = ("bases", "calculators", "datasets", "models")
 
 __all__ = [
     "NICE",
@@ -62,6 +62,7 @@ __all__ = [
     "__version__",
     "bases",
     "brute_force_neighbor_list",
+    "calculators",
     "clebsch_gordan",
     "datasets",
     "get_num_threads",
@@ -75,7 +76,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from orbas import bases, datasets, models
+    from orbas import bases, calculators, datasets, models
     from orbas.angular import clebsch_gordan, spherical_harmonics
     from orbas.basis_file import load_basis, save_basis
     from orbas.blocks import EquivariantBlocks, Features

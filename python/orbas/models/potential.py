@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from orbas._core import SkinList
     from orbas.blocks import FloatArray
+    from orbas.calculators import OrbasCalculator
     from orbas.energies import Energies
     from orbas.models.baseline import CompositionBaseline
 
@@ -93,6 +94,12 @@ class Potential(Estimator):
         Above 1 it is farther than those that the model was trained on.
         """
         raise NotImplementedError
+
+    def calculator(self, **options: Any) -> OrbasCalculator:
+        """Return an ase calculator; options are those of :class:`orbas.calculators.OrbasCalculator`."""
+        from orbas.calculators import OrbasCalculator
+
+        return OrbasCalculator(self, **options)
 
     def _with_baseline(self, frames: Sequence[Atoms], energies: Energies) -> Energies:
         """Add the baseline to the energies of atoms and structures."""
