@@ -5,6 +5,7 @@ The protocol, sockets and atomic units are those of ``ase.calculators.socketio``
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Any
 
 from ase.calculators.socketio import IPIProtocol, SocketClient
@@ -66,6 +67,9 @@ def run_driver(
     own = atoms.copy()
     own.calc = potential.calculator(**options)
     client = SocketClient(host=host, port=port, unixsocket=unixsocket, timeout=timeout)
+    if unixsocket is None:
+        # Answers are several short messages: sent one by one they would wait for each other, 40 ms on Linux.
+        client.protocol.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     client.protocol = _Protocol(client.protocol.socket, len(own))
     return len([None for _ in client.irun(own, use_stress=all(own.pbc))])
 
@@ -73,8 +77,8 @@ def run_driver(
 class _Protocol(IPIProtocol):
     """Counts atoms: one alone would otherwise be taken for all."""
 
-    def __init__(self, socket: Any, n_atoms: int) -> None:
-        super().__init__(socket)
+    def __init__(self, connection: Any, n_atoms: int) -> None:
+        super().__init__(connection)
         self.n_atoms = n_atoms
 
     def recvposdata(self) -> tuple[FloatArray, FloatArray, FloatArray]:

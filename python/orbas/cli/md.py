@@ -16,7 +16,6 @@ import numpy as np
 from ase import units
 from ase.calculators.calculator import CalculatorError
 from ase.io.extxyz import write_extxyz
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
 
 from orbas.calculators.drift import energy_drift
 from orbas.cli import inputs
@@ -68,8 +67,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     calculator = _calculator(options, console)
     atoms.calc = calculator
     rng = np.random.default_rng(options.seed)
-    MaxwellBoltzmannDistribution(atoms, temperature_K=options.temperature, rng=rng)
-    Stationary(atoms)
+    _heat(atoms, options.temperature, rng)
     dynamics, conserved = _dynamics(atoms, options, rng)
     console.say(
         f"{options.ensemble.upper()} of {atoms.get_chemical_formula()}: {options.steps:,} steps of "
@@ -115,6 +113,17 @@ def _calculator(options: argparse.Namespace, console: Console) -> OrbasCalculato
     )
     console.say(f"read  {options.model}: a potential of {inputs.symbols(calculator.species)}")
     return calculator
+
+
+def _heat(atoms: Atoms, temperature: float, rng: np.random.Generator) -> None:
+    """Draw velocities of exactly this temperature, in K, with the center of mass at rest."""
+    masses = atoms.get_masses()[:, None]
+    momenta = np.sqrt(masses) * rng.normal(size=(len(atoms), 3))
+    momenta -= masses * momenta.sum(axis=0) / masses.sum()
+    atoms.set_momenta(momenta)
+    found = atoms.get_temperature()
+    if found > 0.0:  # one atom alone is at rest
+        atoms.set_momenta(np.sqrt(temperature / found) * momenta)
 
 
 def _dynamics(atoms: Atoms, options: argparse.Namespace, rng: np.random.Generator) -> tuple[Any, Callable[[], float]]:
