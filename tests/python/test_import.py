@@ -14,7 +14,7 @@ import pytest
 
 HEAVY = {"scipy", "ase", "matplotlib", "sklearn", "tqdm"}
 RESOLVE = "import orbas; [getattr(orbas, name) for name in orbas.__all__]"
-MODULES = ["orbas", "orbas.bases", "orbas.datasets", "orbas.models"]
+MODULES = ["orbas", "orbas.bases", "orbas.calculators", "orbas.datasets", "orbas.models"]
 
 
 def python(*arguments):
