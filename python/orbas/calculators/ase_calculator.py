@@ -57,8 +57,8 @@ class OrbasCalculator(Calculator):
         A fitted model. Shared, not copied: nothing here changes it.
     skin
         Neighbors within the cutoff and this much more, in Å, are remembered from call to call, until an atom has moved
-        by half of it. It makes steps of dynamics cheaper. The last bits then depend on the calls before, since sums run
-        in the order of the remembered neighbors; 0 searches anew every time: the same structure, the same bits.
+        by half of it. It spares the search, some percent of a step. The last bits then depend on the calls before,
+        since sums run in the order of the remembered neighbors; 0 searches every time: same structure, same bits.
     check_every
         The first evaluation and then each one after this many looks how far atoms are from the training set, which
         costs more than the evaluation itself. None never looks.

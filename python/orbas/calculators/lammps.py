@@ -142,6 +142,7 @@ class LammpsCoupling:
     def close(self) -> None:
         """Take the potential out of LAMMPS."""
         self.lmp.command(f"unfix {self.fix_id}")
+        self.lmp.callback.pop(self.fix_id, None)
 
     def _callback(
         self, _: Any, step: int, n_local: int, tags: IntArray, positions: FloatArray, forces: FloatArray
@@ -211,6 +212,8 @@ def create_atoms(lmp: Any, atoms: Atoms, species: Sequence[str | int]) -> Prism:
     ------
     ValueError
         If the structure has a species that is not in the list, or isotopes: a type has one mass. Names the atom.
+    RuntimeError
+        If LAMMPS leaves out an atom.
     """
     numbers = [_number(kind) for kind in species]
     masses = _masses(atoms, numbers)
@@ -232,6 +235,8 @@ def create_atoms(lmp: Any, atoms: Atoms, species: Sequence[str | int]) -> Prism:
     velocities = prism.vector_to_lammps(atoms.get_velocities()) * (1e3 * units.fs)  # Å/ps
     tags = list(range(1, len(atoms) + 1))
     lmp.create_atoms(len(atoms), tags, types, positions.ravel().tolist(), velocities.ravel().tolist(), None, True)
+    if (found := lmp.get_natoms()) != len(atoms):
+        raise RuntimeError(f"LAMMPS took {found} of {len(atoms)} atoms: some are outside its box")
     return prism
 
 

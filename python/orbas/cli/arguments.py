@@ -119,28 +119,49 @@ def _add_featurize(commands: Any) -> None:
 def _add_md(commands: Any) -> None:
     md = _command(commands, "md", "molecular dynamics with a potential", "md")
     _add_model_and_structure(md)
-    md.add_argument("--ensemble", choices=ENSEMBLES, default="nve", help="%(default)s; nvt: Bussi, npt: MTK, isotropic")
-    md.add_argument("--temperature", type=_positive, default=300.0, metavar="K", help="%(default)s")
-    md.add_argument("--pressure", type=_any, default=0.0, metavar="GPA", help="of npt, %(default)s GPa")
-    md.add_argument("--timestep", type=_positive, default=1.0, metavar="FS", help="%(default)s fs")
-    md.add_argument("--steps", type=_count, default=1000, metavar="N", help="%(default)s")
-    md.add_argument("--seed", type=_index, default=0, metavar="N", help="of velocities and of nvt, %(default)s")
+    md.add_argument(
+        "--ensemble",
+        choices=ENSEMBLES,
+        default="nve",
+        help="default: %(default)s; nvt is Bussi's, npt that of Martyna, Tobias and Klein, isotropic",
+    )
+    md.add_argument(
+        "--temperature",
+        type=_positive,
+        default=300.0,
+        metavar="K",
+        help="of the first velocities, of nvt and npt; default: %(default)s",
+    )
+    md.add_argument("--pressure", type=_any, default=0.0, metavar="GPA", help="of npt; default: %(default)s")
+    md.add_argument("--timestep", type=_positive, default=1.0, metavar="FS", help="default: %(default)s")
+    md.add_argument("--steps", type=_count, default=1000, metavar="N", help="default: %(default)s")
+    md.add_argument(
+        "--seed", type=_index, default=0, metavar="N", help="of the first velocities and of nvt; default: %(default)s"
+    )
     md.add_argument("--output", type=Path, metavar="FILE.xyz", help="trajectory, extended XYZ")
-    md.add_argument("--every", type=_count, default=10, metavar="N", help="steps between its structures, %(default)s")
-    md.add_argument("--skin", type=_length, default=1.0, metavar="Å", help="of remembered neighbors, %(default)s Å")
+    md.add_argument(
+        "--every", type=_count, default=10, metavar="N", help="steps between its structures; default: %(default)s"
+    )
+    md.add_argument(
+        "--skin",
+        type=_length,
+        default=1.0,
+        metavar="Å",
+        help="of remembered neighbors, 0 for none; default: %(default)s",
+    )
     md.add_argument(
         "--check-every", type=_index, default=100, metavar="N",
-        help="steps between looks for extrapolation, 0 for none, %(default)s",
+        help="steps between looks for extrapolation, 0 for none; default: %(default)s",
     )  # fmt: skip
-    md.add_argument("--on-extrapolation", choices=ON_EXTRAPOLATION, default="warn", help="%(default)s")
+    md.add_argument("--on-extrapolation", choices=ON_EXTRAPOLATION, default="warn", help="default: %(default)s")
 
 
 def _add_driver(commands: Any) -> None:
     driver = _command(commands, "driver", "energies and forces for i-PI, and all that speak its protocol", "md.drive")
     _add_model_and_structure(driver)
     driver.add_argument("--unix", metavar="NAME", help="Unix socket /tmp/ipi_NAME, instead of host and port")
-    driver.add_argument("--host", default="localhost", help="%(default)s")
-    driver.add_argument("--port", type=_count, default=31415, help="%(default)s")
+    driver.add_argument("--host", default="localhost", help="default: %(default)s")
+    driver.add_argument("--port", type=_count, default=31415, help="default: %(default)s")
 
 
 def _add_model_and_structure(command: argparse.ArgumentParser) -> None:
