@@ -13,6 +13,7 @@ _HOMES = {
     "ExtrapolationWarning": "ase_calculator",
     "OrbasCalculator": "ase_calculator",
     "EnergyDrift": "drift",
+    "ShadowEnergy": "drift",
     "energy_drift": "drift",
     "run_driver": "ipi",
     "LammpsCoupling": "lammps",
@@ -26,6 +27,7 @@ __all__ = [
     "ExtrapolationWarning",
     "LammpsCoupling",
     "OrbasCalculator",
+    "ShadowEnergy",
     "create_atoms",
     "energy_drift",
     "open_lammps",
@@ -34,7 +36,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from orbas.calculators.ase_calculator import ExtrapolationError, ExtrapolationWarning, OrbasCalculator
-    from orbas.calculators.drift import EnergyDrift, energy_drift
+    from orbas.calculators.drift import EnergyDrift, ShadowEnergy, energy_drift
     from orbas.calculators.ipi import run_driver
     from orbas.calculators.lammps import LammpsCoupling, create_atoms, open_lammps
 
