@@ -41,7 +41,7 @@ _HOMES = {
     "set_num_threads": "parallel",
     "read": "io",
 }
-_MODULES = ("bases", "datasets", "metrics", "models", "selection")
+_MODULES = ("bases", "calculators", "datasets", "metrics", "models", "selection")
 
 __all__ = [
     "NICE",
@@ -67,6 +67,7 @@ __all__ = [
     "__version__",
     "bases",
     "brute_force_neighbor_list",
+    "calculators",
     "clebsch_gordan",
     "datasets",
     "get_num_threads",
@@ -83,7 +84,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from orbas import bases, datasets, metrics, models, selection
+    from orbas import bases, calculators, datasets, metrics, models, selection
     from orbas.angular import clebsch_gordan, spherical_harmonics
     from orbas.basis_file import load_basis, save_basis
     from orbas.blocks import EquivariantBlocks, Features

@@ -14,7 +14,15 @@ import pytest
 
 HEAVY = {"scipy", "ase", "matplotlib", "sklearn", "tqdm"}
 RESOLVE = "import orbas; [getattr(orbas, name) for name in orbas.__all__]"
-MODULES = ["orbas", "orbas.bases", "orbas.datasets", "orbas.metrics", "orbas.models", "orbas.selection"]
+MODULES = [
+    "orbas",
+    "orbas.bases",
+    "orbas.calculators",
+    "orbas.datasets",
+    "orbas.metrics",
+    "orbas.models",
+    "orbas.selection",
+]
 
 
 def python(*arguments):

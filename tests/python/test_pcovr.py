@@ -6,7 +6,7 @@ import numpy as np
 import orbas
 import pytest
 from orbas.metrics import residual_variance
-from orbas.models import Fixed, KFold, LinearPotential
+from orbas.models import Fixed, KFold, LinearPotential, Noise
 from orbas.pcovr import captured, projector
 from orbas.pcovr.projector import orthonormal
 from skmatter.decomposition import PCovR
@@ -252,7 +252,7 @@ def test_orthonormal_functions_span_the_raw_ones(silicon):
 
 def test_forces_are_a_target_too(silicon):
     """Against a least-squares solution of all rows, written out."""
-    fitted = orbas.PCovRBasis(density(0), 2, 0.1, regularization=Fixed(1e-6), energy_noise=0.01, forces_noise=0.2).fit(
+    fitted = orbas.PCovRBasis(density(0), 2, 0.1, regularization=Fixed(1e-6), noise=Noise(0.01, 0.2)).fit(
         silicon, forces_key="REF_forces"
     )
     spectrum = orbas.RadialSpectrum(density(0).fit(silicon))
@@ -272,7 +272,7 @@ def test_forces_are_a_target_too(silicon):
 def test_folds_with_forces_are_structures(silicon):
     """The chosen alpha is the best of refits that leave out whole structures."""
     frames, alphas = silicon[:9], (1e-8, 1e-5, 1e-2)
-    options = {"energy_noise": 0.01, "forces_noise": 0.2}
+    options = {"noise": Noise(0.01, 0.2)}
     energies = np.array([atoms.info["REF_energy"] for atoms in frames])
     forces = [atoms.arrays["REF_forces"] for atoms in frames]
     rule = KFold(3, alphas=alphas)
@@ -328,7 +328,6 @@ def test_without_a_target_it_is_the_optimal_basis(silicon):
         ({"n_optimal": 0}, "n_optimal"),
         ({"mixing": "both"}, "mixing"),
         ({"baseline": "none"}, "baseline"),
-        ({"forces_noise": 0.0}, "forces_noise"),
         ({"regularization": "best"}, "regularization"),
     ],
 )

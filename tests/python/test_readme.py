@@ -184,7 +184,7 @@ def test_no_module_imports_against_the_arrow():
 
 
 #: Those that take minutes run on less; one needs a file that does not come with the package.
-EXAMPLE_ARGUMENTS = {"qm9_nice": ["--quick"]}
+EXAMPLE_ARGUMENTS = {"qm9_nice": ["--quick"], "nve_drift": ["--quick"]}
 NEEDS_DATA = "methane_body_orders"
 EXAMPLES = [path for path in sorted((ROOT / "examples").glob("*.py")) if path.stem != NEEDS_DATA]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     Command = Callable[[argparse.Namespace, Console], None]
 
+ENSEMBLES = ("nve", "nvt", "npt")
+ON_EXTRAPOLATION = ("warn", "raise", "ignore")
 REPRESENTATIONS = ("power_spectrum", "radial_spectrum", "density")
 
 
@@ -42,6 +45,8 @@ def parser() -> argparse.ArgumentParser:
     _add_basis_show(actions)
     _add_featurize(commands)
     _add_inspect(commands)
+    _add_md(commands)
+    _add_driver(commands)
     return top
 
 
@@ -117,6 +122,60 @@ def _add_inspect(commands: Any) -> None:
     inspect.add_argument("file", type=Path, metavar="model.orbas", help="a file of `potential.save`")
 
 
+def _add_md(commands: Any) -> None:
+    md = _command(commands, "md", "molecular dynamics with a potential", "md")
+    _add_model_and_structure(md)
+    md.add_argument(
+        "--ensemble",
+        choices=ENSEMBLES,
+        default="nve",
+        help="default: %(default)s; nvt is Bussi's, npt that of Martyna, Tobias and Klein, isotropic",
+    )
+    md.add_argument(
+        "--temperature",
+        type=_positive,
+        default=300.0,
+        metavar="K",
+        help="of the first velocities, of nvt and npt; default: %(default)s",
+    )
+    md.add_argument("--pressure", type=_any, default=0.0, metavar="GPA", help="of npt; default: %(default)s")
+    md.add_argument("--timestep", type=_positive, default=1.0, metavar="FS", help="default: %(default)s")
+    md.add_argument("--steps", type=_count, default=1000, metavar="N", help="default: %(default)s")
+    md.add_argument(
+        "--seed", type=_index, default=0, metavar="N", help="of the first velocities and of nvt; default: %(default)s"
+    )
+    md.add_argument("--output", type=Path, metavar="FILE.xyz", help="trajectory, extended XYZ")
+    md.add_argument(
+        "--every", type=_count, default=10, metavar="N", help="steps between its structures; default: %(default)s"
+    )
+    md.add_argument(
+        "--skin",
+        type=_length,
+        default=1.0,
+        metavar="Å",
+        help="of remembered neighbors, 0 for none; default: %(default)s",
+    )
+    md.add_argument(
+        "--check-every", type=_index, default=100, metavar="N",
+        help="steps between looks for extrapolation, 0 for none; default: %(default)s",
+    )  # fmt: skip
+    md.add_argument("--on-extrapolation", choices=ON_EXTRAPOLATION, default="warn", help="default: %(default)s")
+
+
+def _add_driver(commands: Any) -> None:
+    driver = _command(commands, "driver", "energies and forces for i-PI, and all that speak its protocol", "md.drive")
+    _add_model_and_structure(driver)
+    driver.add_argument("--unix", metavar="NAME", help="Unix socket /tmp/ipi_NAME, instead of host and port")
+    driver.add_argument("--host", default="localhost", help="default: %(default)s")
+    driver.add_argument("--port", type=_count, default=31415, help="default: %(default)s")
+
+
+def _add_model_and_structure(command: argparse.ArgumentParser) -> None:
+    command.add_argument("model", type=Path, metavar="MODEL", help="a file of a potential")
+    command.add_argument("structure", type=Path, metavar="STRUCTURE", help="extended XYZ, plain or .gz")
+    command.add_argument("--index", type=_index, metavar="N", help="which of several structures, from 0")
+
+
 def _command(commands: Any, name: str, help: str, target: str) -> argparse.ArgumentParser:
     """Add a command that runs ``orbas.cli.<module>.<function>``, imported when it runs."""
     command: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help)
@@ -170,6 +229,28 @@ def _flag(field: settings.Field) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return parse
+
+
+def _number(kind: Callable[[str], float], good: Callable[[float], bool], expected: str) -> Callable[[str], Any]:
+    """Return a parser of finite numbers."""
+
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and good(value)):
+            raise argparse.ArgumentTypeError(f"must be {expected}, got {text!r}")
+        return value
+
+    return parse
+
+
+_count = _number(int, lambda value: value >= 1, "a whole number from 1 on")
+_index = _number(int, lambda value: value >= 0, "a whole number from 0 on")
+_length = _number(float, lambda value: value >= 0.0, "a number from 0 on")
+_positive = _number(float, lambda value: value > 0.0, "a number above 0")
+_any = _number(float, lambda value: True, "a number")
 
 
 def _threads(text: str) -> int:

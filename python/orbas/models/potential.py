@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from orbas._core import SkinList
     from orbas.blocks import FloatArray
+    from orbas.calculators import OrbasCalculator
     from orbas.energies import Energies
     from orbas.models.baseline import CompositionBaseline
     from orbas.models.design import Design
@@ -278,6 +279,12 @@ class Potential(Estimator):
         from orbas.model_file import save
 
         save(self, path)
+
+    def calculator(self, **options: Any) -> OrbasCalculator:
+        """Return an ase calculator; options are those of :class:`orbas.calculators.OrbasCalculator`."""
+        from orbas.calculators import OrbasCalculator
+
+        return OrbasCalculator(self, **options)
 
     def _with_baseline(self, frames: Sequence[Atoms], energies: Energies) -> Energies:
         """Add the baseline to the energies of atoms and structures."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
@@ -10,10 +9,12 @@ import numpy as np
 from orbas import structures
 from orbas.fitted_basis import FittedBasis, Mixing
 from orbas.models.baseline import CompositionBaseline
+from orbas.models.noise import Noise, Target
 from orbas.models.regularization import check_enough_structures, resolve_regularization
+from orbas.models.streamed import fit_streamed
 from orbas.optimal import OptimalBasis
 from orbas.pcovr.projector import captured, orthonormal, projector
-from orbas.pcovr.target import TwoBodyDesign, fit_weights
+from orbas.pcovr.target import TwoBodyDesign
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,13 +53,12 @@ class PCovRBasis(FittedBasis):
         variance of a coefficient is its eigenvalue L times that of all primitive ones: functions of little use stay
         small.
     regularization
-        How the ridge regularizer is chosen: see :mod:`orbas.models.regularization`; with forces :class:`KFold`
-        (``"cv"``), :class:`HoldOut` or :class:`Fixed`. Folds are made of whole structures.
+        How the ridge regularizer is chosen: see :mod:`orbas.models.regularization`; not :class:`LeaveOneOut`
+        with forces. Folds are made of whole structures.
     baseline
         ``"composition"`` fits an energy per species; a dict gives isolated-atom energies in eV.
-    energy_noise, forces_noise
-        With forces: expected errors of energies, in eV per square root of atoms, and of forces, in eV/Å, that rows are
-        divided by. Without forces every structure has weight one.
+    noise
+        Expected errors of the labels; None is ``Noise()`` with forces, and weight one for every structure without.
 
     Attributes
     ----------
@@ -94,8 +94,7 @@ class PCovRBasis(FittedBasis):
         orthonormalize: bool = False,
         regularization: RegularizationLike = "cv",
         baseline: Literal["composition"] | Mapping[str, float] | Mapping[int, float] = "composition",
-        energy_noise: float = 0.002,
-        forces_noise: float = 0.05,
+        noise: Noise | None = None,
     ) -> None:
         self.density = density
         self.n_optimal = n_optimal
@@ -105,8 +104,7 @@ class PCovRBasis(FittedBasis):
         self.orthonormalize = orthonormalize
         self.regularization = regularization
         self.baseline = baseline
-        self.energy_noise = energy_noise
-        self.forces_noise = forces_noise
+        self.noise = noise
 
     def fit(
         self,
@@ -148,8 +146,10 @@ class PCovRBasis(FittedBasis):
         above = energies - baseline.fit(listed, energies).predict(listed)
         variance.fit(listed)
         design = TwoBodyDesign.of(self.density, variance.species_, self.per_center)
-        noise = (self.energy_noise, self.forces_noise)
-        weights, self.ridge_alpha_ = fit_weights(design, listed, above, forces, noise, rule)
+        noise = Noise() if forces is not None and self.noise is None else self.noise
+        targets = [Target(energy, None if forces is None else forces[k]) for k, energy in enumerate(above.tolist())]
+        fit = fit_streamed(design, listed, targets, noise, rule)
+        weights, self.ridge_alpha_ = fit.weights, fit.alpha
         self.baseline_ = baseline
         self.n_environments_ = variance.n_environments_
         self._contract(variance, weights)
@@ -164,10 +164,8 @@ class PCovRBasis(FittedBasis):
         count = variance.wanted_counts(self.density.max_angular + 1)[0]
         if self.alpha == 0.0 and count > 1:
             raise ValueError(f"alpha=0 has a single function for l = 0, got n_optimal={count}: give 1, or alpha > 0")
-        for name in ("energy_noise", "forces_noise"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name} must be positive, got {value!r}")
+        if self.noise is not None and not isinstance(self.noise, Noise):
+            raise TypeError(f"noise must be an orbas.models.Noise or None, got {self.noise!r}")
         if isinstance(self.baseline, str) and self.baseline != "composition":
             raise ValueError(f"unknown baseline {self.baseline!r}: give 'composition' or a dict of energies")
         return variance
@@ -219,7 +217,8 @@ def _labels(
         from orbas.io import collect_labels
 
         found = collect_labels(frames, energy_key, forces_key)
-        energies, forces = found.energies, found.forces
+        energies = found.energies
+        forces = None if found.forces is None else [force for force in found.forces if force is not None]
     totals = np.asarray(energies, dtype=np.float64)
     if totals.shape != (len(frames),):
         raise ValueError(f"{len(frames)} structures need one energy each, got the shape {totals.shape}")

@@ -1,0 +1,267 @@
+"""The calculator of ase: energies, forces and stress of a fitted potential for optimizers, dynamics and filters."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from ase.calculators.calculator import (
+    CalculationFailed,
+    Calculator,
+    CalculatorSetupError,
+    InputError,
+    PropertyNotImplementedError,
+    all_changes,
+)
+from ase.outputs import Properties, all_outputs
+
+from orbas.errors import NotFittedError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from ase import Atoms
+
+    from orbas._core import SkinList
+    from orbas.blocks import FloatArray
+    from orbas.models.potential import Potential
+
+OnExtrapolation = Literal["warn", "raise", "ignore"]
+
+_PROPERTIES = ("energy", "free_energy", "energies", "forces", "stress", "uncertainty", "extrapolation")
+#: The energy does not depend on them.
+_INDIFFERENT = ("initial_charges", "initial_magmoms")
+_ACTIONS = ("warn", "raise", "ignore")
+
+
+class ExtrapolationWarning(UserWarning):
+    """An atom is in an environment farther from the training set than those that the model was trained on."""
+
+
+class ExtrapolationError(CalculationFailed):
+    """As :class:`ExtrapolationWarning`, with ``on_extrapolation="raise"``."""
+
+
+class OrbasCalculator(Calculator):
+    """A potential as an ase calculator.
+
+    One evaluation yields energy, atomic energies, forces and stress, and asking for another of them costs nothing.
+    ``uncertainty`` (eV) and ``extrapolation`` [n_atoms] are computed, and among the results, if they are asked for:
+    ``calculator.get_property("uncertainty", atoms)``. The stress needs a structure periodic in three directions.
+
+    Parameters
+    ----------
+    potential
+        A fitted model. Shared, not copied: nothing here changes it.
+    skin
+        Neighbors within the cutoff and this much more, in Å, are remembered from call to call, until an atom has moved
+        by half of it. It spares the search, some percent of a step. The last bits then depend on the calls before,
+        since sums run in the order of the remembered neighbors; 0 searches every time: same structure, same bits.
+    check_every
+        The first evaluation and then each one after this many looks how far atoms are from the training set, which
+        costs more than the evaluation itself. None never looks.
+    on_extrapolation
+        What such a look does about an atom with a ratio above 1: ``"warn"`` (:class:`ExtrapolationWarning`, once
+        until :meth:`reset`), ``"raise"`` (:class:`ExtrapolationError`) or ``"ignore"``, which only keeps
+        ``largest_extrapolation``.
+
+    Attributes
+    ----------
+    n_evaluations
+        How often the potential was evaluated.
+    virial
+        Of the last evaluation, in eV, [3, 3]: dE/d(strain), also where there is no volume. None before.
+    largest_extrapolation
+        The largest ratio that a look found; None before the first.
+
+    Raises
+    ------
+    CalculatorSetupError
+        If the potential is not fitted. Its subclass ``InputError`` for a wrong option; later, for a structure that
+        the potential cannot take: an unknown species, coincident atoms, positions that are not finite.
+    """
+
+    # Declared by ase, as a list and a set.
+    implemented_properties = list(_PROPERTIES)  # noqa: RUF012
+    ignored_changes = set(_INDIFFERENT)  # noqa: RUF012
+
+    virial: FloatArray | None
+    largest_extrapolation: float | None
+    _memory: list[SkinList] | None
+    _warned: bool
+
+    def __init__(
+        self,
+        potential: Potential,
+        *,
+        skin: float = 1.0,
+        check_every: int | None = 100,
+        on_extrapolation: OnExtrapolation = "warn",
+    ) -> None:
+        try:
+            self.species: tuple[int, ...] = tuple(potential.species_)
+        except NotFittedError as error:
+            raise CalculatorSetupError(str(error)) from error
+        self.potential = potential
+        self.n_evaluations = 0
+        self._forget()
+        super().__init__(skin=skin, check_every=check_every, on_extrapolation=on_extrapolation)
+
+    def set(self, **options: Any) -> dict[str, Any]:
+        """Change options of the constructor; returns those that changed.
+
+        Raises
+        ------
+        InputError
+            If there is no such option, or its value is of no use.
+        """
+        for name, value in options.items():
+            _check_option(name, value)
+        changed: dict[str, Any] = super().set(**options)
+        if "skin" in changed:
+            self._memory = None
+        return changed
+
+    def reset(self) -> None:
+        """Forget results, remembered neighbors, and what was warned of."""
+        super().reset()
+        self._forget()
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Collection[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
+        """Compute the properties, and all that come with the energy; see ``ase.calculators.calculator.Calculator``.
+
+        Raises
+        ------
+        PropertyNotImplementedError
+            For the stress of a structure without a volume, or what the potential does not offer.
+        InputError
+            If the potential cannot take the structure; names the atom.
+        ExtrapolationError
+            See ``on_extrapolation``.
+        """
+        super().calculate(atoms, properties, system_changes)
+        if system_changes:
+            self.results = {}
+        structure = self._structure
+        if "stress" in properties and not all(structure.pbc):
+            raise PropertyNotImplementedError(
+                f"{structure.symbols} has no stress: it is not periodic in three directions "
+                f"(pbc {structure.pbc.tolist()}); set pbc, and for a slab a cell with enough vacuum"
+            )
+        try:
+            if "energy" not in self.results:
+                self._evaluate(structure)
+            if "extrapolation" in properties:
+                self.results["extrapolation"] = self._look(structure)
+            if "uncertainty" in properties:
+                self.results["uncertainty"] = float(self._asked("uncertainty", structure)[0])
+        except ValueError as error:
+            raise InputError(f"{structure.symbols}: {error}") from error
+
+    def export_properties(self) -> Properties:
+        """Return the results that ase has a name for."""
+        return Properties({name: value for name, value in self.results.items() if name in all_outputs})
+
+    def _get_name(self) -> str:
+        return "orbas"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The remembered neighbors are those of this process.
+        return {**self.__dict__, "_memory": None}
+
+    @property
+    def _structure(self) -> Atoms:
+        """The structure at work: ase keeps a copy of what it was given."""
+        if self.atoms is None:
+            raise InputError("there are no atoms yet: set atoms.calc, or give atoms")
+        structure: Atoms = self.atoms
+        return structure
+
+    def _forget(self) -> None:
+        self._memory = None
+        self._warned = False
+        self.virial = None
+        self.largest_extrapolation = None
+
+    def _evaluate(self, structure: Atoms) -> None:
+        """Fill the results with everything that one pass yields, and look for extrapolation if it is time."""
+        if self._memory is None and self.parameters["skin"] > 0.0:
+            self._memory = self.potential.skin_lists(self.parameters["skin"])
+        found = self.potential.evaluate([structure], skin_lists=self._memory)
+        every = self.parameters["check_every"]
+        if every is not None and self.n_evaluations % every == 0:
+            self._check_extrapolation(structure)
+        self.n_evaluations += 1
+        self.virial = found.virials[0].copy()
+        energy = float(found.structures[0])
+        results = {
+            "energy": energy,
+            "free_energy": energy,
+            "energies": found.atoms[0].copy(),
+            "forces": found.forces[0].copy(),
+        }
+        if all(structure.pbc):
+            results["stress"] = found.stress([structure])[0]
+        self.results.update(results)
+
+    def _look(self, structure: Atoms) -> FloatArray:
+        ratios: FloatArray = np.array(self._asked("extrapolation", structure)[0], dtype=np.float64)
+        self.largest_extrapolation = max(self.largest_extrapolation or 0.0, float(ratios.max(initial=0.0)))
+        return ratios
+
+    def _asked(self, name: str, structure: Atoms) -> Any:
+        """Return ``potential.<name>([structure])``."""
+        try:
+            return getattr(self.potential, name)([structure])
+        except NotImplementedError as error:
+            raise PropertyNotImplementedError(f"{type(self.potential).__name__} has no {name}") from error
+
+    def _check_extrapolation(self, structure: Atoms) -> None:
+        action = self.parameters["on_extrapolation"]
+        try:
+            ratios = self._look(structure)
+        except PropertyNotImplementedError as error:
+            if action == "raise":
+                raise
+            self._warn(f"{error}: nothing will tell when atoms leave the training set", UserWarning)
+            return
+        outside = int((ratios > 1.0).sum())
+        if not outside:
+            return
+        atom = int(ratios.argmax())
+        text = (
+            f"{structure.symbols}, evaluation {self.n_evaluations}, atom {atom} ({structure.symbols[atom]}) is far "
+            f"from the training set: extrapolation {ratios[atom]:.3g}, above 1 for {outside} of {len(ratios)} atoms; "
+            "do not trust energy and forces"
+        )
+        if action == "raise":
+            raise ExtrapolationError(text)
+        self._warn(text, ExtrapolationWarning)
+
+    def _warn(self, text: str, kind: type[UserWarning]) -> None:
+        if self.parameters["on_extrapolation"] == "warn" and not self._warned:
+            warnings.warn(text, kind, stacklevel=2)
+            self._warned = True
+
+
+def _check_option(name: str, value: Any) -> None:
+    """Raise InputError unless it is an option with a useful value."""
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if name == "skin":
+        good, expected = number and 0.0 <= value < math.inf, "a length in Å, or 0 for none"
+    elif name == "check_every":
+        good = value is None or (number and value == int(value) and value >= 1)
+        expected = "a number of evaluations, or None for never"
+    elif name == "on_extrapolation":
+        good, expected = value in _ACTIONS, f"one of {', '.join(_ACTIONS)}"
+    else:
+        raise InputError(f"there is no option {name!r}: skin, check_every and on_extrapolation are")
+    if not good:
+        raise InputError(f"{name} must be {expected}; got {value!r}")
