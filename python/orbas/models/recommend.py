@@ -50,6 +50,8 @@ class Candidate:
         Components per symmetry, or representative environments; 0 where there are none.
     zeta
         Exponent of the kernel.
+    scaling
+        Distance r0 in Å of a radial scaling ``1 / (1 + (r / r0)^4)``; None for none.
     """
 
     kind: Literal["linear", "nice", "sparse"]
@@ -59,9 +61,11 @@ class Candidate:
     max_angular: int
     size: int = 0
     zeta: int = 1
+    scaling: float | None = None
 
     def __str__(self) -> str:
         text = f"cutoff {self.cutoff:.1f} width {self.density_width:.2f} q {self.n_optimal} l {self.max_angular}"
+        text += "" if self.scaling is None else f" r0 {self.scaling:.1f}"
         match self.kind:
             case "linear":
                 return f"linear, power spectrum  {text}"
@@ -97,7 +101,7 @@ class Candidate:
     def _density(self, frames: Sequence[Atoms]) -> DensityExpansion:
         from orbas.bases import GTO
         from orbas.density import DensityExpansion
-        from orbas.hypers import Cutoff
+        from orbas.hypers import Cutoff, RadialScaling
         from orbas.optimal import OptimalBasis
 
         primitive = DensityExpansion(
@@ -105,6 +109,7 @@ class Candidate:
             density_width=self.density_width,
             max_angular=self.max_angular,
             basis=GTO(12),
+            scaling=None if self.scaling is None else RadialScaling(1.0, self.scaling, 4.0),
         )
         return OptimalBasis(primitive, n_optimal=self.n_optimal).fit(frames).expansion_
 
@@ -162,8 +167,9 @@ def recommended(
     share = sum(map(len, frames)) / sum(map(len, train))
     report(f"comparing settings on {len(frames)} of {len(train)} structures; held-out error over noise:")
     best: tuple[float, Candidate, float] | None = None
-    for stage in (_first_stage(frames), None):
-        for candidate in stage if stage is not None else _second_stage(best):
+    nearest = _nearest_distance(frames)
+    for stage in (_first_stage(frames, nearest), None):
+        for candidate in stage if stage is not None else _second_stage(best, nearest):
             if best is not None and time.monotonic() - start + _MARGIN * best[2] > time_budget:
                 report("the time is up")
                 break
@@ -195,9 +201,8 @@ def _sample(train: Sequence[Atoms], seed: int) -> list[Atoms]:
     return [train[index] for index in sorted(chosen)]
 
 
-def _first_stage(frames: Sequence[Atoms]) -> list[Candidate]:
+def _first_stage(frames: Sequence[Atoms], nearest: float) -> list[Candidate]:
     """Cutoffs and widths, by a quick model."""
-    nearest = _nearest_distance(frames)
     low, high = _CUTOFF_RANGE
     radii = sorted({round(float(np.clip(reach * nearest, low, high)), 1) for reach in _REACHES})
     n_species = len({int(number) for frame in frames for number in frame.numbers})
@@ -205,17 +210,21 @@ def _first_stage(frames: Sequence[Atoms]) -> list[Candidate]:
     return [Candidate("linear", radius, width, q, 6) for radius in radii for width in (0.3, 0.5)]
 
 
-def _second_stage(best: tuple[float, Candidate, float] | None) -> Iterator[Candidate]:
-    """Larger bases and richer models at the best cutoff and width so far."""
+def _second_stage(best: tuple[float, Candidate, float] | None, nearest: float) -> Iterator[Candidate]:
+    """Larger bases and richer models at the best cutoff and width so far.
+
+    Kernels compare whole environments, and do better where far neighbors count less; linear models weigh neighbors
+    themselves.
+    """
     assert best is not None
     first = best[1]
     yield replace(first, n_optimal=first.n_optimal + 3, max_angular=8)
+    kernel = replace(first, kind="sparse", scaling=round(1.3 * nearest, 1))
+    for size, zeta in ((300, 2), (300, 4), (1000, 4)):
+        yield replace(kernel, size=size, zeta=zeta)
     for size in (50, 100):
         yield replace(first, kind="nice", max_angular=4, size=size)
-    for size, zeta in ((300, 2), (300, 4), (1000, 4)):
-        yield replace(first, kind="sparse", size=size, zeta=zeta)
-    yield replace(first, kind="nice", n_optimal=first.n_optimal + 2, max_angular=5, size=200)
-    yield replace(first, kind="sparse", n_optimal=first.n_optimal + 3, max_angular=8, size=2000, zeta=4)
+    yield replace(kernel, n_optimal=first.n_optimal + 2, max_angular=8, size=2000, zeta=4)
 
 
 def _nearest_distance(frames: Sequence[Atoms]) -> float:
