@@ -37,18 +37,22 @@ def get_num_threads() -> int:
 def each(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     """Return ``[work(item) for item in items]``, made in as many threads as the core uses.
 
-    For work that numpy does without the interpreter lock: matrix products and eigenvectors. One thread per item makes
-    two cores busy also where BLAS itself has one thread, or where LAPACK leaves all but one of its threads idle. Items
-    are begun in the order they are in: the longest should come first.
+    For work that numpy does without the interpreter lock: matrix products and eigenvectors. Meanwhile BLAS has one
+    thread for each item, whatever it was given: its own threads would wait for each other, and its results depend on
+    how many they are. Items are begun in the order they are in: the longest should come first.
     """
-    threads = min(get_num_threads(), len(items))
-    if threads <= 1:
-        return [work(item) for item in items]
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(threads) as pool:
-        futures = [pool.submit(work, item) for item in items]
-        try:
-            return [future.result() for future in futures]
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    import scipy.linalg  # noqa: F401  loads a BLAS of its own, which is to be limited too
+    from threadpoolctl import threadpool_limits
+
+    threads = min(get_num_threads(), len(items))
+    with threadpool_limits(1, "blas"):
+        if threads <= 1:
+            return [work(item) for item in items]
+        with ThreadPoolExecutor(threads) as pool:
+            futures = [pool.submit(work, item) for item in items]
+            try:
+                return [future.result() for future in futures]
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
