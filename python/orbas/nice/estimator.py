@@ -155,7 +155,7 @@ class NICE(Estimator):
             Structures.
         single_precision
             Run the iteration in single precision, on density coefficients of double precision, and return float32:
-            about twice as fast where contractions decide. Errors at order nu are about 1e-7 of ``|density|^nu``. What
+            about twice as fast where contractions decide. Errors at order nu are below 1e-6 of ``|density|^nu``. What
             purification takes away cancels, so its result is less accurate: on methane (nu_max 4, density_width 0.05,
             n_purify 100), errors were 3e-6 of ``|density|^nu`` at most; of the norm of the features of an order, 3e-5
             in the median, 2e-4 at most.
