@@ -212,6 +212,24 @@ fn kernels_do_what_the_equation_says() {
 }
 
 /// Eq. 15: with every pair, no contraction and lambda to its limit, the norm of order nu is that of the density to nu.
+/// Sixteen roundings of the largest feature: 1e-6.
+#[test]
+fn single_precision_rounds_and_nothing_else() {
+    for level in Level::available() {
+        for settings in [contracted(level), wide(level), complete(level)] {
+            let plan = Plan::new(&settings).expect("a plan");
+            let density = Random(11).numbers(75 * plan.density_width());
+            let doubles = invariants(&plan, &density);
+            let mut singles = vec![f32::NAN; doubles.len()];
+            invariants_into(&plan, &density, singles.as_mut_slice(), &mut || false).expect("invariants");
+            let most = doubles.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
+            for (x, y) in singles.iter().zip(&doubles) {
+                assert!((f64::from(*x) - y).abs() <= 1e-6 * most, "{level:?}: {x} is not {y}");
+            }
+        }
+    }
+}
+
 #[test]
 fn norms_multiply() {
     let plan = Plan::new(&complete(Level::detect())).expect("a plan");

@@ -79,7 +79,7 @@ class Peer:
     """A contender that is made when its case runs; ``make`` raises ImportError if it is not installed.
 
     ``note`` says what is not the same, for a peer whose numbers cannot be. With ``memory``, a bound on their ratio,
-    peak memories are compared too.
+    peak memories are compared too; that of a quoted peer is ``quoted_memory``, in bytes per item.
     """
 
     name: str
@@ -87,6 +87,7 @@ class Peer:
     target: Target | None = None
     note: str = ""
     memory: Target | None = None
+    quoted_memory: float | None = None
 
     def of_memory(self) -> Peer:
         return replace(self, target=self.memory)

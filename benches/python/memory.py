@@ -31,6 +31,10 @@ def compare(case: Case) -> list[Comparison]:
     cost, comparisons = Cost([peak(case, OURS)]), []
     for peer in wanted:
         comparison = Comparison(case.of_memory(), peer.of_memory(), cost)
+        if peer.quoted_memory is not None:
+            comparison.peer_cost = Cost([peer.quoted_memory])
+            comparisons.append(comparison)
+            continue
         try:
             comparison.peer_cost = Cost([peak(case, peer.name)])
         except RuntimeError as error:

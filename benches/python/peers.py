@@ -68,8 +68,9 @@ def all_cases() -> tuple[Case, ...]:
     import case_itself
     import case_neighbors
     import case_nice
+    import case_nice_full
 
-    cases = (case_expansion, case_forces, case_nice, case_neighbors, case_itself)
+    cases = (case_expansion, case_forces, case_nice, case_nice_full, case_neighbors, case_itself)
     return tuple(case for module in cases for case in module.CASES)
 
 
@@ -77,7 +78,11 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Compare orbas with its peers.")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--quick", action="store_true", help="fewer samples and no large systems: two minutes")
-    length.add_argument("--full", action="store_true", help="more samples, and a million atoms: some ten minutes")
+    length.add_argument(
+        "--full",
+        action="store_true",
+        help="more samples, and a million atoms, and a fit of NICE at full size: half an hour",
+    )
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of all programs (default 1)")
     parser.add_argument("--only", default="", metavar="TEXT", help="only cases whose id contains this text")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to a file")

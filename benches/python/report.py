@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from harness import Comparison, Cost
 
-SCALES = {"µs": 1e6, "ns": 1e9, "kB": 1e-3}
+SCALES = {"s": 1.0, "µs": 1e6, "ns": 1e9, "kB": 1e-3}
 COLUMNS = "{:<37} {:<30} {:<28} {:>9} {:>9} {:<16} {:>9} {:>7} {:>15} {:>12} {:>4}  {}"
 
 

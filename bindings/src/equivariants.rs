@@ -1,10 +1,11 @@
 //! The iteration of equivariants: checked settings, and what is made with them from density coefficients.
 
-use numpy::{PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
+use numpy::{Element, PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
 use orbas::equivariants::{
     self, CouplingSettings, InvariantsSettings, OutputSettings, PairWeights, PlanSettings,
     ProjectionSettings, StepSettings, Symmetry,
 };
+use orbas::expansion::Numbers;
 use orbas::math::clebsch_gordan::{ClebschGordan, MAX_DEGREE};
 use orbas::simd::Level;
 use pyo3::exceptions::PyValueError;
@@ -54,21 +55,17 @@ impl EquivariantPlan {
         (1..=self.0.max_order()).map(|nu| self.0.n_invariants(nu)).collect()
     }
 
-    /// Invariants [environment, feature] of density coefficients [environment, width].
+    /// Invariants [environment, feature] of density coefficients [environment, width], computed in single precision if
+    /// asked for.
+    #[pyo3(signature = (density, single=false))]
     fn invariants<'py>(
         &self,
         py: Python<'py>,
         density: PyReadonlyArray2<'py, f64>,
-    ) -> PyResult<Bound<'py, PyArray2<f64>>> {
+        single: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let density = arrays::contiguous("density", &density)?;
-        let n = density.len() / self.0.density_width().max(1);
-        let array: Bound<'_, PyArray2<f64>> = arrays::zeros(py, [n, self.0.n_features()])?;
-        {
-            let mut borrowed = array.readwrite();
-            let values = borrowed.as_slice_mut()?;
-            interruptible(py, |stop| equivariants::invariants_into(&self.0, density, values, stop))?;
-        }
-        Ok(array)
+        if single { self.invariants_of::<f32>(py, density) } else { self.invariants_of::<f64>(py, density) }
     }
 
     /// Some blocks, given as (order, place in `blocks`), each [environment, m, channel].
@@ -145,6 +142,22 @@ impl EquivariantPlan {
             })?;
         }
         Ok((arrays::one(py, energies), gradients))
+    }
+}
+
+impl EquivariantPlan {
+    fn invariants_of<'py, T: Element>(&self, py: Python<'py>, density: &[f64]) -> PyResult<Bound<'py, PyAny>>
+    where
+        for<'o> &'o mut [T]: Into<Numbers<'o>>,
+    {
+        let n = density.len() / self.0.density_width().max(1);
+        let array: Bound<'py, PyArray2<T>> = arrays::zeros(py, [n, self.0.n_features()])?;
+        {
+            let mut borrowed = array.readwrite();
+            let numbers: Numbers<'_> = borrowed.as_slice_mut()?.into();
+            interruptible(py, |stop| equivariants::invariants_into(&self.0, density, numbers, stop))?;
+        }
+        Ok(array.into_any())
     }
 }
 

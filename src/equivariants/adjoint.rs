@@ -5,7 +5,7 @@
 //! output goes through its projection, a tile of pairs at a time, and from the pairs to both their factors. Expanded
 //! pairs are not needed again; only the equivariants themselves are kept, for one block of environments.
 
-use super::block::{BLOCK, Workspace};
+use super::block::{Workspace, most_environments};
 use super::demand::{Demand, Wanted};
 use super::drive::Job;
 use super::forward;
@@ -134,18 +134,20 @@ impl<'p> Adjoint<'p> {
 }
 
 impl Job for Adjoint<'_> {
+    type Number = f64;
     type Memory = Memory;
 
     fn memory(&self) -> Memory {
-        let forward = Workspace::new(self.plan, &self.demand);
+        let forward: Workspace = Workspace::new(self.plan, &self.demand);
+        let environments = most_environments::<f64>();
         let like = |blocks: &Vec<Aligned>| blocks.iter().map(|b| Aligned::zeros(b.len())).collect();
         let rows = self.transposed.iter().flatten().map(|t| t.n_rows).max().unwrap_or(0);
         Memory {
             orders: forward.orders.iter().map(|order| like(&order.blocks)).collect(),
             density: like(&forward.orders[0].blocks),
             forward,
-            expanded: Aligned::zeros(TILE * rows * BLOCK),
-            energies: Aligned::zeros(BLOCK),
+            expanded: Aligned::zeros(TILE * rows * environments),
+            energies: Aligned::zeros(environments),
         }
     }
 

@@ -2,46 +2,49 @@
 
 use super::demand::Demand;
 use super::plan::Plan;
-use crate::simd::{Aligned, ENVIRONMENTS};
+use crate::simd::{Aligned, Element};
 
 /// Most environments of a block.
-pub(super) const BLOCK: usize = 2 * ENVIRONMENTS;
+pub(super) const fn most_environments<T: Element>() -> usize {
+    2 * T::ENVIRONMENTS
+}
 
 /// Expanded pairs that are contracted at once.
 pub(super) const DEPTH: usize = 96;
 
 /// Numbers of one order.
 #[derive(Debug)]
-pub(super) struct Order {
+pub(super) struct Order<T = f64> {
     /// [block][channel, m, environment]
-    pub(super) blocks: Vec<Aligned>,
+    pub(super) blocks: Vec<Aligned<T>>,
     /// [channel, environment]
-    pub(super) invariants: Aligned,
+    pub(super) invariants: Aligned<T>,
 }
 
 /// Scratch memory of one thread.
 #[derive(Debug)]
-pub(super) struct Workspace {
-    /// Environments of the block in hand, a multiple of [`ENVIRONMENTS`].
+pub(super) struct Workspace<T = f64> {
+    /// Environments of the block in hand, a multiple of [`Element::ENVIRONMENTS`].
     pub(super) stride: usize,
     /// Values; the density is the first order. [nu - 1]
-    pub(super) orders: Vec<Order>,
+    pub(super) orders: Vec<Order<T>>,
     /// Expanded pairs in panels of two vectors of environments. [output][m, panel, DEPTH, 2 vectors]
-    pub(super) expanded: Vec<Aligned>,
+    pub(super) expanded: Vec<Aligned<T>>,
     /// Products of two channels. [m1, m2, ENVIRONMENTS]
-    pub(super) products: Aligned,
+    pub(super) products: Aligned<T>,
 }
 
-impl Workspace {
+impl<T: Element> Workspace<T> {
     pub(super) fn new(plan: &Plan, demand: &Demand) -> Self {
+        let environments = most_environments::<T>();
         let sizes = |nu: usize| -> Vec<usize> {
             let needed = |k: usize, all: usize| if nu == 1 { all } else { demand.outputs[nu - 2][k] };
             let blocks = plan.blocks(nu).into_iter().enumerate();
-            blocks.map(|(k, (s, q))| needed(k, q) * (2 * s.lambda + 1) * BLOCK).collect()
+            blocks.map(|(k, (s, q))| needed(k, q) * (2 * s.lambda + 1) * environments).collect()
         };
         let order = |nu: usize| Order {
             blocks: sizes(nu).into_iter().map(Aligned::zeros).collect(),
-            invariants: Aligned::zeros(plan.n_invariants(nu) * BLOCK),
+            invariants: Aligned::zeros(plan.n_invariants(nu) * environments),
         };
         let n_outputs = plan.steps.iter().map(|step| step.outputs.len()).max().unwrap_or(0);
         let most = |k: usize| {
@@ -51,12 +54,13 @@ impl Workspace {
         let degrees = plan.steps.iter().flat_map(|step| step.couplings.iter().map(|c| (c.l, c.lambda)));
         let products = degrees.map(|(l, lambda)| (2 * l + 1) * (2 * lambda + 1)).max().unwrap_or(1);
         // Invariants use the first buffer.
-        let expanded = (0..n_outputs.max(1)).map(|k| Aligned::zeros((2 * most(k) + 1) * BLOCK * DEPTH));
+        let expanded =
+            (0..n_outputs.max(1)).map(|k| Aligned::zeros((2 * most(k) + 1) * environments * DEPTH));
         Self {
-            stride: BLOCK,
+            stride: environments,
             orders: (1..=plan.max_order()).map(order).collect(),
             expanded: expanded.collect(),
-            products: Aligned::zeros(products * ENVIRONMENTS),
+            products: Aligned::zeros(products * T::ENVIRONMENTS),
         }
     }
 
@@ -64,7 +68,7 @@ impl Workspace {
     pub(super) fn load(&mut self, plan: &Plan, rows: &[f64]) {
         let width = plan.density_width();
         let n = rows.len() / width.max(1);
-        self.stride = n.next_multiple_of(ENVIRONMENTS);
+        self.stride = n.next_multiple_of(T::ENVIRONMENTS);
         let stride = self.stride;
         let mut start = 0;
         for (l, &channels) in plan.channels.iter().enumerate() {
@@ -72,10 +76,10 @@ impl Workspace {
             for m in 0..=2 * l {
                 for q in 0..channels {
                     let to = &mut block[(q * (2 * l + 1) + m) * stride..][..stride];
-                    to[n..].fill(0.0);
+                    to[n..].fill(T::default());
                     let from = rows[start + m * channels + q..].iter().step_by(width);
                     for (x, y) in to[..n].iter_mut().zip(from) {
-                        *x = *y;
+                        *x = T::nearest(*y);
                     }
                 }
             }
@@ -87,18 +91,18 @@ impl Workspace {
     }
 }
 
-/// Numbers of a cache line: sides of the tiles of a transposition.
+/// Sides of the tiles of a transposition: doubles of a cache line.
 const TILE: usize = 8;
 
 /// Values [channel, environment] to the columns from `first` on of rows [environment, width].
 #[inline(always)]
-pub(super) fn store_columns(
-    values: &[f64],
+pub(super) fn store_columns<T: Element>(
+    values: &[T],
     stride: usize,
     channels: usize,
     first: usize,
     width: usize,
-    rows: &mut [f64],
+    rows: &mut [T],
 ) {
     let n = rows.len() / width;
     for q in (0..channels).step_by(TILE) {
@@ -109,14 +113,14 @@ pub(super) fn store_columns(
 
 /// Up to [`TILE`] channels of [`store_columns`].
 #[inline(always)]
-fn store_strip(
-    values: &[f64],
+fn store_strip<T: Element>(
+    values: &[T],
     stride: usize,
     count: usize,
     first: usize,
     width: usize,
     n: usize,
-    rows: &mut [f64],
+    rows: &mut [T],
 ) {
     for e in (0..n).step_by(TILE) {
         let to = e * width + first;
@@ -137,7 +141,7 @@ fn store_strip(
 /// Tiles, so that neither side is read or written one number to a cache line; channels outermost, because every channel
 /// is one stretch of memory, which the hardware fetches ahead.
 #[inline(always)]
-pub(super) fn store(values: &[f64], stride: usize, n_m: usize, channels: usize, rows: &mut [f64]) {
+pub(super) fn store<T: Element>(values: &[T], stride: usize, n_m: usize, channels: usize, rows: &mut [T]) {
     let width = n_m * channels;
     if width == 0 {
         return;
@@ -154,8 +158,8 @@ pub(super) fn store(values: &[f64], stride: usize, n_m: usize, channels: usize, 
 
 /// One whole tile.
 #[inline(always)]
-fn store_tile(values: &[f64], stride: usize, rows: &mut [f64], width: usize) {
-    let mut tile = [[0.0; TILE]; TILE];
+fn store_tile<T: Element>(values: &[T], stride: usize, rows: &mut [T], width: usize) {
+    let mut tile = [[T::default(); TILE]; TILE];
     for q in 0..TILE {
         tile[q].copy_from_slice(&values[q * stride..q * stride + TILE]);
     }

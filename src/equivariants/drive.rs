@@ -4,22 +4,30 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::block::BLOCK;
+use super::block::most_environments;
 use crate::error::{Error, Result};
 use crate::expansion::Interrupt;
 use crate::parallel;
-use crate::simd::{Kernel, Level, Simd};
+use crate::simd::{Element, Kernel, Level, Simd};
 
 /// How long a wave should take.
 const WAVE: Duration = Duration::from_millis(30);
 
 /// What is done with a block. Implementations of `block` must be `#[inline(always)]`.
 pub(super) trait Job: Sync {
+    /// What the arithmetic is done in, and the results are of.
+    type Number: Element;
     /// Scratch memory, reused from block to block.
     type Memory: Send;
     fn memory(&self) -> Self::Memory;
     /// Works on a block: packed density coefficients [environment, width], and the block's rows of every result.
-    fn block<S: Simd>(&self, s: S, memory: &mut Self::Memory, density: &[f64], rows: &mut [&mut [f64]]);
+    fn block<S: Simd>(
+        &self,
+        s: S,
+        memory: &mut Self::Memory,
+        density: &[f64],
+        rows: &mut [&mut [Self::Number]],
+    );
 }
 
 /// Does a job for every block; results are arrays of one row for each environment.
@@ -31,19 +39,20 @@ pub(super) fn drive<J: Job>(
     job: &J,
     n: usize,
     density: &[f64],
-    results: Vec<&mut [f64]>,
+    results: Vec<&mut [J::Number]>,
     interrupt: Interrupt<'_>,
 ) -> Result<()> {
     if n == 0 {
         return Ok(());
     }
     let width = density.len() / n;
+    let block = most_environments::<J::Number>();
     let mut parts: Vec<_> = results
         .into_iter()
         .map(|array| {
             let row = array.len() / n;
             // A width of zero has no chunks; its rows are empty.
-            array.chunks_mut((row * BLOCK).max(1))
+            array.chunks_mut((row * block).max(1))
         })
         .collect();
     let mut first = 0;
@@ -51,8 +60,8 @@ pub(super) fn drive<J: Job>(
         if first >= n {
             return None;
         }
-        let end = n.min(first + BLOCK);
-        let rows: Vec<&mut [f64]> = parts.iter_mut().map(|p| p.next().unwrap_or_default()).collect();
+        let end = n.min(first + block);
+        let rows: Vec<&mut [J::Number]> = parts.iter_mut().map(|p| p.next().unwrap_or_default()).collect();
         let task = (&density[first * width..end * width], rows);
         first = end;
         Some(task)
@@ -83,7 +92,7 @@ struct BlockKernel<'j, 'r, J: Job> {
     job: &'j J,
     memory: &'j mut J::Memory,
     density: &'j [f64],
-    rows: &'j mut [&'r mut [f64]],
+    rows: &'j mut [&'r mut [J::Number]],
 }
 
 impl<J: Job> Kernel for BlockKernel<'_, '_, J> {

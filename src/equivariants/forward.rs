@@ -6,13 +6,19 @@
 use super::block::{DEPTH, Order, Workspace};
 use super::demand::Demand;
 use super::plan::{Coupling, Invariants, Output, Plan, Projection};
+use super::precision::Precision;
 use crate::simd::{
-    Aligned, Columns, ENVIRONMENTS, Place, Simd, add_up, inner_product, multiply, outer_product,
+    Aligned, Columns, Element, Lanes, Packed, Place, add_up, inner_product, multiply, outer_product,
 };
 
 /// All orders that are needed, from the density in the workspace.
 #[inline(always)]
-pub(super) fn iterate<S: Simd>(s: S, plan: &Plan, demand: &Demand, memory: &mut Workspace) {
+pub(super) fn iterate<S: Lanes<Element: Precision>>(
+    s: S,
+    plan: &Plan,
+    demand: &Demand,
+    memory: &mut Workspace<S::Element>,
+) {
     for (index, step) in plan.steps.iter().enumerate().take(demand.last_step()) {
         let Workspace { stride, orders, expanded, products } = &mut *memory;
         let (lower, own) = orders.split_at_mut(index + 1);
@@ -53,13 +59,18 @@ struct Equivariants<'a> {
 impl Equivariants<'_> {
     /// Sets outputs to what purification makes of lower orders, or to zero.
     #[inline(always)]
-    fn purify<S: Simd>(&mut self, s: S, lower: &[Order], blocks: &mut [Aligned]) {
+    fn purify<S: Lanes<Element: Precision>>(
+        &mut self,
+        s: S,
+        lower: &[Order<S::Element>],
+        blocks: &mut [Aligned<S::Element>],
+    ) {
         for ((output, &needed), block) in self.outputs.iter().zip(self.needed).zip(blocks) {
             let Some(projection) = output.projection.as_ref().filter(|_| needed > 0) else { continue };
             let row = (2 * output.symmetry.lambda + 1) * self.stride;
             let block = &mut block[..needed * row];
-            block.fill(0.0);
-            for (order, matrix) in &projection.purification {
+            block.fill(S::Element::default());
+            for (order, matrix) in S::Element::purification(projection) {
                 if let Some(place) = self.plan.find(*order, output.symmetry) {
                     add_lower(s, matrix, needed, &lower[order - 1].blocks[place], row, block);
                 }
@@ -70,15 +81,15 @@ impl Equivariants<'_> {
     /// Expands all pairs of a coupling.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]
-    fn couple<S: Simd>(
+    fn couple<S: Lanes<Element: Precision>>(
         &self,
         s: S,
         coupling: &Coupling,
-        lower: &[Order],
-        products: &mut [f64],
-        expanded: &mut [Aligned],
+        lower: &[Order<S::Element>],
+        products: &mut [S::Element],
+        expanded: &mut [Aligned<S::Element>],
         filled: &mut [Fill],
-        blocks: &mut [Aligned],
+        blocks: &mut [Aligned<S::Element>],
     ) {
         let (n1, n2) = (2 * coupling.l + 1, 2 * coupling.lambda + 1);
         let density = &lower[0].blocks[coupling.l];
@@ -86,7 +97,7 @@ impl Equivariants<'_> {
         for (k, (&[q1, q2], &factor)) in coupling.pairs.iter().zip(&coupling.factors).enumerate() {
             let x = &density[q1 as usize * n1 * self.stride..];
             let y = &second[q2 as usize * n2 * self.stride..];
-            for e in (0..self.stride).step_by(ENVIRONMENTS) {
+            for e in (0..self.stride).step_by(S::Element::ENVIRONMENTS) {
                 outer_product(s, &x[e..], &y[e..], n1, n2, self.stride, factor, products);
                 for target in &coupling.targets {
                     let (output, needed) = (&self.outputs[target.output], self.needed[target.output]);
@@ -95,7 +106,8 @@ impl Equivariants<'_> {
                     }
                     if output.projection.is_some() {
                         let place = panels::<S>(self.stride);
-                        let from = e / ENVIRONMENTS * ENVIRONMENTS / (2 * S::LANES) * place.panel
+                        let from = e / S::Element::ENVIRONMENTS * S::Element::ENVIRONMENTS / (2 * S::LANES)
+                            * place.panel
                             + filled[target.output].waiting * 2 * S::LANES;
                         add_up(s, &target.sums, products, place, &mut expanded[target.output][from..]);
                     } else if target.row + k < needed {
@@ -117,13 +129,28 @@ impl Equivariants<'_> {
 
     /// Contracts what waits in the buffer of an output.
     #[inline(always)]
-    fn flush<S: Simd>(&self, s: S, k: usize, fill: &mut Fill, expanded: &[f64], block: &mut [f64]) {
+    fn flush<S: Lanes<Element: Precision>>(
+        &self,
+        s: S,
+        k: usize,
+        fill: &mut Fill,
+        expanded: &[S::Element],
+        block: &mut [S::Element],
+    ) {
         let output = &self.outputs[k];
         if let Some(projection) = &output.projection {
             let n_m = 2 * output.symmetry.lambda + 1;
             let rows = fill.done..fill.done + fill.waiting;
             let right = columns::<S>(expanded, n_m, self.stride);
-            multiply(s, &projection.forward, self.needed[k], rows, right, block, n_m * self.stride);
+            multiply(
+                s,
+                S::Element::forward(projection),
+                self.needed[k],
+                rows,
+                right,
+                block,
+                n_m * self.stride,
+            );
         }
         *fill = Fill { done: fill.done + fill.waiting, waiting: 0 };
     }
@@ -131,13 +158,13 @@ impl Equivariants<'_> {
 
 /// `block += B^T z`, z being the first components of a lower order; rows of both are `row` numbers.
 #[inline(always)]
-fn add_lower<S: Simd>(
+fn add_lower<S: Lanes<Element: Precision>>(
     s: S,
-    matrix: &crate::simd::Packed,
+    matrix: &Packed<S::Element>,
     needed: usize,
-    z: &[f64],
+    z: &[S::Element],
     row: usize,
-    block: &mut [f64],
+    block: &mut [S::Element],
 ) {
     let width = 2 * S::LANES;
     let right = Columns { data: z, panel: width, row, count: row / width };
@@ -146,27 +173,31 @@ fn add_lower<S: Simd>(
 
 /// Where sums go in a buffer of expanded pairs.
 #[inline(always)]
-fn panels<S: Simd>(stride: usize) -> Place {
+fn panels<S: Lanes<Element: Precision>>(stride: usize) -> Place {
     let panel = DEPTH * 2 * S::LANES;
     Place { sum: stride / (2 * S::LANES) * panel, panel }
 }
 
 /// A buffer of expanded pairs as the right operand of a product.
 #[inline(always)]
-fn columns<S: Simd>(expanded: &[f64], n_m: usize, stride: usize) -> Columns<'_> {
+fn columns<S: Lanes<Element: Precision>>(
+    expanded: &[S::Element],
+    n_m: usize,
+    stride: usize,
+) -> Columns<'_, S::Element> {
     let row = 2 * S::LANES;
     Columns { data: expanded, panel: DEPTH * row, row, count: n_m * stride / row }
 }
 
 /// Invariants of an order: `x = <l m; l m | 0 0> sum_m c a`, contracted.
 #[inline(always)]
-fn contract_invariants<S: Simd>(
+fn contract_invariants<S: Lanes<Element: Precision>>(
     s: S,
     invariants: &Invariants,
-    lower: &[Order],
+    lower: &[Order<S::Element>],
     stride: usize,
-    expanded: &mut [f64],
-    out: &mut [f64],
+    expanded: &mut [S::Element],
+    out: &mut [S::Element],
 ) {
     let out = &mut out[..invariants.width * stride];
     let Some(projection) = &invariants.projection else {
@@ -174,22 +205,22 @@ fn contract_invariants<S: Simd>(
         expand_invariants(s, invariants, 0..invariants.pairs.len(), lower, stride, place, stride, out);
         return;
     };
-    out.fill(0.0);
-    for (order, matrix) in &projection.purification {
+    out.fill(S::Element::default());
+    for (order, matrix) in S::Element::purification(projection) {
         add_lower(s, matrix, invariants.width, &lower[order - 1].invariants, stride, out);
     }
     contract(s, invariants, projection, lower, stride, expanded, out);
 }
 
 #[inline(always)]
-fn contract<S: Simd>(
+fn contract<S: Lanes<Element: Precision>>(
     s: S,
     invariants: &Invariants,
     projection: &Projection,
-    lower: &[Order],
+    lower: &[Order<S::Element>],
     stride: usize,
-    expanded: &mut [f64],
-    out: &mut [f64],
+    expanded: &mut [S::Element],
+    out: &mut [S::Element],
 ) {
     let n = invariants.pairs.len();
     for first in (0..n).step_by(DEPTH) {
@@ -197,22 +228,22 @@ fn contract<S: Simd>(
         let place = panels::<S>(stride);
         expand_invariants(s, invariants, rows.clone(), lower, stride, place, 2 * S::LANES, expanded);
         let right = columns::<S>(expanded, 1, stride);
-        multiply(s, &projection.forward, invariants.width, rows, right, out, stride);
+        multiply(s, S::Element::forward(projection), invariants.width, rows, right, out, stride);
     }
 }
 
 /// Expanded invariants of some pairs; the k-th one stands at k times `row`.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-fn expand_invariants<S: Simd>(
+fn expand_invariants<S: Lanes<Element: Precision>>(
     s: S,
     invariants: &Invariants,
     rows: std::ops::Range<usize>,
-    lower: &[Order],
+    lower: &[Order<S::Element>],
     stride: usize,
     place: Place,
     row: usize,
-    out: &mut [f64],
+    out: &mut [S::Element],
 ) {
     let below = &lower[lower.len() - 1].blocks;
     for (k, at) in rows.enumerate() {
@@ -220,7 +251,7 @@ fn expand_invariants<S: Simd>(
         let n = 2 * l as usize + 1;
         let x = &lower[0].blocks[l as usize][q1 as usize * n * stride..];
         let y = &below[invariants.seconds[l as usize]][q2 as usize * n * stride..];
-        for e in (0..stride).step_by(ENVIRONMENTS) {
+        for e in (0..stride).step_by(S::Element::ENVIRONMENTS) {
             let to = k * row + e / (2 * S::LANES) * place.panel;
             let factor = invariants.factors[at];
             inner_product(s, &x[e..], &y[e..], n, stride, factor, place.panel, &mut out[to..]);

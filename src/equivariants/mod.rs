@@ -11,6 +11,7 @@
 //! | `demand` | what has to be computed for what is wanted |
 //! | `block` | the values of a block of environments |
 //! | `forward` | coupling and contraction |
+//! | `precision` | the same in double or in single precision |
 //! | `adjoint` | the gradient of an energy with respect to the density coefficients |
 //! | `drive` | all environments, in parallel, interruptible |
 //! | `reference` | the iteration as it is written above; the oracle |
@@ -21,6 +22,7 @@ mod demand;
 mod drive;
 mod forward;
 mod plan;
+mod precision;
 pub mod reference;
 mod settings;
 
@@ -31,12 +33,15 @@ pub use settings::{
     Symmetry,
 };
 
+use std::marker::PhantomData;
+
 use block::Workspace;
 use demand::{Demand, Wanted};
 use drive::{Job, drive};
+use precision::Precision;
 
 use crate::error::{Error, Result};
-use crate::expansion::Interrupt;
+use crate::expansion::{Interrupt, Numbers};
 use crate::simd::Simd;
 
 /// Number of rows of an array of packed density coefficients.
@@ -51,22 +56,24 @@ fn environments(plan: &Plan, density: &[f64]) -> Result<usize> {
     Ok(density.len() / width)
 }
 
-struct Invariants<'p> {
+struct Invariants<'p, T> {
     plan: &'p Plan,
     demand: Demand,
+    precision: PhantomData<T>,
 }
 
-impl Job for Invariants<'_> {
-    type Memory = Workspace;
+impl<T: Precision> Job for Invariants<'_, T> {
+    type Number = T;
+    type Memory = Workspace<T>;
 
-    fn memory(&self) -> Workspace {
+    fn memory(&self) -> Workspace<T> {
         Workspace::new(self.plan, &self.demand)
     }
 
     #[inline(always)]
-    fn block<S: Simd>(&self, s: S, memory: &mut Workspace, density: &[f64], rows: &mut [&mut [f64]]) {
+    fn block<S: Simd>(&self, s: S, memory: &mut Workspace<T>, density: &[f64], rows: &mut [&mut [T]]) {
         memory.load(self.plan, density);
-        forward::iterate(s, self.plan, &self.demand, memory);
+        T::iterate(s, self.plan, &self.demand, memory);
         let width = self.plan.n_features();
         let mut start = 0;
         for (nu, order) in (1..).zip(&memory.orders) {
@@ -79,20 +86,35 @@ impl Job for Invariants<'_> {
 
 /// Invariant features of packed density coefficients [environment, width]: [environment, feature], orders 1, 2, ... in turn.
 ///
+/// In the precision of the output: in single precision, coefficients and projections are rounded once and all arithmetic
+/// is in it, with vectors of twice as many numbers.
+///
 /// # Errors
 /// [`Error::BadShape`], [`Error::Interrupted`].
 ///
 /// # Panics
 /// If `values` has not this shape.
-pub fn invariants_into(
+pub fn invariants_into<'o>(
     plan: &Plan,
     density: &[f64],
-    values: &mut [f64],
+    values: impl Into<Numbers<'o>>,
+    interrupt: Interrupt<'_>,
+) -> Result<()> {
+    match values.into() {
+        Numbers::F64(values) => invariants_of(plan, density, values, interrupt),
+        Numbers::F32(values) => invariants_of(plan, density, values, interrupt),
+    }
+}
+
+fn invariants_of<T: Precision>(
+    plan: &Plan,
+    density: &[f64],
+    values: &mut [T],
     interrupt: Interrupt<'_>,
 ) -> Result<()> {
     let n = environments(plan, density)?;
     assert!(values.len() == n * plan.n_features(), "array of another shape");
-    let job = Invariants { plan, demand: Demand::new(plan, Wanted::Features) };
+    let job = Invariants { plan, demand: Demand::new(plan, Wanted::Features), precision: PhantomData };
     drive(plan.level, &job, n, density, vec![values], interrupt)
 }
 
@@ -104,6 +126,7 @@ struct Equivariants<'p> {
 }
 
 impl Job for Equivariants<'_> {
+    type Number = f64;
     type Memory = Workspace;
 
     fn memory(&self) -> Workspace {

@@ -20,6 +20,15 @@ pub(super) struct Projection {
     pub(super) purification: Vec<(usize, Packed)>,
     /// Lower orders' `B`, made when a gradient is asked for.
     purification_backward: OnceLock<Vec<Packed>>,
+    /// The same in single precision, made when it is asked for.
+    single: OnceLock<SingleProjection>,
+}
+
+/// A [`Projection`] in single precision.
+#[derive(Debug, Clone)]
+pub(super) struct SingleProjection {
+    pub(super) forward: Packed<f32>,
+    pub(super) purification: Vec<(usize, Packed<f32>)>,
 }
 
 /// One symmetry that a coupling reaches.
@@ -300,8 +309,15 @@ impl Projection {
             purification.push((*order, Packed::new(width, n, |p, k| matrix[k * width + p])));
         }
         let forward = Packed::new(width, rows, |p, k| settings.matrix[k * width + p]);
-        let purification_backward = OnceLock::new();
-        Ok(Self { forward, purification, purification_backward })
+        Ok(Self { forward, purification, purification_backward: OnceLock::new(), single: OnceLock::new() })
+    }
+
+    /// The same in single precision.
+    pub(super) fn single(&self) -> &SingleProjection {
+        self.single.get_or_init(|| SingleProjection {
+            forward: self.forward.to_single(),
+            purification: self.purification.iter().map(|(order, b)| (*order, b.to_single())).collect(),
+        })
     }
 
     /// `B^T`s for products from the other side.

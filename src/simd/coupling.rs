@@ -1,11 +1,18 @@
 //! Products of equivariants, environments in lanes: a coupling coefficient is a number times a vector of environments.
 //!
-//! Arrays are [channel][m][environment]; kernels work on [`ENVIRONMENTS`] neighboring environments at a time.
+//! Arrays are [channel][m][environment]; kernels work on [`Element::ENVIRONMENTS`] neighboring environments at a time.
+//! Coefficients are in double precision, and rounded to that of the arrays when they are used.
 
-use super::Simd;
+use super::{Element, Lanes, Simd};
 
-/// Environments that a kernel works on at once.
-pub const ENVIRONMENTS: usize = 16;
+/// Environments that a kernel works on at once, in double precision.
+pub const ENVIRONMENTS: usize = f64::ENVIRONMENTS;
+
+/// Whether two vectors hold the environments that a kernel works on at once; if not, four do.
+#[inline(always)]
+fn two_vectors<S: Lanes>() -> bool {
+    2 * S::LANES == S::Element::ENVIRONMENTS
+}
 
 /// A number times the row of an array, one of a sum.
 #[derive(Debug, Clone, Copy)]
@@ -67,24 +74,24 @@ pub struct Place {
     pub panel: usize,
 }
 
-/// `products[m1 n2 + m2] = factor x[m1] y[m2]` of one channel each, for [`ENVIRONMENTS`] environments; `x` and `y` are
+/// `products[m1 n2 + m2] = factor x[m1] y[m2]` of one channel each, for [`Element::ENVIRONMENTS`] environments; `x` and `y` are
 /// [m, stride], `products` [n1 n2, ENVIRONMENTS].
 ///
 /// # Panics
 /// If a slice is too short.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-pub fn outer_product<S: Simd>(
+pub fn outer_product<S: Lanes>(
     s: S,
-    x: &[f64],
-    y: &[f64],
+    x: &[S::Element],
+    y: &[S::Element],
     n1: usize,
     n2: usize,
     stride: usize,
     factor: f64,
-    products: &mut [f64],
+    products: &mut [S::Element],
 ) {
-    if S::LANES == 8 {
+    if two_vectors::<S>() {
         outer_vectors::<S, 2>(s, x, y, n1, n2, stride, factor, products);
     } else {
         outer_vectors::<S, 4>(s, x, y, n1, n2, stride, factor, products);
@@ -93,21 +100,21 @@ pub fn outer_product<S: Simd>(
 
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-fn outer_vectors<S: Simd, const V: usize>(
+fn outer_vectors<S: Lanes, const V: usize>(
     s: S,
-    x: &[f64],
-    y: &[f64],
+    x: &[S::Element],
+    y: &[S::Element],
     n1: usize,
     n2: usize,
     stride: usize,
     factor: f64,
-    products: &mut [f64],
+    products: &mut [S::Element],
 ) {
-    assert!(V * S::LANES == ENVIRONMENTS && n1 > 0 && n2 > 0);
-    assert!((n1 - 1) * stride + ENVIRONMENTS <= x.len(), "first factor too short");
-    assert!((n2 - 1) * stride + ENVIRONMENTS <= y.len(), "second factor too short");
-    assert!(n1 * n2 * ENVIRONMENTS <= products.len(), "products too short");
-    let factor = s.splat(factor);
+    assert!(V * S::LANES == S::Element::ENVIRONMENTS && n1 > 0 && n2 > 0);
+    assert!((n1 - 1) * stride + S::Element::ENVIRONMENTS <= x.len(), "first factor too short");
+    assert!((n2 - 1) * stride + S::Element::ENVIRONMENTS <= y.len(), "second factor too short");
+    assert!(n1 * n2 * S::Element::ENVIRONMENTS <= products.len(), "products too short");
+    let factor = s.splat(S::Element::nearest(factor));
     // SAFETY: rows m1 < n1 and m2 < n2 of ENVIRONMENTS numbers, and their products, lie in the lengths asserted above.
     unsafe {
         for m1 in 0..n1 {
@@ -116,7 +123,7 @@ fn outer_vectors<S: Simd, const V: usize>(
                 a[v] = s.mul(factor, s.load_ptr(x.as_ptr().add(m1 * stride + v * S::LANES)));
             }
             for m2 in 0..n2 {
-                let out = products.as_mut_ptr().add((m1 * n2 + m2) * ENVIRONMENTS);
+                let out = products.as_mut_ptr().add((m1 * n2 + m2) * S::Element::ENVIRONMENTS);
                 for v in 0..V {
                     let b = s.load_ptr(y.as_ptr().add(m2 * stride + v * S::LANES));
                     s.store_ptr(s.mul(a[v], b), out.add(v * S::LANES));
@@ -131,8 +138,8 @@ fn outer_vectors<S: Simd, const V: usize>(
 /// # Panics
 /// If a slice is too short.
 #[inline(always)]
-pub fn add_up<S: Simd>(s: S, sums: &Sums, rows: &[f64], place: Place, out: &mut [f64]) {
-    if S::LANES == 8 {
+pub fn add_up<S: Lanes>(s: S, sums: &Sums, rows: &[S::Element], place: Place, out: &mut [S::Element]) {
+    if two_vectors::<S>() {
         add_vectors::<S, 2>(s, sums, rows, place, out);
     } else {
         add_vectors::<S, 4>(s, sums, rows, place, out);
@@ -140,12 +147,18 @@ pub fn add_up<S: Simd>(s: S, sums: &Sums, rows: &[f64], place: Place, out: &mut 
 }
 
 #[inline(always)]
-fn add_vectors<S: Simd, const V: usize>(s: S, sums: &Sums, rows: &[f64], place: Place, out: &mut [f64]) {
-    assert!(V * S::LANES == ENVIRONMENTS);
+fn add_vectors<S: Lanes, const V: usize>(
+    s: S,
+    sums: &Sums,
+    rows: &[S::Element],
+    place: Place,
+    out: &mut [S::Element],
+) {
+    assert!(V * S::LANES == S::Element::ENVIRONMENTS);
     if sums.is_empty() {
         return;
     }
-    assert!(sums.n_rows * ENVIRONMENTS <= rows.len(), "rows too short");
+    assert!(sums.n_rows * S::Element::ENVIRONMENTS <= rows.len(), "rows too short");
     assert!(
         (sums.len() - 1) * place.sum + (V / 2 - 1) * place.panel + 2 * S::LANES <= out.len(),
         "sums too short"
@@ -153,11 +166,11 @@ fn add_vectors<S: Simd, const V: usize>(s: S, sums: &Sums, rows: &[f64], place: 
     // SAFETY: terms lie within `starts` and name rows below `n_rows` by construction; out is asserted above.
     unsafe {
         for k in 0..sums.len() {
-            let mut sum = [s.splat(0.0); V];
+            let mut sum = [s.splat(S::Element::default()); V];
             for at in *sums.starts.get_unchecked(k)..*sums.starts.get_unchecked(k + 1) {
                 let term = sums.terms.get_unchecked(at as usize);
-                let value = s.splat(term.value);
-                let row = rows.as_ptr().add(term.row as usize * ENVIRONMENTS);
+                let value = s.splat(S::Element::nearest(term.value));
+                let row = rows.as_ptr().add(term.row as usize * S::Element::ENVIRONMENTS);
                 for v in 0..V {
                     sum[v] = s.fma(value, s.load_ptr(row.add(v * S::LANES)), sum[v]);
                 }
@@ -170,24 +183,24 @@ fn add_vectors<S: Simd, const V: usize>(s: S, sums: &Sums, rows: &[f64], place: 
     }
 }
 
-/// `out = factor sum_m x[m] y[m]` for [`ENVIRONMENTS`] environments; `x` and `y` are [m, stride], the two halves of the
+/// `out = factor sum_m x[m] y[m]` for [`Element::ENVIRONMENTS`] environments; `x` and `y` are [m, stride], the two halves of the
 /// vectors of `out` are `panel` apart.
 ///
 /// # Panics
 /// If a slice is too short.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-pub fn inner_product<S: Simd>(
+pub fn inner_product<S: Lanes>(
     s: S,
-    x: &[f64],
-    y: &[f64],
+    x: &[S::Element],
+    y: &[S::Element],
     n: usize,
     stride: usize,
     factor: f64,
     panel: usize,
-    out: &mut [f64],
+    out: &mut [S::Element],
 ) {
-    if S::LANES == 8 {
+    if two_vectors::<S>() {
         inner_vectors::<S, 2>(s, x, y, n, stride, factor, panel, out);
     } else {
         inner_vectors::<S, 4>(s, x, y, n, stride, factor, panel, out);
@@ -196,20 +209,20 @@ pub fn inner_product<S: Simd>(
 
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-fn inner_vectors<S: Simd, const V: usize>(
+fn inner_vectors<S: Lanes, const V: usize>(
     s: S,
-    x: &[f64],
-    y: &[f64],
+    x: &[S::Element],
+    y: &[S::Element],
     n: usize,
     stride: usize,
     factor: f64,
     panel: usize,
-    out: &mut [f64],
+    out: &mut [S::Element],
 ) {
-    assert!(V * S::LANES == ENVIRONMENTS && n > 0);
-    assert!((n - 1) * stride + ENVIRONMENTS <= x.len().min(y.len()), "factors too short");
+    assert!(V * S::LANES == S::Element::ENVIRONMENTS && n > 0);
+    assert!((n - 1) * stride + S::Element::ENVIRONMENTS <= x.len().min(y.len()), "factors too short");
     assert!((V / 2 - 1) * panel + 2 * S::LANES <= out.len(), "product too short");
-    let mut sum = [s.splat(0.0); V];
+    let mut sum = [s.splat(S::Element::default()); V];
     // SAFETY: rows m < n of ENVIRONMENTS numbers and the two halves of the result lie in the lengths asserted above.
     unsafe {
         for m in 0..n {
@@ -218,7 +231,7 @@ fn inner_vectors<S: Simd, const V: usize>(
                 sum[v] = s.fma(s.load_ptr(x.as_ptr().add(at)), s.load_ptr(y.as_ptr().add(at)), sum[v]);
             }
         }
-        let factor = s.splat(factor);
+        let factor = s.splat(S::Element::nearest(factor));
         for v in 0..V {
             let to = out.as_mut_ptr().add(v / 2 * panel + v % 2 * S::LANES);
             s.store_ptr(s.mul(factor, sum[v]), to);
@@ -268,7 +281,7 @@ pub fn pull_back<S: Simd>(
     gx: &mut [f64],
     gy: &mut [f64],
 ) {
-    if S::LANES == 8 {
+    if two_vectors::<S>() {
         pull_vectors::<S, 2>(s, sums, gradient, factor, x, y, n1, n2, stride, gx, gy);
     } else {
         pull_vectors::<S, 4>(s, sums, gradient, factor, x, y, n1, n2, stride, gx, gy);

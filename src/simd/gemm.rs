@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::{Aligned, Simd};
+use super::{Aligned, Element, Lanes};
 
 /// Rows of a panel of the left operand: 6 x 2 sums, two columns and one row fill the 16 registers of AVX2.
 pub const ROWS: usize = 6;
@@ -15,17 +15,17 @@ const PANELS: usize = 3;
 
 /// A left operand `L` [row, depth] in panels. [panel][depth][ROWS]
 #[derive(Debug, Clone)]
-pub struct Packed {
-    data: Aligned,
+pub struct Packed<T: Element = f64> {
+    data: Aligned<T>,
     rows: usize,
     depth: usize,
 }
 
-impl Packed {
+impl<T: Element> Packed<T> {
     /// Packs the matrix whose entry at (row, depth) is `entry(row, depth)`; rows missing to a panel are zero.
     #[must_use]
-    pub fn new(rows: usize, depth: usize, entry: impl Fn(usize, usize) -> f64) -> Self {
-        let mut data = Aligned::zeros(rows.div_ceil(ROWS) * depth * ROWS);
+    pub fn new(rows: usize, depth: usize, entry: impl Fn(usize, usize) -> T) -> Self {
+        let mut data: Aligned<T> = Aligned::zeros(rows.div_ceil(ROWS) * depth * ROWS);
         for row in 0..rows {
             let panel = row / ROWS * depth * ROWS + row % ROWS;
             for k in 0..depth {
@@ -40,22 +40,9 @@ impl Packed {
     /// # Panics
     /// If there is none.
     #[must_use]
-    pub fn entry(&self, row: usize, k: usize) -> f64 {
+    pub fn entry(&self, row: usize, k: usize) -> T {
         assert!(row < self.rows && k < self.depth, "entry out of range");
         self.data[(row / ROWS * self.depth + k) * ROWS + row % ROWS]
-    }
-
-    /// `L^T w`, [depth].
-    #[must_use]
-    pub fn transposed_times(&self, w: &[f64]) -> Vec<f64> {
-        let mut out = vec![0.0; self.depth];
-        let panels = self.data.chunks_exact((self.depth * ROWS).max(1));
-        for (panel, w) in panels.zip(w.chunks(ROWS)) {
-            for (sum, column) in out.iter_mut().zip(panel.chunks_exact(ROWS)) {
-                *sum += column.iter().zip(w).map(|(x, w)| x * w).sum::<f64>();
-            }
-        }
-        out
     }
 
     /// Number of rows.
@@ -71,11 +58,36 @@ impl Packed {
     }
 }
 
+impl Packed {
+    /// `L^T w`, [depth].
+    #[must_use]
+    pub fn transposed_times(&self, w: &[f64]) -> Vec<f64> {
+        let mut out = vec![0.0; self.depth];
+        let panels = self.data.chunks_exact((self.depth * ROWS).max(1));
+        for (panel, w) in panels.zip(w.chunks(ROWS)) {
+            for (sum, column) in out.iter_mut().zip(panel.chunks_exact(ROWS)) {
+                *sum += column.iter().zip(w).map(|(x, w)| x * w).sum::<f64>();
+            }
+        }
+        out
+    }
+
+    /// Every entry in single precision.
+    #[must_use]
+    pub fn to_single(&self) -> Packed<f32> {
+        let mut data: Aligned<f32> = Aligned::zeros(self.data.len());
+        for (single, &double) in data.iter_mut().zip(self.data.iter()) {
+            *single = f32::nearest(double);
+        }
+        Packed { data, rows: self.rows, depth: self.depth }
+    }
+}
+
 /// A right operand in panels of two vectors of columns.
 #[derive(Debug, Clone, Copy)]
-pub struct Columns<'a> {
+pub struct Columns<'a, T = f64> {
     /// The numbers.
-    pub data: &'a [f64],
+    pub data: &'a [T],
     /// From a panel to the next.
     pub panel: usize,
     /// From a row of a panel to the next.
@@ -91,13 +103,13 @@ pub struct Columns<'a> {
 /// # Panics
 /// If an operand is too short for its shape.
 #[inline(always)]
-pub fn multiply<S: Simd>(
+pub fn multiply<S: Lanes>(
     s: S,
-    left: &Packed,
+    left: &Packed<S::Element>,
     rows: usize,
     depth: Range<usize>,
-    right: Columns<'_>,
-    c: &mut [f64],
+    right: Columns<'_, S::Element>,
+    c: &mut [S::Element],
     c_stride: usize,
 ) {
     let (k, width) = (depth.len(), 2 * S::LANES);
@@ -141,16 +153,16 @@ pub fn multiply<S: Simd>(
 /// `a` must be valid for `k` groups of [`ROWS`] numbers, `b` for two vectors at each of `k` rows, `c` for two vectors at
 /// each of `M` rows.
 #[inline(always)]
-unsafe fn tile<S: Simd, const M: usize>(
+unsafe fn tile<S: Lanes, const M: usize>(
     s: S,
-    a: *const f64,
+    a: *const S::Element,
     k: usize,
-    b: *const f64,
+    b: *const S::Element,
     b_row: usize,
-    c: *mut f64,
+    c: *mut S::Element,
     c_stride: usize,
 ) {
-    let mut sum = [[s.splat(0.0); 2]; M];
+    let mut sum = [[s.splat(S::Element::default()); 2]; M];
     // SAFETY: all offsets stay inside what the caller vouches for.
     unsafe {
         for i in 0..k {
@@ -174,7 +186,7 @@ unsafe fn tile<S: Simd, const M: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd::{Kernel, Level};
+    use crate::simd::{Kernel, Level, Simd};
 
     struct Product {
         rows: usize,
@@ -187,20 +199,29 @@ mod tests {
 
         #[inline(always)]
         fn run<S: Simd>(self, s: S) {
-            let Self { rows, depth, count } = self;
+            self.check(s, |x| x);
+            self.check(s.single(), |x| x as f32);
+        }
+    }
+
+    impl Product {
+        #[inline(always)]
+        fn check<S: Lanes>(&self, s: S, number: impl Fn(f64) -> S::Element) {
+            let &Self { rows, depth, count } = self;
             let width = 2 * S::LANES;
             let entry = |r: usize, k: usize| ((r * 7 + k * 3) % 11) as f64 - 5.0;
-            let left = Packed::new(rows, depth + 2, entry);
-            let data: Vec<f64> = (0..count * depth * width).map(|x| (x % 13) as f64 - 6.0).collect();
+            let left = Packed::new(rows, depth + 2, |r, k| number(entry(r, k)));
+            let numbers: Vec<f64> = (0..count * depth * width).map(|x| (x % 13) as f64 - 6.0).collect();
+            let data: Vec<_> = numbers.iter().map(|&x| number(x)).collect();
             let right = Columns { data: &data, panel: depth * width, row: width, count };
             let stride = count * width;
-            let mut c = vec![1.0; rows * stride];
+            let mut c = vec![number(1.0); rows * stride];
             multiply(s, &left, rows, 1..1 + depth, right, &mut c, stride);
             for r in 0..rows {
                 for q in 0..stride {
                     let at = q / width * depth * width + q % width;
-                    let sum: f64 = (0..depth).map(|k| entry(r, k + 1) * data[at + k * width]).sum();
-                    assert_eq!(c[r * stride + q], 1.0 + sum, "row {r}, column {q}");
+                    let sum: f64 = (0..depth).map(|k| entry(r, k + 1) * numbers[at + k * width]).sum();
+                    assert_eq!(c[r * stride + q], number(1.0 + sum), "row {r}, column {q}");
                 }
             }
         }

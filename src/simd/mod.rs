@@ -16,6 +16,7 @@ mod gemm;
 mod gram;
 mod harmonics;
 mod kernels;
+mod lanes;
 mod microkernel;
 mod portable;
 mod products;
@@ -34,6 +35,7 @@ pub use gemm::{Columns, Packed, ROWS, multiply};
 pub use gram::{upper_products, upper_products_scratch};
 pub use harmonics::{columns_to_rows, harmonic_gradients, harmonic_values};
 pub use kernels::{POINTS, polynomial_kernel};
+pub use lanes::{Element, Lanes, Single};
 pub use microkernel::accumulate;
 pub use portable::Portable;
 pub use products::{accumulate_outer, contract_harmonics};
@@ -47,28 +49,16 @@ pub const MAX_LANES: usize = 8;
 /// on every generic function between [`Level::run`] and here, and loops where one would write `array::map` or
 /// `array::from_fn`: a closure handed to the standard library may be compiled on its own, without the instructions,
 /// and then every operation becomes a call (ten times slower).
-pub trait Simd: Copy + Send + Sync {
-    /// Numbers in one vector.
-    const LANES: usize;
-    /// The vector.
-    type V: Copy;
+pub trait Simd: Lanes<Element = f64> {
+    /// The same instructions for numbers of single precision.
+    type Single: Lanes<Element = f32>;
 
-    /// All lanes equal to `x`.
-    fn splat(self, x: f64) -> Self::V;
+    /// Their token.
+    fn single(self) -> Self::Single;
     /// The first `LANES` numbers of `from`; panics if there are fewer.
     fn load(self, from: &[f64]) -> Self::V;
     /// Writes to the first `LANES` numbers of `to`; panics if there are fewer.
     fn store(self, v: Self::V, to: &mut [f64]);
-    /// Loads without a bounds check.
-    ///
-    /// # Safety
-    /// `from` must be valid for reading `LANES` numbers.
-    unsafe fn load_ptr(self, from: *const f64) -> Self::V;
-    /// Stores without a bounds check.
-    ///
-    /// # Safety
-    /// `to` must be valid for writing `LANES` numbers.
-    unsafe fn store_ptr(self, v: Self::V, to: *mut f64);
     /// Stores past the caches: for output that is larger than they are. The numbers are in memory for other threads only
     /// after [`Simd::fence`].
     ///
@@ -82,16 +72,10 @@ pub trait Simd: Copy + Send + Sync {
     /// Waits for what was streamed.
     #[inline(always)]
     fn fence(self) {}
-    /// `a + b`
-    fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a - b`
     fn sub(self, a: Self::V, b: Self::V) -> Self::V;
-    /// `a * b`
-    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a / b`
     fn div(self, a: Self::V, b: Self::V) -> Self::V;
-    /// `a * b + c`, fused where the hardware can.
-    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// `c - a * b`, fused where the hardware can.
     fn fnma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// Square root.

@@ -1,6 +1,6 @@
 //! Plain arrays that the compiler turns into the vectors of the target's baseline: SSE2 or NEON.
 
-use super::Simd;
+use super::{Lanes, Simd, Single};
 
 /// Four numbers in an array.
 #[derive(Debug, Clone, Copy)]
@@ -18,18 +18,75 @@ fn zip(a: [f64; 4], b: [f64; 4], op: impl Fn(f64, f64) -> f64) -> [f64; 4] {
 }
 
 /// Fused only where the baseline has the instruction: elsewhere `mul_add` would be a call into libm.
-#[inline(always)]
-fn multiply_add(a: f64, b: f64, c: f64) -> f64 {
-    if cfg!(any(target_arch = "aarch64", target_feature = "fma")) { a.mul_add(b, c) } else { a * b + c }
+macro_rules! multiply_add {
+    ($a:expr, $b:expr, $c:expr) => {
+        if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
+            $a.mul_add($b, $c)
+        } else {
+            $a * $b + $c
+        }
+    };
 }
 
+/// Implements [`Lanes`] with arrays.
+macro_rules! lanes {
+    ($token:ty, $element:ty, $lanes:literal) => {
+        impl Lanes for $token {
+            type Element = $element;
+            const LANES: usize = $lanes;
+            type V = [$element; $lanes];
+
+            #[inline(always)]
+            fn splat(self, x: $element) -> Self::V {
+                [x; $lanes]
+            }
+            #[inline(always)]
+            unsafe fn load_ptr(self, from: *const $element) -> Self::V {
+                // SAFETY: the caller vouches for LANES readable numbers.
+                unsafe { from.cast::<Self::V>().read_unaligned() }
+            }
+            #[inline(always)]
+            unsafe fn store_ptr(self, v: Self::V, to: *mut $element) {
+                // SAFETY: the caller vouches for LANES writable numbers.
+                unsafe { to.cast::<Self::V>().write_unaligned(v) }
+            }
+            #[inline(always)]
+            fn add(self, a: Self::V, b: Self::V) -> Self::V {
+                let mut out = a;
+                for k in 0..$lanes {
+                    out[k] += b[k];
+                }
+                out
+            }
+            #[inline(always)]
+            fn mul(self, a: Self::V, b: Self::V) -> Self::V {
+                let mut out = a;
+                for k in 0..$lanes {
+                    out[k] *= b[k];
+                }
+                out
+            }
+            #[inline(always)]
+            fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+                let mut out = c;
+                for k in 0..$lanes {
+                    out[k] = multiply_add!(a[k], b[k], c[k]);
+                }
+                out
+            }
+        }
+    };
+}
+
+lanes!(Portable, f64, 4);
+lanes!(Single<Portable>, f32, 8);
+
 impl Simd for Portable {
-    const LANES: usize = 4;
-    type V = [f64; 4];
+    type Single = Single<Self>;
 
     #[inline(always)]
-    fn splat(self, x: f64) -> Self::V {
-        [x; 4]
+    fn single(self) -> Self::Single {
+        Single::of(self)
     }
     #[inline(always)]
     fn load(self, from: &[f64]) -> Self::V {
@@ -40,44 +97,18 @@ impl Simd for Portable {
         to[..4].copy_from_slice(&v);
     }
     #[inline(always)]
-    unsafe fn load_ptr(self, from: *const f64) -> Self::V {
-        // SAFETY: the caller vouches for four readable numbers.
-        unsafe { from.cast::<[f64; 4]>().read_unaligned() }
-    }
-    #[inline(always)]
-    unsafe fn store_ptr(self, v: Self::V, to: *mut f64) {
-        // SAFETY: the caller vouches for four writable numbers.
-        unsafe { to.cast::<[f64; 4]>().write_unaligned(v) }
-    }
-    #[inline(always)]
-    fn add(self, a: Self::V, b: Self::V) -> Self::V {
-        zip(a, b, |x, y| x + y)
-    }
-    #[inline(always)]
     fn sub(self, a: Self::V, b: Self::V) -> Self::V {
         zip(a, b, |x, y| x - y)
-    }
-    #[inline(always)]
-    fn mul(self, a: Self::V, b: Self::V) -> Self::V {
-        zip(a, b, |x, y| x * y)
     }
     #[inline(always)]
     fn div(self, a: Self::V, b: Self::V) -> Self::V {
         zip(a, b, |x, y| x / y)
     }
     #[inline(always)]
-    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
-        let mut out = c;
-        for k in 0..4 {
-            out[k] = multiply_add(a[k], b[k], c[k]);
-        }
-        out
-    }
-    #[inline(always)]
     fn fnma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         let mut out = c;
         for k in 0..4 {
-            out[k] = multiply_add(-a[k], b[k], c[k]);
+            out[k] = multiply_add!((-a[k]), b[k], c[k]);
         }
         out
     }

@@ -3,7 +3,7 @@
 #[allow(clippy::wildcard_imports)] // the whole instruction set, by its own names
 use std::arch::x86_64::*;
 
-use super::{Kernel, Level, Simd};
+use super::{Kernel, Lanes, Level, Simd, Single};
 
 /// Token: AVX2 and FMA exist on this processor.
 #[derive(Debug, Clone, Copy)]
@@ -85,19 +85,106 @@ static HALVES: [Line<8>; 16] = {
     table
 };
 
-/// Implements [`Simd`] for a token from the intrinsics of one register width.
-macro_rules! implement {
-    ($token:ident, $vector:ident, $lanes:literal, $splat:ident, $load:ident, $store:ident, $stream:ident, $add:ident, $sub:ident,
-     $mul:ident, $div:ident, $fma:ident, $fnma:ident, $sqrt:ident, $min:ident, $max:ident, $less:expr, $compress:expr, $indices:expr, $split:expr, { $($more:item)* }) => {
+/// Implements [`Lanes`] for a token from the intrinsics of one register width.
+macro_rules! lanes {
+    ($token:ty, $element:ty, $vector:ident, $lanes:literal, $splat:ident, $load:ident, $store:ident, $add:ident,
+     $mul:ident, $fma:ident) => {
         // SAFETY (every block below): `self` is a token, made only by `run` after the features were detected;
-        // the slices are checked to hold LANES numbers, the pointer forms pass that duty to their caller.
-        impl Simd for $token {
+        // the pointer forms pass their duty to the caller.
+        impl Lanes for $token {
+            type Element = $element;
             const LANES: usize = $lanes;
             type V = $vector;
 
             #[inline(always)]
-            fn splat(self, x: f64) -> Self::V {
+            fn splat(self, x: $element) -> Self::V {
                 unsafe { $splat(x) }
+            }
+            #[inline(always)]
+            unsafe fn load_ptr(self, from: *const $element) -> Self::V {
+                unsafe { $load(from) }
+            }
+            #[inline(always)]
+            unsafe fn store_ptr(self, v: Self::V, to: *mut $element) {
+                unsafe { $store(to, v) }
+            }
+            #[inline(always)]
+            fn add(self, a: Self::V, b: Self::V) -> Self::V {
+                unsafe { $add(a, b) }
+            }
+            #[inline(always)]
+            fn mul(self, a: Self::V, b: Self::V) -> Self::V {
+                unsafe { $mul(a, b) }
+            }
+            #[inline(always)]
+            fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+                unsafe { $fma(a, b, c) }
+            }
+        }
+    };
+}
+
+lanes!(
+    Avx2,
+    f64,
+    __m256d,
+    4,
+    _mm256_set1_pd,
+    _mm256_loadu_pd,
+    _mm256_storeu_pd,
+    _mm256_add_pd,
+    _mm256_mul_pd,
+    _mm256_fmadd_pd
+);
+lanes!(
+    Single<Avx2>,
+    f32,
+    __m256,
+    8,
+    _mm256_set1_ps,
+    _mm256_loadu_ps,
+    _mm256_storeu_ps,
+    _mm256_add_ps,
+    _mm256_mul_ps,
+    _mm256_fmadd_ps
+);
+lanes!(
+    Avx512,
+    f64,
+    __m512d,
+    8,
+    _mm512_set1_pd,
+    _mm512_loadu_pd,
+    _mm512_storeu_pd,
+    _mm512_add_pd,
+    _mm512_mul_pd,
+    _mm512_fmadd_pd
+);
+lanes!(
+    Single<Avx512>,
+    f32,
+    __m512,
+    16,
+    _mm512_set1_ps,
+    _mm512_loadu_ps,
+    _mm512_storeu_ps,
+    _mm512_add_ps,
+    _mm512_mul_ps,
+    _mm512_fmadd_ps
+);
+
+/// Implements [`Simd`] for a token from the intrinsics of one register width.
+macro_rules! implement {
+    ($token:ident, $lanes:literal, $load:ident, $store:ident, $stream:ident, $sub:ident,
+     $div:ident, $fnma:ident, $sqrt:ident, $min:ident, $max:ident, $less:expr, $compress:expr, $indices:expr, $split:expr, { $($more:item)* }) => {
+        // SAFETY (every block below): `self` is a token, made only by `run` after the features were detected;
+        // the slices are checked to hold LANES numbers, the pointer forms pass that duty to their caller.
+        impl Simd for $token {
+            type Single = Single<Self>;
+
+            #[inline(always)]
+            fn single(self) -> Self::Single {
+                Single::of(self)
             }
             #[inline(always)]
             fn load(self, from: &[f64]) -> Self::V {
@@ -110,14 +197,6 @@ macro_rules! implement {
                 unsafe { $store(to.as_mut_ptr(), v) }
             }
             #[inline(always)]
-            unsafe fn load_ptr(self, from: *const f64) -> Self::V {
-                unsafe { $load(from) }
-            }
-            #[inline(always)]
-            unsafe fn store_ptr(self, v: Self::V, to: *mut f64) {
-                unsafe { $store(to, v) }
-            }
-            #[inline(always)]
             unsafe fn stream_ptr(self, v: Self::V, to: *mut f64) {
                 unsafe { $stream(to, v) }
             }
@@ -126,24 +205,12 @@ macro_rules! implement {
                 unsafe { _mm_sfence() };
             }
             #[inline(always)]
-            fn add(self, a: Self::V, b: Self::V) -> Self::V {
-                unsafe { $add(a, b) }
-            }
-            #[inline(always)]
             fn sub(self, a: Self::V, b: Self::V) -> Self::V {
                 unsafe { $sub(a, b) }
             }
             #[inline(always)]
-            fn mul(self, a: Self::V, b: Self::V) -> Self::V {
-                unsafe { $mul(a, b) }
-            }
-            #[inline(always)]
             fn div(self, a: Self::V, b: Self::V) -> Self::V {
                 unsafe { $div(a, b) }
-            }
-            #[inline(always)]
-            fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
-                unsafe { $fma(a, b, c) }
             }
             #[inline(always)]
             fn fnma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
@@ -185,17 +252,12 @@ macro_rules! implement {
 
 implement!(
     Avx2,
-    __m256d,
     4,
-    _mm256_set1_pd,
     _mm256_loadu_pd,
     _mm256_storeu_pd,
     _mm256_stream_pd,
-    _mm256_add_pd,
     _mm256_sub_pd,
-    _mm256_mul_pd,
     _mm256_div_pd,
-    _mm256_fmadd_pd,
     _mm256_fnmadd_pd,
     _mm256_sqrt_pd,
     _mm256_min_pd,
@@ -256,17 +318,12 @@ implement!(
 );
 implement!(
     Avx512,
-    __m512d,
     8,
-    _mm512_set1_pd,
     _mm512_loadu_pd,
     _mm512_storeu_pd,
     _mm512_stream_pd,
-    _mm512_add_pd,
     _mm512_sub_pd,
-    _mm512_mul_pd,
     _mm512_div_pd,
-    _mm512_fmadd_pd,
     _mm512_fnmadd_pd,
     _mm512_sqrt_pd,
     _mm512_min_pd,

@@ -104,8 +104,7 @@ class Moments:
             covariance -= cross
             covariance -= cross.T
         covariance /= n_environments
-        values, vectors = eigenpairs(covariance, n_components)
-        values, matrix = values[:n_components], np.ascontiguousarray(vectors[:, :n_components])
+        values, matrix = eigenpairs(covariance, n_components)
         return Projection(matrix, -weights @ matrix, values)
 
     def _ridge(self) -> FloatArray:
@@ -120,13 +119,24 @@ class Moments:
 
     def _from_rows(self, weights: FloatArray, n_components: int, n_environments: int) -> Projection:
         """Eigenvectors of ``X^T X`` from those of the smaller ``X X^T``, made orthonormal again."""
-        rows = np.concatenate(self._rows)
-        self._rows = []
+        rows, self._rows = np.concatenate(self._rows), []
         if len(weights):
-            rows = rows - np.concatenate(self._lower_rows) @ weights
+            rows -= np.concatenate(self._lower_rows) @ weights
         values, vectors = eigenpairs(rows @ rows.T / n_environments, n_components)
-        kept = values[:n_components] > ROUNDING * values.max(initial=0.0)
-        values, vectors = values[:n_components][kept], vectors[:, :n_components][:, kept]
-        matrix, triangle = np.linalg.qr(rows.T @ vectors)
-        matrix = np.ascontiguousarray(matrix * np.sign(np.diag(triangle)))
+        kept = values > ROUNDING * values.max(initial=0.0)
+        values, vectors = values[kept], vectors[:, kept]
+        matrix = orthonormal(rows.T @ (vectors / np.sqrt(n_environments * values)))
         return Projection(matrix, -weights @ matrix, values)
+
+
+def orthonormal(columns: FloatArray) -> FloatArray:
+    """Make columns orthonormal, one after the other (Gram-Schmidt), that are so but for rounding.
+
+    By the Cholesky factor of their scalar products, which is near the identity: as accurate as reflections, and three
+    times faster.
+    """
+    from scipy.linalg import solve_triangular
+
+    factor = np.linalg.cholesky(columns.T @ columns)
+    made: FloatArray = solve_triangular(factor, columns.T, lower=True, check_finite=False).T
+    return np.ascontiguousarray(made)

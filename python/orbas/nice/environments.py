@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from orbas import _core
-    from orbas.blocks import FloatArray
+    from orbas.blocks import FloatArray, IntArray
     from orbas.density import DensityExpansion
 
 #: Coefficients of a chunk, in bytes.
@@ -55,6 +55,17 @@ def check_batch(plan: _core.DensityPlan, species: tuple[int, ...], frames: list[
     batch = structures.to_batch(frames)
     if not np.isin(structures.atomic_numbers(frames), species).all():
         plan.density(batch)  # which raises, and knows the atom
+
+
+def check_range(values: FloatArray, samples: IntArray) -> None:
+    """Raise for features [sample, feature] beyond the range of single precision; samples are (structure, atom)."""
+    lost = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(lost):
+        structure, atom = samples[lost[0]]
+        raise ValueError(
+            f"features of atom {atom} of structure {structure} exceed single precision (3e38): use double "
+            "precision, or scale the density"
+        )
 
 
 class Rows:

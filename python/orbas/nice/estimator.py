@@ -147,18 +147,30 @@ class NICE(Estimator):
         widths = [it.plan.n_invariants() for it in iterations.values()]
         self.n_features_ = [max(column) for column in zip(*widths, strict=True)]
 
-    def transform(self, frames: Sequence[Atoms]) -> Features:
+    def transform(self, frames: Sequence[Atoms], *, single_precision: bool = False) -> Features:
         """Compute the invariants of every atom, [n_atoms, n_features], piece by piece.
 
         Features of order 1 (the density of degree 0) stand first, then those of order 2, and so on: ``n_features_``.
         With ``per_center``, species that have fewer leave the last of an order zero.
+
+        Parameters
+        ----------
+        frames
+            Structures.
+        single_precision
+            Run the iteration in single precision, on density coefficients of double precision, and return float32:
+            about twice as fast where contractions decide. Errors at order nu are below 1e-6 of ``|density|^nu``. What
+            purification takes away cancels, so its result is less accurate: on methane (nu_max 4, density_width 0.05,
+            n_purify 100), errors were 3e-6 of ``|density|^nu`` at most; of the norm of the features of an order, 3e-5
+            in the median, 2e-4 at most.
 
         Raises
         ------
         orbas.NotFittedError
             Before ``fit``.
         ValueError
-            For bad structures or coincident atoms; the message names the structure and the atoms.
+            For bad structures or coincident atoms, or numbers beyond single precision; the message names the structure
+            and the atoms.
         orbas.UnknownSpeciesError
             For a species without channels, before any work.
         """
@@ -167,7 +179,7 @@ class NICE(Estimator):
         plan, species = self.density.plan_for(listed)
         environments.check_batch(plan, species, listed)
         numbers = structures.atomic_numbers(listed)
-        values = np.zeros((len(numbers), sum(self.n_features_)))
+        values = np.zeros((len(numbers), sum(self.n_features_)), np.float32 if single_precision else np.float64)
         first = 0
         for start, end in environments.pieces(listed, self.density.channel_counts(species)):
             with environments.counted_from(start):
@@ -176,9 +188,12 @@ class NICE(Estimator):
             for array, number in zip(arrays, species, strict=True):
                 iteration = iterations[number if self.per_center else None]
                 own = numbers[rows] == number
-                values[rows][own] = self._widened(iteration, iteration.plan.invariants(array))
+                values[rows][own] = self._widened(iteration, iteration.plan.invariants(array, single_precision))
             first = rows.stop
-        return Features(values, structures.samples_of(listed), numbers, species, len(listed))
+        samples = structures.samples_of(listed)
+        if single_precision:
+            environments.check_range(values, samples)
+        return Features(values, samples, numbers, species, len(listed))
 
     def fit_transform(self, frames: Sequence[Atoms], y: object = None) -> Features:
         """Fit, then transform the same structures."""
@@ -331,7 +346,7 @@ class NICE(Estimator):
         columns = self._columns(iteration)
         if isinstance(columns, slice):
             return values
-        wide = np.zeros((len(values), sum(self.n_features_)))
+        wide = np.zeros((len(values), sum(self.n_features_)), values.dtype)
         wide[:, columns] = values
         return wide
 

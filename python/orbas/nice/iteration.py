@@ -11,6 +11,7 @@ import numpy as np
 from orbas import _core
 from orbas.nice.contraction import Moments, Projection
 from orbas.nice.selection import Coupling, Symmetry, reached, select_couplings, select_invariants
+from orbas.parallel import each
 
 if TYPE_CHECKING:
     from orbas.blocks import FloatArray
@@ -219,10 +220,14 @@ class _OrderFit:
             return
         arrays = self.plan.equivariants(rows, [*wanted, *below.values()])
         values = dict(zip(below, arrays[len(wanted) :], strict=True))
-        for (symmetry, moments), x in zip(self.moments.items(), arrays, strict=False):
+
+        def add(symmetry: Symmetry) -> None:
+            x = arrays[self.places[symmetry]]
             z = [values[nu, symmetry][:, :, :n] for nu, n in self.lower[symmetry]]
             flat = [block.reshape(-1, block.shape[2]) for block in (x, *z)]
-            moments.add(flat[0], np.concatenate([np.zeros((len(flat[0]), 0)), *flat[1:]], axis=1))
+            self.moments[symmetry].add(flat[0], np.concatenate([np.zeros((len(flat[0]), 0)), *flat[1:]], axis=1))
+
+        each(add, list(self.moments)[::-1])  # the largest degrees, which have the most rows, first
 
     def _add_invariants(self, rows: FloatArray) -> None:
         features = self.plan.invariants(rows)
@@ -232,48 +237,45 @@ class _OrderFit:
 
     def contract(self) -> dict[Symmetry, FloatArray]:
         """Set the projections of the order; return the variances of its components."""
+        kinds: list[Symmetry | None] = [*self.moments, None]
+        order = sorted(kinds, key=self._size, reverse=True)
+        made = dict(zip(order, each(self._contracted, order), strict=True))
         variances = {}
-        for symmetry, moments in self.moments.items():
-            given, variances[symmetry] = self._contracted(
-                symmetry, moments, self.limits.n_components, self.lower[symmetry], invariants=False
-            )
-            self.order.outputs[symmetry] = given
-        pairs, factors, _ = self.order.invariants
-        given, _ = self._contracted(
-            (0, 1), self.invariants, self.limits.n_invariants, self.lower_invariants, invariants=True
-        )
-        self.order.invariants = (pairs, factors, given)
+        for symmetry in kinds:
+            given, kept, told = made[symmetry]
+            self.iteration.contractions.append(told)
+            if symmetry is None:
+                self.order.invariants = (*self.order.invariants[:2], given)
+            else:
+                self.order.outputs[symmetry], variances[symmetry] = given, kept
         return variances
 
-    def _contracted(
-        self,
-        symmetry: Symmetry,
-        moments: Moments,
-        wanted: int | None,
-        lower: list[tuple[int, int]],
-        *,
-        invariants: bool,
-    ) -> tuple[Any, FloatArray]:
-        n, n_pairs = self.iteration.n_environments, len(moments.variances)
+    def _size(self, symmetry: Symmetry | None) -> int:
+        return len((self.invariants if symmetry is None else self.moments[symmetry]).variances)
+
+    def _contracted(self, symmetry: Symmetry | None) -> tuple[Any, FloatArray, Contraction]:
+        """Return projection, variances of components and report of a symmetry, or of the invariants (None)."""
+        n, limits = self.iteration.n_environments, self.limits
+        if symmetry is None:
+            moments, wanted, lower = self.invariants, limits.n_invariants, self.lower_invariants
+        else:
+            moments, wanted, lower = self.moments[symmetry], limits.n_components, self.lower[symmetry]
         before = moments.variances / n
         purified, variances, given = float(before.sum()), before, None
         if moments.full:
-            most = n_pairs if wanted is None else min(wanted, n_pairs)
-            made: Projection = moments.contract(most, n)
+            made: Projection = moments.contract(len(before) if wanted is None else min(wanted, len(before)), n)
             ends = np.cumsum([count for _, count in lower])[:-1]
             parts = np.split(made.lower, ends) if lower else []
             given = (made.matrix, [(nu, part) for (nu, _), part in zip(lower, parts, strict=True)])
             purified, variances = moments.purified / n, made.variances
-        self.iteration.contractions.append(
-            Contraction(
-                self.order.nu,
-                *symmetry,
-                invariants,
-                n_pairs,
-                len(variances),
-                float(before.sum()),
-                purified,
-                float(variances.sum()),
-            )
+        told = Contraction(
+            self.order.nu,
+            *(symmetry or (0, 1)),
+            symmetry is None,
+            len(before),
+            len(variances),
+            float(before.sum()),
+            purified,
+            float(variances.sum()),
         )
-        return given, variances
+        return given, variances, told
