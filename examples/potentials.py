@@ -1,0 +1,238 @@
+"""Potentials of silicon, nickel, InP and flexible molecules, beside what others published on the same data.
+
+Run it: `python examples/potentials.py --data FOLDER zuo si`, or `zuo ni`, `elastic`, `inp`, `molecules acac`,
+`molecules 3bpa`; with `--quick` for a small model. FOLDER holds the extended XYZ files named below. Settings come from
+five-fold cross-validation on the training structures; test structures are looked at once, in the end.
+
+| command | data |
+|---|---|
+| zuo | of Zuo et al., doi:10.1021/acs.jpca.9b08723: `si_zuo_train`, `si_zuo_test`, and of nickel |
+| elastic | diverse silicon, PBE: `si_vasp_pbe` |
+| inp | `inp`: one basis mixed over both species, against one for each |
+| molecules | `acac_train_300K`, `acac_test_300K`, `3bpa_train_300K`; isolated atoms are the zero of energy |
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ase.build
+import ase.units
+import numpy as np
+import orbas
+from ase.filters import FrechetCellFilter
+from ase.optimize import BFGS
+from orbas.models import LinearPotential, Noise, SparseGPR
+from orbas.models.recommend import Candidate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ase import Atoms
+    from orbas.models import Potential, Score
+
+#: MAE on the test structures: meV/atom and eV/Å.
+PUBLISHED = {"si": {"GAP": (2.91, 0.07), "MTP": (2.21, 0.06)}, "ni": {"GAP": (0.42, 0.02), "MTP": (0.48, 0.01)}}
+#: Expected errors: forces are most of the labels, energies what phases are compared by.
+NOISE = Noise(energy=0.002, forces=0.05, virial=0.05)
+LABELS = {"forces_key": "REF_forces", "stress_key": "REF_stress"}
+
+
+def read(folder: Path, name: str) -> list[Atoms]:
+    """Read a set of structures with their labels."""
+    return orbas.read(folder / f"{name}.xyz.gz")
+
+
+def candidates(cutoff: float, size: int) -> list[Candidate]:
+    """Widths of the density, exponents of the kernel and radial scalings."""
+    first = Candidate("sparse", cutoff, 0.5, 6, 6, size=size, zeta=4, scaling=2.0)
+    return [
+        Candidate("linear", cutoff, 0.5, 8, 8),
+        *(replace(first, scaling=scaling) for scaling in (None, 2.0, 2.5, 3.0)),
+        replace(first, density_width=0.4),
+        replace(first, zeta=3),
+    ]
+
+
+def zuo(options: argparse.Namespace) -> dict[str, Any]:
+    """Choose settings with few representative environments, fit with many, and look at the test structures."""
+    train, test = (read(options.data, f"{options.element}_zuo_{part}") for part in ("train", "test"))
+    rows, best = [], None
+    for candidate in candidates(6.0 if options.element == "si" else 5.0, 100 if options.quick else 500):
+        start = time.process_time()
+        potential = candidate.build(train, NOISE).fit(train, **LABELS)
+        error = float(potential.cv_errors_.min())
+        rows.append((error, str(candidate)))
+        print(f"{error:8.4f}  {candidate}  ({time.process_time() - start:.0f} s of processor time)", flush=True)
+        if best is None or error < best[0]:
+            best = (error, candidate)
+    assert best is not None
+    final = best[1] if best[1].kind == "linear" else replace(best[1], size=200 if options.quick else 2500)
+    potential = final.build(train, NOISE).fit(train, **LABELS)
+    if options.save:
+        potential.save(options.save)
+    score = potential.score(test, **LABELS)
+    print(f"\n{final}\n")
+    print("| test MAE | energy, meV/atom | forces, eV/Å | stress, meV/Å^3 |\n|---|---|---|---|")
+    print(f"| orbas | {1e3 * score.mae_per_atom:.2f} | {score.forces_mae:.3f} | {1e3 * (score.stress_mae or 0):.2f} |")
+    for name, (energy, forces) in PUBLISHED[options.element].items():
+        print(f"| {name}, published | {energy:.2f} | {forces:.2f} | |")
+    return {"cross_validation": rows, "final": str(final), "test": as_table(score)}
+
+
+def as_table(score: Score) -> dict[str, float | None]:
+    """Return the errors that are written down."""
+    return {name: getattr(score, name) for name in ("mae_per_atom", "rmse_per_atom", "forces_mae", "forces_rmse")}
+
+
+# --- elastic constants ----------------------------------------------------------------------------------------------
+
+
+def relaxed(atoms: Atoms, potential: Potential, *, cell: bool) -> Atoms:
+    """Return a copy with atoms, and the cell if asked for, where forces vanish."""
+    atoms = atoms.copy()
+    atoms.calc = potential.calculator(skin=0.0, check_every=None)
+    BFGS(FrechetCellFilter(atoms) if cell else atoms, logfile=None).run(fmax=1e-4, steps=500)
+    return atoms
+
+
+def elastic_constants(crystal: Atoms, potential: Potential, strain: float = 5e-3) -> tuple[float, float, float]:
+    """C11, C12 and C44 of a cubic crystal in GPa, from stresses of strained cells whose atoms are relaxed."""
+
+    def stress(voigt: int) -> np.ndarray:
+        values = []
+        for sign in (1.0, -1.0):
+            deformation = np.eye(3)
+            a, b = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))[voigt]
+            deformation[a, b] += sign * strain
+            atoms = crystal.copy()
+            atoms.set_cell(crystal.cell.array @ deformation.T, scale_atoms=True)
+            values.append(relaxed(atoms, potential, cell=False).get_stress())
+        return (values[0] - values[1]) / (2 * strain) / ase.units.GPa
+
+    first, shear = stress(0), stress(3)
+    return float(first[0]), float(first[1:3].mean()), float(shear[3])
+
+
+def elastic(options: argparse.Namespace) -> dict[str, Any]:
+    """Fit diverse silicon, then what a crystal does: lattice constant, elastic constants, vacancy."""
+    frames = [frame for frame in read(options.data, "si_vasp_pbe") if len(frame) <= 64]
+    if options.quick:
+        frames = frames[::20]
+    # Isolated atoms and dimers that are pulled apart are no part of a crystal.
+    low = np.array([frame.info["REF_energy"] / len(frame) for frame in frames])
+    frames = [frame for frame, energy in zip(frames, low, strict=True) if energy < low.min() + 1.5]
+    model = Candidate("sparse", 6.0, 0.5, 6, 6, size=200 if options.quick else 1500, zeta=4, scaling=2.0)
+    potential = model.build(frames, NOISE).fit(frames, **LABELS)
+    if options.save:
+        potential.save(options.save)
+    crystal = relaxed(ase.build.bulk("Si", cubic=True), potential, cell=True)
+    constant = float(crystal.cell.lengths().mean())
+    c11, c12, c44 = elastic_constants(crystal, potential)
+    large = crystal * (3, 3, 3)
+    with_vacancy = large.copy()
+    del with_vacancy[0]
+    energy = crystal.get_potential_energy() / len(crystal)
+    vacancy = relaxed(with_vacancy, potential, cell=False).get_potential_energy() - energy * len(with_vacancy)
+    print(f"{len(frames)} structures, cross-validated error over noise {potential.cv_errors_.min():.3f}\n")
+    print("| | orbas, VASP PBE | CASTEP PW91 | GAP-18 | SW | Tersoff |\n|---|---|---|---|---|---|")
+    print(f"| lattice constant, Å | {constant:.3f} | | | | |")
+    for name, own, others in (
+        ("C11, GPa", f"{c11:.1f}", "153.3 | 151.4 | 151.3 | 142.5"),
+        ("C12, GPa", f"{c12:.1f}", "56.3 | 57.5 | 76.5 | 75.6"),
+        ("C44, GPa", f"{c44:.1f}", "72.2 | 67.9 | 53.4 | 65.3"),
+        ("vacancy, eV", f"{vacancy:.2f}", "3.67 | 3.53 | 2.69 | 4.16"),
+    ):
+        print(f"| {name} | {own} | {others} |")
+    return {"lattice_constant": constant, "C11": c11, "C12": c12, "C44": c44, "vacancy": float(vacancy)}
+
+
+# --- two species ----------------------------------------------------------------------------------------------------
+
+
+def spectrum(frames: Sequence[Atoms], cutoff: float, n_optimal: int, mixing: str) -> orbas.PowerSpectrum:
+    """Return the power spectrum on an optimal basis of these structures."""
+    primitive = orbas.DensityExpansion(
+        cutoff=orbas.Cutoff(cutoff, 1.0, "smooth"), density_width=0.4, max_angular=6, basis=orbas.bases.GTO(12)
+    )
+    optimal = orbas.OptimalBasis(primitive, n_optimal=n_optimal, mixing=mixing).fit(frames)  # type: ignore[arg-type]
+    return orbas.PowerSpectrum(optimal.expansion_)
+
+
+def inp(options: argparse.Namespace) -> dict[str, Any]:
+    """The same number of channels, mixed over species or not: cross-validated errors on the same folds."""
+    frames = read(options.data, "inp")[:: 10 if options.quick else 1]
+    result = {}
+    print("| basis | features | held-out error over noise |\n|---|---|---|")
+    for name, n_optimal, mixing in (("combined, q = 12", 12, "combined"), ("separate, 2 x 6", 6, "separate")):
+        features = spectrum(frames, 5.0, n_optimal, mixing)
+        potential = LinearPotential(features, noise=NOISE).fit(frames, **LABELS)
+        result[name] = float(potential.cv_errors_.min())
+        print(f"| {name} | {len(potential.weights_) // 2} | {result[name]:.4f} |", flush=True)
+    return result
+
+
+# --- molecules ------------------------------------------------------------------------------------------------------
+
+
+def molecules(options: argparse.Namespace) -> dict[str, Any]:
+    """Fit at 300 K; acetylacetone has test structures, 3BPA is cross-validated by holding a fifth out."""
+    name = options.molecule
+    train = read(options.data, f"{name}_train_300K")[:: 10 if options.quick else 1]
+    isolated = read(options.data, f"{name}_isolated_atoms")
+    baseline = {frame.get_chemical_symbols()[0]: frame.info["REF_energy"] for frame in isolated}
+    noise = Noise(energy=0.001, forces=0.03)
+    size = 200 if options.quick else 2000
+    features = spectrum(train, 4.5, 10, "combined")
+    labels = {"forces_key": "REF_forces"}
+
+    def model() -> SparseGPR:
+        return SparseGPR(features, size, 2, selection="cur", noise=noise, baseline=baseline)
+
+    potential = model().fit(train, **labels)
+    if options.save:
+        potential.save(options.save)
+    result: dict[str, Any] = {"held_out": float(potential.cv_errors_.min())}
+    if name == "acac":
+        test, fitted = read(options.data, "acac_test_300K"), potential
+    else:
+        held_out = np.random.default_rng(0).permutation(len(train))[: len(train) // 5]
+        test = [train[k] for k in sorted(held_out)]
+        fitted = model().fit([train[k] for k in sorted(set(range(len(train))) - set(held_out.tolist()))], **labels)
+    score = fitted.score(test, **labels)
+    result["test"] = as_table(score)
+    print(f"held-out error over noise {result['held_out']:.3f}")
+    print("| | MAE | RMSE |\n|---|---|---|")
+    print(f"| energy, meV | {1e3 * score.mae:.1f} | {1e3 * score.rmse:.1f} |")
+    print(f"| forces, meV/Å | {1e3 * (score.forces_mae or 0):.1f} | {1e3 * (score.forces_rmse or 0):.1f} |")
+    return result
+
+
+def main() -> None:
+    """Run one of the commands."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--quick", action="store_true", help="a small model: seconds, rough numbers")
+    parser.add_argument("--save", type=Path, help="write the potential")
+    parser.add_argument("--json", type=Path, help="write the figures")
+    commands = parser.add_subparsers(required=True)
+    for name, run in (("zuo", zuo), ("elastic", elastic), ("inp", inp), ("molecules", molecules)):
+        command = commands.add_parser(name)
+        command.set_defaults(run=run)
+        if name == "zuo":
+            command.add_argument("element", choices=("si", "ni"))
+        if name == "molecules":
+            command.add_argument("molecule", choices=("acac", "3bpa"))
+    options = parser.parse_args()
+    result = options.run(options)
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
