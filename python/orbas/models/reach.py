@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: Variance of the noise of an environment over the mean squared norm of the rows.
 _NOISE = 0.01
 #: Directions that hold less than this fraction of the noise in all environments together are as good as empty.
-_EMPTY = 1e-4
+_EMPTY = 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
