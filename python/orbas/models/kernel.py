@@ -99,7 +99,7 @@ class KernelTerm:
                 by_pair = slopes[pairs].reshape(-1, slopes.shape[2])
                 stacked = _kernel_slopes(features.values[i], np.vstack([by_pair, strain[i]]), points, self.zeta)
                 # Every atom stands once among the pairs of a center: no sum is lost.
-                rows[neighbors[pairs]] += stacked[:-6].reshape(-1, 3, len(points))
+                rows[neighbors[pairs]] += stacked[:-6].reshape(len(neighbors[pairs]), 3, len(points))
                 voigt += stacked[-6:]
             positions.append(self.delta * rows @ root)
             by_strain.append(self.delta * voigt @ root)
