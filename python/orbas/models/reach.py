@@ -63,7 +63,9 @@ class Reach:
     def ratios(self, rows: FloatArray, outside: FloatArray) -> FloatArray:
         """Return the root of the leverages over the largest of the training environments, [n_environments]."""
         leverages = self.environments.leverages(rows) + outside / self.environments.alpha
-        ratios: FloatArray = np.sqrt(leverages / max(self.largest, float(np.finfo(np.float64).tiny)))
+        if self.largest == 0:  # no training environment has features: whatever has is infinitely far
+            return np.where(leverages > 0, np.inf, 0.0)
+        ratios: FloatArray = np.sqrt(leverages / self.largest)
         return ratios
 
 
