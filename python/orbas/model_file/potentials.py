@@ -22,6 +22,7 @@ from orbas.models import (
     SparseGPR,
 )
 from orbas.models.kernel import KernelDesign, KernelTerm
+from orbas.models.reach import Reach
 from orbas.models.regularization import resolve_regularization
 
 
@@ -67,10 +68,12 @@ def _check_fit(potential: Any, n_columns: int) -> None:
     if not isinstance(posterior, Posterior) or posterior.directions.shape[0] != n_columns:
         raise ValueError(f"posterior_ does not belong to {n_columns} weights")
     reach = vars(potential).get("reach_", {})
-    if not isinstance(reach, dict) or not all(map(is_number, reach.values())):
-        raise TypeError(f"reach_ must be a dict of numbers, got {reach!r}")
-    if reach:
-        check_species("the species of reach_", tuple(reach))
+    if not isinstance(reach, dict) or not all(isinstance(one, Reach) for one in reach.values()):
+        raise TypeError("reach_ must be a dict with the reach of every species")
+    if any(one.environments.directions.shape[0] != n_columns for one in reach.values()):
+        raise ValueError(f"reach_ does not belong to {n_columns} weights")
+    if reach and set(reach) != set(potential.species_):
+        raise ValueError(f"reach_ is of the species {sorted(reach)}, not of {list(potential.species_)}")
 
 
 def _check_linear(potential: LinearPotential) -> None:
@@ -90,6 +93,11 @@ def _check_posterior(posterior: Posterior) -> None:
     check_vector("singular_values", singular, directions.shape[1])
     if not (is_number(posterior.alpha) and posterior.alpha > 0 and is_number(posterior.noise) and posterior.noise >= 0):
         raise ValueError("alpha must be positive, noise not negative")
+
+
+def _check_reach(reach: Reach) -> None:
+    if not isinstance(reach.environments, Posterior) or not (is_number(reach.largest) and reach.largest >= 0):
+        raise TypeError("a reach needs environments, and a largest leverage that is not negative")
 
 
 def _check_term(term: KernelTerm) -> None:
@@ -139,6 +147,7 @@ CODECS = (
     record_codec(Fixed),
     record_codec(Noise),
     record_codec(Posterior, _check_posterior),
+    record_codec(Reach, _check_reach),
     record_codec(KernelTerm, _check_term),
     record_codec(KernelDesign, _check_design),
     estimator_codec(LinearPotential, (*_FIT, "feature_species_"), optional=("reach_",), check=_check_linear),

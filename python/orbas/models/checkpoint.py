@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from orbas.models.noise import Noise, Target
 
 _LOG = logging.getLogger("orbas")
+#: Structures whose rows are in the identity of a fit, about.
+_N_SPEAKING = 16
 
 
 class Checkpoint:
@@ -60,9 +62,11 @@ class Checkpoint:
                 with np.load(path, allow_pickle=False) as archive:
                     stored = {name: archive[name] for name in archive.files}
                 identity, done = str(stored["identity"]), int(stored["done"])
+                # Another fit may have another number of folds.
+                ours = triangles if identity == self._identity else []
                 states = [
                     Triangle.restored(stored[f"factor_{k}"], stored[f"waiting_{k}"], int(stored[f"n_rows_{k}"]))
-                    for k in range(len(triangles))
+                    for k in range(len(ours))
                 ]
             except FileNotFoundError:
                 continue
@@ -101,11 +105,17 @@ def identity_of(
     fold: IntArray,
     chunk: int,
 ) -> str:
-    """Return a hash of everything that decides on the accumulated rows; settings speak through the first row."""
+    """Return a hash of everything that decides on the accumulated rows.
+
+    Settings speak through the rows of a few structures: a single one may be an isolated atom, which has little to say.
+    """
     digest = hashlib.sha256(repr((design.n_columns, noise, chunk)).encode())
-    _add(digest, fold, design.structures(frames[:1]))
+    _add(digest, fold, design.structures(frames[:: max(1, len(frames) // _N_SPEAKING)]))
     for frame, target in zip(frames, targets, strict=True):
         _add(digest, frame.numbers, frame.positions, frame.cell.array, frame.pbc, np.array(target.energy))
+        if noise is not None:
+            own = noise.of(frame)
+            _add(digest, np.array([own.energy, own.forces, own.virial]))
         for label in (target.forces, target.virial):
             digest.update(b"-" if label is None else label.tobytes())
     return digest.hexdigest()

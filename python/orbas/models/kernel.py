@@ -99,7 +99,9 @@ class KernelTerm:
                 pairs = slice(offsets[i], offsets[i + 1])
                 by_pair = slopes[pairs].reshape(-1, slopes.shape[2])
                 along = kernel.along(features.values[i], by_pair, strain[i])
-                for k, row in zip(neighbors[pairs].tolist(), along[6:].reshape(-1, 3, n_points), strict=True):
+                # Every atom stands once among the pairs of a center; there may be no points at all.
+                moved = neighbors[pairs].tolist()
+                for k, row in zip(moved, along[6:].reshape(len(moved), 3, n_points), strict=True):
                     rows[k] += row
                 voigt += along[:6]
             positions.append(self.delta * rows @ root)

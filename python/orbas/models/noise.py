@@ -80,6 +80,11 @@ class Target:
         return self.forces is not None or self.virial is not None
 
 
+def energy_width(noise: Noise, n_atoms: int) -> float:
+    """Return the expected error of the energy of a structure in eV; one without atoms counts as one atom."""
+    return noise.energy * math.sqrt(max(n_atoms, 1))
+
+
 def weighted_rows(
     row: FloatArray, derivatives: JacobianRows | None, target: Target, noise: Noise, n_atoms: int
 ) -> tuple[FloatArray, FloatArray]:
@@ -98,13 +103,13 @@ def weighted_rows(
     n_atoms
         Number of its atoms.
     """
-    root = math.sqrt(max(n_atoms, 1))
-    rows, targets = [row[None] / (noise.energy * root)], [np.array([target.energy / (noise.energy * root)])]
+    width = energy_width(noise, n_atoms)
+    rows, targets = [row[None] / width], [np.array([target.energy / width])]
     if derivatives is not None and target.forces is not None:
         rows.append(derivatives.positions.reshape(3 * n_atoms, -1) / -noise.forces)
         targets.append(target.forces.ravel() / noise.forces)
     if derivatives is not None and target.virial is not None:
-        factors = _VOIGT_WEIGHTS / (noise.virial * root)
+        factors = _VOIGT_WEIGHTS / (noise.virial * math.sqrt(max(n_atoms, 1)))
         symmetric = 0.5 * (derivatives.strain + derivatives.strain.transpose(1, 0, 2))
         rows.append(symmetric[_VOIGT] * factors[:, None])
         targets.append(target.virial * factors)

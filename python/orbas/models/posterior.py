@@ -1,4 +1,4 @@
-"""What a fit knows of its weights: error bars of predictions, and how far an environment is from the training set.
+"""What a fit knows of its weights: error bars of predictions.
 
 With weights of prior variance ``noise / alpha`` the variance of ``x . w`` after the fit is
 ``noise x^T (X^T X + alpha)^-1 x``; without the noise it is the leverage of x: large where the training rows say little.

@@ -12,6 +12,7 @@ from orbas._estimator import Estimator
 from orbas.models.baseline import check_species, species_of
 from orbas.models.design import pieces
 from orbas.models.labels import labels_of
+from orbas.models.reach import Reach
 from orbas.models.scores import Score, score
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from orbas.models.posterior import Posterior
     from orbas.models.regularization import RidgeFit
 
-#: Training environments looked at for how far the training set reaches.
-_N_REACH = 10_000
+#: Training environments looked at for how far the training set reaches, about.
+_N_REACH = 4096
 _CHUNK = 4096
 
 
@@ -88,7 +89,7 @@ class Potential(Estimator):
     posterior_
         What the training set says about the weights.
     reach_
-        By atomic number: the largest leverage of a training environment.
+        By atomic number: what :meth:`extrapolation` knows of the training environments, a :class:`Reach`.
     baseline_
         The fitted :class:`CompositionBaseline`.
     species_
@@ -101,7 +102,7 @@ class Potential(Estimator):
     alphas_: FloatArray
     cv_errors_: FloatArray
     posterior_: Posterior
-    reach_: dict[int, float]
+    reach_: dict[int, Reach]
     baseline_: CompositionBaseline
     species_: tuple[int, ...]
 
@@ -186,8 +187,8 @@ class Potential(Estimator):
     def extrapolation(self, frames: Sequence[Atoms]) -> list[FloatArray]:
         """Return how far the environment of every atom is from the training set, one array [n_atoms] per structure.
 
-        The root of its leverage (:class:`Posterior`) over the largest of the training environments of its species:
-        above 1 the model knows less of it than of any of those.
+        The root of its leverage among the training environments of its species (:mod:`orbas.models.reach`) over the
+        largest of theirs: above 1 it is farther out than any of those. Labels do not enter.
 
         Raises
         ------
@@ -197,9 +198,11 @@ class Potential(Estimator):
         self._check(frames)
         result: list[FloatArray] = []
         for start, stop in pieces(frames, _CHUNK):
-            leverages, numbers = self._leverages(self._design(), frames[start:stop])
-            reach = np.array([self.reach_.get(number, 0.0) for number in range(256)])[numbers]
-            ratios = np.sqrt(leverages / np.maximum(reach, np.finfo(np.float64).tiny))
+            rows, outside, numbers = _environments(self._design(), frames[start:stop])
+            ratios = np.empty(len(rows))
+            for number in np.unique(numbers).tolist():
+                own = numbers == number
+                ratios[own] = self.reach_[number].ratios(rows[own], outside[own])
             result.extend(np.split(ratios, np.cumsum([len(frame) for frame in frames[start : stop - 1]])))
         return result
 
@@ -238,20 +241,20 @@ class Potential(Estimator):
         return self
 
     def _set_reach(self, design: Design, frames: Sequence[Atoms]) -> None:
-        """Find the largest leverage among training environments, of structures evenly spread."""
-        n_atoms = sum(map(len, frames))
-        spread = list(frames)[:: max(1, n_atoms // _N_REACH)]
-        reach = dict.fromkeys(self.species_, 0.0)
+        """Take in training environments, of structures evenly spread, and of every species."""
+        step = max(1, sum(map(len, frames)) // _N_REACH)
+        firsts = {next(k for k, frame in enumerate(frames) if number in frame.numbers) for number in self.species_}
+        spread = [frames[k] for k in sorted(firsts | set(range(0, len(frames), step)))]
+        found: dict[int, list[tuple[FloatArray, FloatArray]]] = {number: [] for number in self.species_}
         for start, stop in pieces(spread, _CHUNK):
-            leverages, numbers = self._leverages(design, spread[start:stop])
+            rows, outside, numbers = _environments(design, spread[start:stop])
             for number in np.unique(numbers).tolist():
-                reach[number] = max(reach[number], float(leverages[numbers == number].max()))
-        self.reach_ = reach
-
-    def _leverages(self, design: Design, frames: Sequence[Atoms]) -> tuple[FloatArray, np.ndarray]:
-        numbers = np.concatenate([frame.numbers for frame in frames])
-        rows = design.atoms(frames)
-        return self.posterior_.leverages(rows) + design.outside(rows) / self.posterior_.alpha, numbers
+                own = numbers == number
+                found[number].append((rows[own], outside[own]))
+        self.reach_ = {}
+        for number, parts in found.items():
+            rows, outside = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+            self.reach_[number] = Reach.of(rows, outside)
 
     def _check(self, frames: Sequence[Atoms]) -> None:
         """Raise for a model that is not fitted, or a species that it does not know."""
@@ -295,3 +298,9 @@ class Potential(Estimator):
         atoms = [own + of_number[frame.numbers] for own, frame in zip(energies.atoms, frames, strict=True)]
         totals = energies.structures + self.baseline_.predict(frames)
         return Result(totals, atoms, energies.forces, energies.virials)
+
+
+def _environments(design: Design, frames: Sequence[Atoms]) -> tuple[FloatArray, FloatArray, np.ndarray]:
+    """Return the rows of atoms, what these do not hold, and atomic numbers."""
+    rows = design.atoms(frames)
+    return rows, design.outside(rows), np.concatenate([frame.numbers for frame in frames])

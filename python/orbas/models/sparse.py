@@ -186,7 +186,7 @@ def representatives(
     from orbas.selection import select_environments
 
     n_atoms = sum(map(len, frames))
-    features: Features = spectrum.transform(list(frames)[:: -(-n_atoms // _CANDIDATES)])
+    features: Features = spectrum.transform(list(frames)[:: max(1, -(-n_atoms // _CANDIDATES))])
     norms = np.linalg.norm(features.values, axis=1)
     rows = np.flatnonzero(norms > 0)
     if rows.size == 0:

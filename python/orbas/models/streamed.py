@@ -15,7 +15,7 @@ import numpy as np
 
 from orbas.models.checkpoint import Checkpoint, identity_of
 from orbas.models.design import pieces
-from orbas.models.noise import weighted_rows
+from orbas.models.noise import energy_width, weighted_rows
 from orbas.models.regularization import Evidence, Fixed, HoldOut, KFold, LeaveOneOut, RidgeFit
 from orbas.models.triangle import Triangle
 
@@ -68,8 +68,11 @@ def fit_streamed(
     Raises
     ------
     ValueError
-        If the rule is leave-one-out and there are forces or virials: rows of one structure are not independent.
+        If the rule is leave-one-out and there are forces or virials: rows of one structure are not independent; or
+        ``chunk < 1``.
     """
+    if chunk < 1:
+        raise ValueError(f"chunk must be a positive number of atoms, got {chunk!r}")
     derivatives = any(target.has_derivatives for target in targets)
     if isinstance(rule, LeaveOneOut) and derivatives:
         raise ValueError("LeaveOneOut is for energies alone: with forces or virials use KFold() or Evidence()")
@@ -91,13 +94,16 @@ def fit_streamed(
         best = int(np.argmin(errors))
         return _chosen(path, float(alphas[best]), alphas, errors, float(errors[best] ** 2))
     energies = np.array([target.energy for target in targets])
+    widths = _widths(frames, noise)
     if isinstance(rule, LeaveOneOut):
-        residuals = _left_out(design, frames, energies, path, alphas, chunk)
+        residuals = _left_out(design, frames, energies, widths, path, alphas, chunk)
     else:
         residuals = _held_out(design, frames, energies, rule, triangles, fold, alphas * path.scale, chunk)
+        widths = widths[fold == 1] if isinstance(rule, HoldOut) else widths
     errors = np.mean(np.abs(residuals), axis=1)
     best = int(np.argmin(errors))
-    return _chosen(path, float(alphas[best]), alphas, errors, float(np.mean(residuals[best] ** 2)))
+    # The variance of a row, hence of what was divided by the noise of the label.
+    return _chosen(path, float(alphas[best]), alphas, errors, float(np.mean((residuals[best] / widths) ** 2)))
 
 
 def folds_of(rule: Regularization, n_structures: int) -> IntArray:
@@ -210,8 +216,21 @@ def _held_out(
     return residuals[:, np.isin(fold, list(weights))]
 
 
+def _widths(frames: Sequence[Atoms], noise: Noise | None) -> FloatArray:
+    """Return what the energy of every structure is divided by in the fit, [n_structures]."""
+    if noise is None:
+        return np.ones(len(frames))
+    return np.array([energy_width(noise.of(frame), len(frame)) for frame in frames])
+
+
 def _left_out(
-    design: Design, frames: Sequence[Atoms], energies: FloatArray, path: RidgePath, alphas: FloatArray, chunk: int
+    design: Design,
+    frames: Sequence[Atoms],
+    energies: FloatArray,
+    widths: FloatArray,
+    path: RidgePath,
+    alphas: FloatArray,
+    chunk: int,
 ) -> FloatArray:
     """Return the leave-one-out residuals ``(y - X w)_i / (1 - h_ii)`` of energies, [n_alphas, n_structures]."""
     weights = path.weights(alphas * path.scale)
@@ -219,7 +238,7 @@ def _left_out(
     residuals = np.empty((len(alphas), len(frames)))
     for start, stop in pieces(frames, chunk):
         rows = design.structures(frames[start:stop])
-        leverage = filters @ ((rows @ path.right.T) ** 2).T
+        leverage = filters @ ((rows / widths[start:stop, None] @ path.right.T) ** 2).T
         remainder = np.maximum(1.0 - leverage, np.finfo(np.float64).eps)
         residuals[:, start:stop] = (energies[start:stop] - weights @ rows.T) / remainder
     return residuals
