@@ -69,8 +69,9 @@ def all_cases() -> tuple[Case, ...]:
     import case_neighbors
     import case_nice
     import case_nice_full
+    import case_potentials
 
-    cases = (case_expansion, case_forces, case_nice, case_nice_full, case_neighbors, case_itself)
+    cases = (case_expansion, case_forces, case_potentials, case_nice, case_nice_full, case_neighbors, case_itself)
     return tuple(case for module in cases for case in module.CASES)
 
 
