@@ -79,7 +79,8 @@ def entry(name, **fields):
     return change
 
 
-WEIGHTS, ALPHAS, CV_ERRORS = "model/weights_", "model/alphas_", "model/cv_errors_"
+WEIGHTS, ALPHAS = "model/weights_", "model/alphas_"
+LAST = "model/reach_/14/environments/singular_values"
 FEATURES = {"dtype": "F64", "shape": [6], "data_offsets": [0, 48]}
 
 TABLES = {
@@ -100,7 +101,7 @@ TABLES = {
     "no table": (lambda header, _: header.update({WEIGHTS: 5}), "not described by"),
     "overlap": (lambda header, _: header.update(more=FEATURES), "claims the range"),
     "missing": (lambda header, _: header.pop(WEIGHTS), "the one before ends at 0"),
-    "renamed": (lambda header, _: header.update(more=header.pop(CV_ERRORS)), "'model/cv_errors_', which is not there"),
+    "renamed": (lambda header, _: header.update(more=header.pop(LAST)), "values', which is not there"),
     "unused": (lambda header, _: header.update(more={**FEATURES, "shape": [0], "data_offsets": [48, 48]}), "'more'"),
     "integers": (entry(WEIGHTS, dtype="I64"), "weights_ must be float64"),
     "format": (lambda header, _: header["__metadata__"].update(format="other"), "do not say 'orbas.model'"),
@@ -155,7 +156,7 @@ DENSITY = f"{REPRESENTATION}/density"
 
 DOCUMENTS = {
     "species": ("species", [8], r"its species are \[8\], those of its model \[14\]"),
-    "species of the features": ("model/feature_species_/tuple", [8], "are not among those of the weights"),
+    "species of the features": ("model/feature_species_/tuple", [8], "its features are of the center species"),
     "species of the density": (f"{DENSITY}/species_/tuple", [14, 8], "must hold rising atomic numbers"),
     "species of the model": ("model/species_/tuple", [15], "no energy for the species"),
     "units": ("units/energy", "Ha", "its units are"),
