@@ -50,9 +50,9 @@ def plot_parity(parities: Sequence[Parity], title: str) -> Figure:
         margin = 0.04 * float(np.ptp(together)) or 1.0
         limits = (float(together.min()) - margin, float(together.max()) + margin)
         panel.plot(limits, limits, **_FAINT)
-        panel.plot(parity.labels, parity.predictions, ".", ms=3.0, alpha=0.5, mew=0.0, rasterized=True)
+        panel.plot(parity.labels, parity.predictions, ".", ms=4.0, alpha=0.5, mew=0.0, rasterized=True)
         rmse = float(np.sqrt(np.mean((parity.predictions - parity.labels) ** 2)))
-        panel.set_title(f"RMSE {1e3 * rmse:.3g} m{parity.unit}", fontsize="medium")
+        panel.set_title(f"RMSE {1e3 * rmse:.4g} m{parity.unit}", fontsize="medium")
         panel.set(xlabel=f"{parity.quantity}, label / {parity.unit}", ylabel=f"prediction / {parity.unit}")
         panel.set(xlim=limits, ylim=limits, aspect="equal")
     figure.suptitle(title, x=0.01, ha="left")

@@ -327,7 +327,12 @@ def _counts(value: Any) -> int | list[int]:
 def _species(value: Any) -> list[int]:
     if not isinstance(value, list | tuple):
         raise TypeError
-    return [_atomic_number(item) if isinstance(item, str) else _integer(item) for item in value]
+    return list(atomic_numbers(value))
+
+
+def atomic_numbers(species: Iterable[str | int]) -> tuple[int, ...]:
+    """Return the atomic numbers of chemical symbols, and of what is one already."""
+    return tuple(_atomic_number(item) if isinstance(item, str) else _integer(item) for item in species)
 
 
 def _atomic_number(symbol: str) -> int:

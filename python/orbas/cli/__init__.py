@@ -1,4 +1,4 @@
-"""The command line: ``orbas demo``, ``basis``, ``featurize``, ``train``, ``eval``, ``report``, ``inspect``, ``md``, ``driver``.
+"""The command line, ``orbas COMMAND``: bases, features, potentials, simulations.
 
 - ``program``: the commands, their errors and exit codes;
 - ``arguments``: flags that commands share; every field of :mod:`orbas.settings` is one;

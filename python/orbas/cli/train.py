@@ -79,6 +79,10 @@ def _read(given: Settings, console: Console) -> tuple[Labeled, Labeled | None]:
             "regularization.kind = 'loo' is for energies alone: choose cv or evidence, or set data.forces and "
             "data.stress to false"
         )
+    for section, name in (("density", "species"), ("baseline", "energies")):
+        known = given.get(section, {}).get(name)
+        if known is not None:
+            evaluation.check(settings.atomic_numbers(known), train.structures)
     test = labeled(data["test"]) if "test" in data else None
     if test is not None:
         console.say(f"test   {test.summary}")
