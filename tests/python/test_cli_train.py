@@ -171,6 +171,18 @@ def test_report(folder, capsys):
     assert "Errors" not in Path("s.md").read_text()
 
 
+def test_noise_by_config(folder, train_frames, capsys):
+    (folder / "run.toml").write_text(CONFIG + "[noise]\nforces = 0.1\n[noise.by_config.diamond]\nenergy = 0.5\n")
+    train(capsys, "--model.representation", "radial_spectrum")
+    noise = models.Noise(forces=0.1, by_config={"diamond": models.Noise(energy=0.5, forces=0.1)})
+    basis = orbas.OptimalBasis(density(), 3).fit(train_frames)
+    expected = models.LinearPotential(orbas.RadialSpectrum(basis.expansion_), noise=noise)
+    expected.fit(train_frames, forces_key="REF_forces", stress_key="REF_stress")
+    found = orbas.load("m.orbas")
+    assert same_bits(found.weights_, expected.weights_)
+    assert found.noise == noise
+
+
 def test_recommended(folder, train_frames, capsys):
     (folder / "run.toml").write_text(
         '[data]\ntrain = ["a.xyz", "b.xyz"]\nstress = false\n[model]\nkind = "recommended"\n'

@@ -26,7 +26,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     model = open_model(options.model).model
     found = _evaluated(model, options.structures, options, console)
     console.title(f"{options.model} on {found.known.summary}")
-    console.say(f"{evaluation.UNITS}\n")
+    console.say(f"errors {evaluation.UNITS}\n")
     console.table(*found.table())
     if options.plot is not None:
         found.plot(options.plot, options.model.name)
@@ -59,7 +59,7 @@ def report(options: argparse.Namespace, console: Console) -> None:
     if found is not None and picture is not None:
         found.plot(picture, options.model.name)
         text += ["", "## Errors", "", f"{', '.join(found.known.structures.files)}: {found.known.summary}.", ""]
-        text += [f"In {evaluation.UNITS}.", "", *_markdown(*found.table()), "", f"![parity]({picture.name})"]
+        text += [f"Errors are {evaluation.UNITS}.", "", *_markdown(*found.table()), "", f"![parity]({picture.name})"]
     with replacing(options.output) as output:
         output.write("\n".join([*text, ""]).encode())
     console.say(f"wrote {options.output}{'' if picture is None else f' and {picture}'}")

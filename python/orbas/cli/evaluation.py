@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from orbas.io import Labels
     from orbas.models import Potential
 
-UNITS = "energies and uncertainty in meV/atom, forces in meV/Å, stress in meV/Å³"
+UNITS = "in meV/atom, meV/Å and meV/Å³"
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,6 +152,6 @@ def _print_fit(model: Any, train: Labeled, console: Console) -> None:
 def _errors(model: Potential, known: Labeled, what: str, console: Console) -> dict[str, Any]:
     with console.timed(what.split()[0]):
         found = evaluation.evaluate(model, known, console, error_bars=False)
-    console.say(f"\nerrors of {what}: {evaluation.UNITS}")
+    console.say(f"\nerrors of {what}, {evaluation.UNITS}")
     console.table(*found.table())
     return found.document
