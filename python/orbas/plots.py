@@ -1,4 +1,4 @@
-"""Pictures of bases; matplotlib is imported here and nowhere else."""
+"""Pictures of bases and of predictions; matplotlib is imported here and nowhere else."""
 
 from __future__ import annotations
 
@@ -30,6 +30,33 @@ class ResidualCurve:
     residual: FloatArray
     color: str
     dashed: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parity:
+    """Predictions against labels, both [n], of one quantity."""
+
+    quantity: str
+    unit: str
+    labels: FloatArray
+    predictions: FloatArray
+
+
+def plot_parity(parities: Sequence[Parity], title: str) -> Figure:
+    """Draw predictions against labels, a panel for each quantity, with the line where both agree."""
+    figure, panels, last = _grid(1, len(parities), width=3.6, height=3.6)
+    for panel, parity in zip((*panels, last), parities, strict=True):
+        together = np.concatenate([parity.labels, parity.predictions])
+        margin = 0.04 * float(np.ptp(together)) or 1.0
+        limits = (float(together.min()) - margin, float(together.max()) + margin)
+        panel.plot(limits, limits, **_FAINT)
+        panel.plot(parity.labels, parity.predictions, ".", ms=4.0, alpha=0.5, mew=0.0, rasterized=True)
+        rmse = float(np.sqrt(np.mean((parity.predictions - parity.labels) ** 2)))
+        panel.set_title(f"RMSE {1e3 * rmse:.4g} m{parity.unit}", fontsize="medium")
+        panel.set(xlabel=f"{parity.quantity}, label / {parity.unit}", ylabel=f"prediction / {parity.unit}")
+        panel.set(xlim=limits, ylim=limits, aspect="equal")
+    figure.suptitle(title, x=0.01, ha="left")
+    return figure
 
 
 def plot_basis(basis: FittedBasis, degrees: Sequence[int] | None, n_functions: int) -> Figure:

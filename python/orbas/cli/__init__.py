@@ -1,10 +1,11 @@
-"""The command line: ``orbas demo``, ``basis fit|show``, ``featurize``, ``inspect``, ``md``, ``driver``.
+"""The command line, ``orbas COMMAND``: bases, features, potentials, simulations.
 
 - ``program``: the commands, their errors and exit codes;
 - ``arguments``: flags that commands share; every field of :mod:`orbas.settings` is one;
 - ``console``: tables, progress bars, the one JSON document;
 - ``inputs``: structures from files, taken in pieces, with errors that name file and structure;
 - ``demo``, ``study``: the demonstration, and what it computes;
+- ``train``, ``evaluate``: potentials, and how good they are; ``evaluation``: what both compute;
 - ``basis``, ``featurize``, ``inspect``, ``md``: the other commands.
 
 Nothing heavy is imported before a command runs.

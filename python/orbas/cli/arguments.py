@@ -44,6 +44,9 @@ def parser() -> argparse.ArgumentParser:
     _add_basis_fit(actions)
     _add_basis_show(actions)
     _add_featurize(commands)
+    _add_train(commands)
+    _add_eval(commands)
+    _add_report(commands)
     _add_inspect(commands)
     _add_md(commands)
     _add_driver(commands)
@@ -96,6 +99,7 @@ def _add_basis_fit(actions: Any) -> None:
     fit = _command(actions, "fit", "fit an optimal basis to structures", "basis.fit")
     _add_structures(fit)
     _add_output(fit, "the basis, as one .npz file")
+    _add_config(fit)
     _add_settings(fit, settings.SECTIONS)
 
 
@@ -114,7 +118,39 @@ def _add_featurize(commands: Any) -> None:
     features.add_argument("--basis", type=Path, metavar="basis.npz", help="an optimal basis of `orbas basis fit`")
     features.add_argument("--representation", choices=REPRESENTATIONS, default=REPRESENTATIONS[0], help="%(default)s")
     features.add_argument("--per-structure", action="store_true", help="sum over the atoms of each center species")
+    _add_config(features)
     _add_settings(features, settings.DENSITY_SECTIONS)
+
+
+def _add_train(commands: Any) -> None:
+    train = _command(commands, "train", "fit a potential to labeled structures", "train")
+    train.add_argument("config", type=Path, metavar="CONFIG.toml", help="settings; flags go before it")
+    _add_output(train, "the model, best named *.orbas", "MODEL.orbas")
+    train.add_argument("--checkpoint", type=Path, metavar="FILE", help="keeps a long fit; run again to go on from it")
+    _add_settings(train, settings.TRAIN_SECTIONS)
+
+
+def _add_eval(commands: Any) -> None:
+    evaluate = _command(commands, "eval", "errors of a potential on labeled structures", "evaluate")
+    evaluate.add_argument("model", type=Path, metavar="MODEL.orbas", help="a file of `orbas train`")
+    _add_structures(evaluate)
+    evaluate.add_argument("--plot", type=Path, metavar="FILE.png", help="draw predictions against labels")
+    evaluate.add_argument("--output", type=Path, metavar="FILE.xyz", help="write structures with predictions")
+    _add_keys(evaluate)
+
+
+def _add_report(commands: Any) -> None:
+    report = _command(commands, "report", "one page about a potential, in markdown", "evaluate.report")
+    report.add_argument("model", type=Path, metavar="MODEL.orbas", help="a file of `orbas train`")
+    report.add_argument("--test", type=Path, nargs="+", metavar="STRUCTURES", help="also its errors, and a picture")
+    _add_output(report, "the page; the picture gets the same name with .png", "FILE.md")
+    _add_keys(report)
+
+
+def _add_keys(command: argparse.ArgumentParser) -> None:
+    for field in FIELDS:
+        if field.section == "data" and field.name.endswith("_key"):
+            command.add_argument(f"--{field.name.replace('_', '-')}", metavar="NAME", help=field.meaning)
 
 
 def _add_inspect(commands: Any) -> None:
@@ -201,16 +237,19 @@ def _add_structures(command: argparse.ArgumentParser) -> None:
     command.add_argument("structures", type=Path, nargs="+", metavar="STRUCTURES", help="extended XYZ, plain or .gz")
 
 
-def _add_output(command: argparse.ArgumentParser, help: str) -> None:
-    command.add_argument("--output", type=Path, required=True, metavar="FILE", help=help)
+def _add_output(command: argparse.ArgumentParser, help: str, metavar: str = "FILE") -> None:
+    command.add_argument("--output", type=Path, required=True, metavar=metavar, help=help)
+
+
+def _add_config(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; flags go before it")
 
 
 def _add_settings(command: argparse.ArgumentParser, sections: Collection[str]) -> None:
-    command.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; flags go before it")
     for section in sections:
         group = command.add_argument_group(f"[{section}]")
         for field in FIELDS:
-            if field.section == section:
+            if field.section == section and field.kind is not settings.Kind.TABLES:  # those stand in files only
                 group.add_argument(
                     f"--{field.path}",
                     dest=field.path,

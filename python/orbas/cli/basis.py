@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from orbas.blocks import FloatArray
     from orbas.cli.console import Console
+    from orbas.cli.inputs import Structures
     from orbas.optimal import OptimalBasis
 
 _SHOWN = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 50, 64, 80, 100)
@@ -24,16 +25,10 @@ def fit(options: argparse.Namespace, console: Console) -> None:
     inputs.check_output(options.output)
     structures = inputs.read_structures(options.structures, console)
     console.say(f"read   {structures.summary}")
-    # Every piece sees all species: the density must not depend on which structures it meets first.
-    given = optimal.density.species
-    optimal.density.species = given or structures.species or None
     with console.timed("fit"):
-        for start, frames in structures.chunks(console, "fitting"):
-            with structures.locating(start):
-                optimal.partial_fit(frames)
-    optimal.density.species = given
+        fit_to(optimal, structures, console)
     save_basis(optimal, options.output)
-    console.say(f"fitted {_summary(optimal)} ({console.timings['fit']:.1f} s)")
+    console.say(f"fitted {summary(optimal)} ({console.timings['fit']:.1f} s)")
     console.say(f"wrote  {options.output}: see it with `orbas basis show {options.output}`")
     console.document({"command": "basis fit", "output": str(options.output), **_document(optimal)})
 
@@ -43,7 +38,7 @@ def show(options: argparse.Namespace, console: Console) -> None:
     optimal = load_basis(options.basis)
     if options.plot is not None:
         inputs.check_output(options.plot)
-    console.title(f"{options.basis}: {_summary(optimal)}")
+    console.title(f"{options.basis}: {summary(optimal)}")
     console.say(f"neighbor species {inputs.symbols(optimal.species_)}; {optimal.n_environments_:,} environments seen\n")
     console.say(settings.to_toml(settings.describe(optimal)))
     _print_channels(optimal, console)
@@ -53,6 +48,25 @@ def show(options: argparse.Namespace, console: Console) -> None:
         console.say(f"\nwrote {options.plot}")
     plot = None if options.plot is None else str(options.plot)
     console.document({"command": "basis show", "basis": str(options.basis), "plot": plot, **_document(optimal)})
+
+
+def fit_to(optimal: OptimalBasis, structures: Structures, console: Console) -> None:
+    """Fit a basis piece by piece."""
+    # Every piece sees all species: the density must not depend on which structures it meets first.
+    given = optimal.density.species
+    optimal.density.species = given or structures.species or None
+    for start, frames in structures.chunks(console, "fitting the basis"):
+        with structures.locating(start):
+            optimal.partial_fit(frames)
+    optimal.density.species = given
+
+
+def summary(optimal: OptimalBasis) -> str:
+    """Return what kind of basis it is and how large, for people."""
+    sizes = sorted({count for counts in _channels(optimal).values() for count in counts})
+    channels = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    centers = "one for every center species" if optimal.per_center else "shared by all centers"
+    return f"{optimal.mixing} basis, {centers}, {channels} channels for l = 0..{optimal.density.max_angular}"
 
 
 def _residuals(optimal: OptimalBasis) -> dict[str, FloatArray]:
@@ -68,13 +82,6 @@ def _channels(optimal: OptimalBasis) -> dict[str, tuple[int, ...]]:
     counts = optimal.expansion_.channel_counts(optimal.species_)
     names = [f"{inputs.symbol(number)} centers" for number in optimal.species_]
     return dict(zip(names, counts, strict=True)) if optimal.per_center else {"all centers": counts[0]}
-
-
-def _summary(optimal: OptimalBasis) -> str:
-    sizes = sorted({count for counts in _channels(optimal).values() for count in counts})
-    channels = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-    centers = "one for every center species" if optimal.per_center else "shared by all centers"
-    return f"{optimal.mixing} basis, {centers}, {channels} channels for l = 0..{optimal.density.max_angular}"
 
 
 def _print_channels(optimal: OptimalBasis, console: Console) -> None:

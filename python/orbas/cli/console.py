@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -75,6 +76,20 @@ class Console:
         from tqdm import tqdm
 
         return tqdm(total=total, desc=what, unit=unit, leave=False, disable=not self.shows_progress)
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Let every warning be one line on stderr, above a progress bar."""
+    with warnings.catch_warnings():
+        warnings.showwarning = _one_line  # type: ignore[assignment]
+        yield
+
+
+def _one_line(message: Warning | str, *_: Any) -> None:
+    from tqdm import tqdm
+
+    tqdm.write(f"orbas: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def strong(text: str) -> str:

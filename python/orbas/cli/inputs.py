@@ -79,8 +79,8 @@ class Structures:
             raise ValueError(re.sub(r"\bstructure (\d+)", place, str(error), count=1)) from error
 
 
-def read_structures(paths: Sequence[Path], console: Console) -> Structures:
-    """Read extended XYZ files.
+def read_structures(paths: Sequence[Path], console: Console, **keys: str) -> Structures:
+    """Read extended XYZ files; ``keys`` are those of :func:`orbas.read`, which names what it finds ``REF_energy`` etc.
 
     Raises
     ------
@@ -96,13 +96,26 @@ def read_structures(paths: Sequence[Path], console: Console) -> Structures:
     with console.progress(len(paths), "reading", "file") as bar:
         for path in paths:
             try:
-                found = read(path)
+                found = read(path, **keys)
             except ValueError as error:
                 raise ValueError(str(error) if str(path) in str(error) else f"{path}, {error}") from error
             frames += found
             places += [(path, index) for index in range(len(found))]
             bar.update()
     return Structures(frames, places)
+
+
+def check_geometry(found: Structures, console: Console) -> None:
+    """Raise ValueError, with file and structure, for a structure that nothing can be computed of."""
+    from orbas.bases import GTO
+    from orbas.density import DensityExpansion
+    from orbas.hypers import Cutoff
+
+    # Of all expansions the quickest: what it accepts, others do.
+    probe = DensityExpansion(cutoff=Cutoff(1.0), density_width=0.5, max_angular=0, basis=GTO(1), species=found.species)
+    for start, frames in found.chunks(console, "checking"):
+        with found.locating(start):
+            probe.transform(frames)
 
 
 def check_output(path: Path) -> None:

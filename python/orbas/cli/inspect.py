@@ -71,6 +71,14 @@ def _representation(representation: Any, species: tuple[int, ...]) -> dict[str, 
 
 def _print(document: dict[str, Any], console: Console) -> None:
     console.title(f"{document['file']}: {document['kind']} of {inputs.symbols(document['species'])}")
+    rows = rows_of(document)
+    width = max(len(name) for name, _ in rows)
+    for name, text in rows:
+        console.say(f"  {name.ljust(width)}   {text}")
+
+
+def rows_of(document: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what :func:`describe` found, for people: names and texts."""
     units = ", ".join(f"{quantity} {unit}" for quantity, unit in document["units"].items())
     rows = [("units", units)]
     for part in document["representations"]:
@@ -96,9 +104,7 @@ def _print(document: dict[str, Any], console: Console) -> None:
         ("written by", f"orbas {document['orbas']}, schema {document['file_schema']}"),
         ("sha256", document["sha256"]),
     ]
-    width = max(len(name) for name, _ in rows)
-    for name, text in rows:
-        console.say(f"  {name.ljust(width)}   {text}")
+    return rows
 
 
 def _shortened(text: str) -> str:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import signal
-import sys
 import threading
 import time
-import warnings
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,6 +17,7 @@ from ase.io.extxyz import write_extxyz
 
 from orbas.calculators.drift import energy_drift
 from orbas.cli import inputs
+from orbas.cli.console import plain_warnings
 
 if TYPE_CHECKING:
     import argparse
@@ -73,8 +72,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
         f"{options.ensemble.upper()} of {atoms.get_chemical_formula()}: {options.steps:,} steps of "
         f"{options.timestep:g} fs from {options.temperature:g} K"
     )
-    with warnings.catch_warnings():
-        warnings.showwarning = _one_line  # type: ignore[assignment]
+    with plain_warnings():
         done = _simulate(atoms, dynamics, conserved, options, console)
     _report(done, calculator, options, console)
     if done.interrupted:
@@ -214,13 +212,6 @@ def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
         yield seen.is_set
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _one_line(message: Warning | str, *_: Any) -> None:
-    """Write a warning above the progress bar."""
-    from tqdm import tqdm
-
-    tqdm.write(f"orbas: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _report(done: Run, calculator: OrbasCalculator, options: argparse.Namespace, console: Console) -> None:

@@ -61,9 +61,14 @@ def score(prediction: Prediction, labels: Labels, frames: Sequence[Atoms]) -> Sc
     return Score(energies.mae, energies.rmse, energies.mae_per_atom, energies.rmse_per_atom, *forces, *stress)
 
 
+def config_of(frame: Atoms) -> str:
+    """Return the kind of a structure by which errors are split."""
+    return str(frame.info.get("config_type", "none"))
+
+
 def score_by_config(prediction: Prediction, labels: Labels, frames: Sequence[Atoms]) -> dict[str, Score]:
     """Return the errors by ``info["config_type"]``, in alphabetical order; structures without one are ``"none"``."""
-    configs = np.array([str(frame.info.get("config_type", "none")) for frame in frames])
+    configs = np.array([config_of(frame) for frame in frames])
     return {
         config: score(prediction.take(members), labels.take(members), [frames[k] for k in members])
         for config in sorted(set(configs.tolist()))

@@ -169,6 +169,12 @@ class SparseGPR(Potential):
                 raise ValueError(f"delta must be positive, got {delta!r}")
         return list(zip(spectra, *columns, strict=True))
 
+    def check(self) -> None:
+        """Raise TypeError or ValueError for a setting out of its range."""
+        for _, n_sparse, _, _ in self._terms():
+            if isinstance(n_sparse, int) and n_sparse < 1:
+                raise ValueError(f"n_sparse must be at least 1, got {n_sparse!r}")
+
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_cached_points"}
 
