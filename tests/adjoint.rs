@@ -5,8 +5,8 @@ mod common;
 
 use common::{Random, plain};
 use orbas::expansion::{DensityPlan, Energies, PlanSettings, energies_and_forces};
-use orbas::invariants::PowerSpectrum;
-use orbas::potential::{LinearPowerSpectrum, WeightedCoefficients};
+use orbas::invariants::{PowerSpectrum, power_spectrum_into};
+use orbas::potential::{LinearPowerSpectrum, LinearUncertainty, WeightedCoefficients};
 use orbas::radial::{Cutoff, RadialScaling, Smoothing};
 use orbas::simd::Level;
 use orbas::structure::Batch;
@@ -110,4 +110,30 @@ fn levels_agree() {
     for level in Level::available() {
         close(&at(level), &widest, 1e-13);
     }
+}
+
+#[test]
+fn error_bars_are_those_of_summed_features() {
+    let batch = common::diamond(2, 2);
+    let plan = common::plan(vec![14, 15], 3, 2, true, 64, Level::detect());
+    let width = PowerSpectrum::new(&plan).width();
+    let mut features = vec![0.0; batch.n_atoms() * width];
+    power_spectrum_into(&batch, &plan, features.as_mut_slice(), &mut || false).unwrap();
+    let species = plan.species_indices(&batch).unwrap();
+    let directions = random(3 * 2 * width);
+    let mut expected = 0.0;
+    for direction in directions.chunks_exact(2 * width) {
+        let mut along = 0.0;
+        for (row, &a) in features.chunks_exact(width).zip(&species) {
+            let own = &direction[a as usize * width..][..width];
+            along += row.iter().zip(own).map(|(x, d)| x * d).sum::<f64>();
+        }
+        expected += along * along;
+    }
+    let bars = LinearUncertainty::new(&plan, directions.clone(), 0.25).unwrap();
+    let found = bars.deviations(&batch, &plan, &mut || false).unwrap();
+    assert_eq!(found.len(), 1);
+    assert!((found[0] - 0.5 * expected.sqrt()).abs() <= 1e-12 * expected.sqrt());
+    assert!(LinearUncertainty::new(&plan, directions[1..].to_vec(), 0.25).is_err());
+    assert!(LinearUncertainty::new(&plan, directions, f64::NAN).is_err());
 }

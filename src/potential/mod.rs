@@ -3,8 +3,10 @@
 mod quadratic;
 mod readouts;
 mod sparse;
+mod uncertainty;
 
 pub use readouts::{LinearPowerSpectrum, LinearRadialSpectrum, WeightedCoefficients};
 pub use sparse::{SparsePoints, SparsePowerSpectrum, SparseRadialSpectrum};
+pub use uncertainty::LinearUncertainty;
 
 pub use crate::expansion::{Energies, energies_and_forces, energies_remembering};

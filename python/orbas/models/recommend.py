@@ -169,7 +169,7 @@ def recommended(
     best: tuple[float, Candidate, float] | None = None
     nearest = _nearest_distance(frames)
     for stage in (_first_stage(frames, nearest), None):
-        for candidate in stage if stage is not None else _second_stage(best, nearest):
+        for candidate in stage if stage is not None else _second_stage(best, nearest, sum(map(len, frames))):
             if best is not None and time.monotonic() - start + _MARGIN * best[2] > time_budget:
                 report("the time is up")
                 break
@@ -210,7 +210,7 @@ def _first_stage(frames: Sequence[Atoms], nearest: float) -> list[Candidate]:
     return [Candidate("linear", radius, width, q, 6) for radius in radii for width in (0.3, 0.5)]
 
 
-def _second_stage(best: tuple[float, Candidate, float] | None, nearest: float) -> Iterator[Candidate]:
+def _second_stage(best: tuple[float, Candidate, float] | None, nearest: float, n_atoms: int) -> Iterator[Candidate]:
     """Larger bases and richer models at the best cutoff and width so far.
 
     Kernels compare whole environments, and do better where far neighbors count less; linear models weigh neighbors
@@ -221,10 +221,10 @@ def _second_stage(best: tuple[float, Candidate, float] | None, nearest: float) -
     yield replace(first, n_optimal=first.n_optimal + 3, max_angular=8)
     kernel = replace(first, kind="sparse", scaling=round(1.3 * nearest, 1))
     for size, zeta in ((300, 2), (300, 4), (1000, 4)):
-        yield replace(kernel, size=size, zeta=zeta)
+        yield replace(kernel, size=min(size, n_atoms // 2), zeta=zeta)
     for size in (50, 100):
         yield replace(first, kind="nice", max_angular=4, size=size)
-    yield replace(kernel, n_optimal=first.n_optimal + 2, max_angular=8, size=2000, zeta=4)
+    yield replace(kernel, n_optimal=first.n_optimal + 2, max_angular=8, size=min(2000, n_atoms // 2), zeta=4)
 
 
 def _nearest_distance(frames: Sequence[Atoms]) -> float:
