@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 # Tiny matrices on a busy machine: one BLAS thread is many times faster than several.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -11,6 +12,9 @@ import ase
 import ase.build
 import numpy as np
 import pytest
+
+# Started in the background by a shell, pytest would hand an ignored interrupt on to the programs it tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _silicon():
