@@ -177,18 +177,18 @@ FIT_CASE = Case(
 
 def optimal_fit() -> Contender:
     basis = orbas.OptimalBasis(SETUP.density(orbas.bases.GTO(12)), n_optimal=6)
-    return Contender(lambda: basis.fit(training(50)), 1)
+    return Contender(lambda: basis.fit(training(N_FIT)), 1)
 
 
 def cheapest_fit() -> Contender:
-    basis = orbas.OptimalBasis(SETUP.density(orbas.bases.GTO(12)), n_optimal=6).fit(training(50))
+    basis = orbas.OptimalBasis(SETUP.density(orbas.bases.GTO(12)), n_optimal=6).fit(training(N_FIT))
     potential = LinearPotential(orbas.PowerSpectrum(basis.expansion_), noise=NOISE)
-    return Contender(lambda: potential.fit(training(50), **LABELS), 1)
+    return Contender(lambda: potential.fit(training(N_FIT), **LABELS), 1)
 
 
 BASIS_CASE = Case(
     work="fit of an optimal basis",
-    size="50 x Si-64, GTO 12 to 6, l 6",
+    size=f"{N_FIT} x Si-64, GTO 12 to 6, l 6",
     regime="big cells",
     unit="s/fit",
     orbas=optimal_fit,

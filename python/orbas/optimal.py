@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from orbas.fitted_basis import Matrices
 
 #: Coefficients held at a time while fitting, in bytes.
-CHUNK_BYTES = 1 << 26
+CHUNK_BYTES = 1 << 22
 
 
 @dataclass(slots=True)
