@@ -43,7 +43,7 @@ def training(n_frames: int) -> list[ase.Atoms]:
 
     frames = []
     for seed in range(n_frames):
-        frame = silicon(64)
+        frame = silicon(64).copy()
         random = np.random.default_rng(seed)
         frame.set_cell(frame.cell.array @ (np.eye(3) + 0.03 * random.normal(size=(3, 3))), scale_atoms=True)
         frame.rattle(0.05 + 0.1 * random.random(), seed=seed)
@@ -105,7 +105,7 @@ def gap_model(n_sparse: int) -> tuple[tempfile.TemporaryDirectory[str], Path]:
 
 def steps(calculator: object) -> Contender:
     """Energy, forces and stress of 1,000 atoms that move a little, with the neighbors that a calculator remembers."""
-    atoms = silicon(1000)
+    atoms = silicon(1000).copy()
     atoms.calc = calculator
     random = np.random.default_rng(1)
 
