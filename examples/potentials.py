@@ -93,7 +93,7 @@ def zuo(options: argparse.Namespace) -> dict[str, Any]:
         rows.append((float(few.cv_errors_.min()), name, few.alpha_))
         print(f"{rows[-1][0]:8.4f}  {few.alpha_:.0e}  {name}  ({time.process_time() - start:.0f} s)", flush=True)
     _, name, alpha = min(rows)
-    potential = models[name](200 if options.quick else 4000, Fixed(alpha))
+    potential = models[name](200 if options.quick else 3000, Fixed(alpha))
     potential.fit(train, **LABELS)  # type: ignore[attr-defined]
     if options.save:
         potential.save(options.save)
