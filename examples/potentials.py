@@ -67,16 +67,16 @@ def spectrum(
 
 
 def candidates(train: list[Atoms], cutoff: float) -> dict[str, Callable[[int, RegularizationLike], Potential]]:
-    """Models by name: representations are made once, for any number of points and any regularizer."""
-    wide = {r0: spectrum(train, cutoff, 6, "combined", 0.5, r0) for r0 in (None, 2.0, 2.5, 3.0)}
-    near = spectrum(train, cutoff - 2.0, 6, "combined", 0.3)
+    """Models by name: representations are made once, for any number of points each and any regularizer."""
+    wide = {r0: spectrum(train, cutoff, 6, "combined", 0.5, r0) for r0 in (None, 2.5)}
+    near = spectrum(train, cutoff - 1.0, 6, "combined", 0.35, 2.5)
 
     def sparse(*terms: orbas.PowerSpectrum) -> Callable[[int, RegularizationLike], Potential]:
-        return lambda size, rule: SparseGPR(list(terms), size // len(terms), 4, noise=NOISE, regularization=rule)
+        return lambda size, rule: SparseGPR(list(terms), size, 4, noise=NOISE, regularization=rule)
 
     linear = spectrum(train, cutoff, 8, "combined", 0.5)
     models = {f"sparse, r0 {r0}": sparse(features) for r0, features in wide.items()}
-    models["sparse, r0 2.5, and a near one"] = sparse(wide[2.5], near)
+    models["sparse, r0 2.5, two widths"] = sparse(wide[2.5], near)
     models["linear"] = lambda _, rule: LinearPotential(linear, noise=NOISE, regularization=rule)
     return models
 
@@ -89,11 +89,11 @@ def zuo(options: argparse.Namespace) -> dict[str, Any]:
     print("five-fold held-out error over noise, and the regularizer, of few points:")
     for name, make in models.items():
         start = time.process_time()
-        few = make(100 if options.quick else 600, "cv").fit(train, **LABELS)  # type: ignore[attr-defined]
+        few = make(100 if options.quick else 800, "cv").fit(train, **LABELS)  # type: ignore[attr-defined]
         rows.append((float(few.cv_errors_.min()), name, few.alpha_))
         print(f"{rows[-1][0]:8.4f}  {few.alpha_:.0e}  {name}  ({time.process_time() - start:.0f} s)", flush=True)
     _, name, alpha = min(rows)
-    potential = models[name](200 if options.quick else 3000, Fixed(alpha))
+    potential = models[name](150 if options.quick else 1500, Fixed(alpha))
     potential.fit(train, **LABELS)  # type: ignore[attr-defined]
     if options.save:
         potential.save(options.save)

@@ -438,6 +438,24 @@ def test_learning_curve_is_nested_deterministic_and_computes_features_once() -> 
     assert lines[1].split()[0] == "20"
 
 
+def test_a_streamed_learning_curve_is_that_of_single_fits() -> None:
+    train, test = make_molecules(90), make_molecules(30, seed=1)
+    label_linearly(train, noise=0.1), label_linearly(test, noise=0.1)
+    representation = Overlaps()
+    order = np.random.default_rng(3).permutation(90)
+    baseline = CompositionBaseline().fit(
+        [train[i] for i in order[:30]], [train[i].info["REF_energy"] for i in order[:30]]
+    )
+    settings = {"regularization": HoldOut(10), "baseline": baseline.energies_}
+    curve = learning_curve(LinearPotential(representation, **settings), train, test, [30, 60, 90], seed=3)
+    for a, size in enumerate(curve.sizes):
+        direct = LinearPotential(Overlaps(), **settings).fit([train[i] for i in order[:size]])
+        score = direct.score(test)
+        assert (score.mae, score.rmse) == pytest.approx((curve.mae[a], curve.rmse[a]), rel=1e-6)
+    with pytest.raises(ValueError, match="rise by more than the 10 held out"):
+        learning_curve(LinearPotential(representation, **settings), train, test, [30, 40], seed=3)
+
+
 def test_learning_curve_refuses_bad_input() -> None:
     train, test = make_molecules(10), [Atoms("HF")]
     for frame in [*train, *test]:

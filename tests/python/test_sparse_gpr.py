@@ -10,7 +10,7 @@ import orbas
 import pytest
 from fit_oracle import check_derivatives, density, labeled, ridge, rows_of, silicon, stacked
 from orbas.errors import UnknownSpeciesError
-from orbas.models import Fixed, KFold, LeaveOneOut, Noise, SparseGPR
+from orbas.models import CompositionBaseline, Fixed, KFold, LeaveOneOut, Noise, SparseGPR
 
 ALL = {"forces_key": "REF_forces", "stress_key": "REF_stress"}
 NOISE = Noise(0.003, 0.04, 0.05)
@@ -313,3 +313,40 @@ def test_bad_settings_are_refused(frames, changes, error):
     model = SparseGPR(**{"representation": power((6, 14)), "n_sparse": 6, "regularization": FIXED, **changes})
     with pytest.raises((ValueError, TypeError), match=error):
         model.fit(frames)
+
+
+def test_a_learning_curve_fits_every_size_on_the_same_points():
+    frames = [frame for frame in orbas.datasets.qm9(200) if 9 not in frame.numbers][:150]
+    train, test = frames[:120], frames[120:]
+    density = orbas.DensityExpansion(
+        cutoff=orbas.Cutoff(4.0, 0.5),
+        density_width=0.4,
+        max_angular=3,
+        basis=orbas.bases.GTO(3),
+        species=[1, 6, 7, 8],
+    )
+    model = SparseGPR(orbas.PowerSpectrum(density), 60, 2, regularization=orbas.models.HoldOut(15))
+    curve = orbas.models.learning_curve(model, train, test, [60, 120], energy_key="U0", seed=1)
+    ordered = [train[i] for i in np.random.default_rng(1).permutation(120)]
+    design = model._design_for(ordered)
+    np.testing.assert_allclose(
+        design.structures(ordered[:7]),
+        [design.atoms([frame]).sum(axis=0) for frame in ordered[:7]],
+        rtol=1e-9,
+        atol=1e-9,
+    )
+    baseline = CompositionBaseline().fit(ordered[:60], [frame.info["U0"] for frame in ordered[:60]])
+    widths = 0.002 * np.sqrt([len(frame) for frame in ordered])
+    rows = design.structures(ordered)
+    targets = np.array([frame.info["U0"] for frame in ordered]) - baseline.predict(ordered)
+    labels = np.array([frame.info["U0"] for frame in test]) - baseline.predict(test)
+    for size, mae in zip(curve.sizes, curve.mae, strict=True):
+        x, y = rows[:size] / widths[:size, None], targets[:size] / widths[:size]
+        head, errors, weights = size - 15, [], []
+        scale, full = np.sum(x[:head] ** 2) / head, np.sum(x**2) / size
+        for alpha in orbas.models.DEFAULT_ALPHAS:
+            w = np.linalg.solve(x[:head].T @ x[:head] + alpha * scale * np.eye(x.shape[1]), x[:head].T @ y[:head])
+            errors.append(np.abs(targets[head:size] - rows[head:size] @ w).mean())
+            weights.append(np.linalg.solve(x.T @ x + alpha * full * np.eye(x.shape[1]), x.T @ y))
+        expected = np.abs(labels - design.structures(test) @ weights[int(np.argmin(errors))]).mean()
+        assert mae == pytest.approx(expected, rel=1e-4)

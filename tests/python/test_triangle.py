@@ -51,6 +51,18 @@ def test_pieces_of_any_size_have_the_factor_of_all_rows(shape, sizes):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+def test_weights_of_single_regularizers_are_those_of_the_path(shape):
+    rows, targets = problem(shape)
+    triangle = triangle_of(rows, targets, (50,))
+    path, alphas = triangle.path(), 10.0 ** np.arange(-8.0, 3.0)
+    assert triangle.scale == pytest.approx(path.scale, rel=1e-13)
+    np.testing.assert_allclose(triangle.weights(alphas), path.weights(alphas), rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(
+        triangle.weights([0.1])[0], by_augmented_lstsq(rows, targets, 0.1), rtol=1e-9, atol=1e-11
+    )
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 def test_merged_is_the_triangle_of_both(shape):
     first, second = problem(shape, 1), problem((50, shape[1]), 2)
     merged = triangle_of(*first).merged(triangle_of(*second, (9,)))

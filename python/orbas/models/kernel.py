@@ -79,10 +79,31 @@ class KernelTerm:
         start = 0
         for number, root in self.roots.items():
             own = features.center_numbers == number
-            unit, _ = _normalized(features.values[own])
-            rows[own, start : start + root.shape[1]] = self.delta * (unit @ self.points[number].T) ** self.zeta @ root
+            rows[own, start : start + root.shape[1]] = self._kernel(features.values[own], number) @ root
             start += root.shape[1]
         return rows
+
+    def structures(self, frames: Sequence[Atoms]) -> FloatArray:
+        """Return phi summed over structures, [n_structures, n_columns].
+
+        Kernels are summed before they meet the root, which is one product for a structure instead of one for an atom.
+        """
+        features = self.spectrum.transform(frames)
+        parts = []
+        for number, root in self.roots.items():
+            own = np.flatnonzero(features.center_numbers == number)
+            summed = np.zeros((features.n_structures, len(root)))
+            if own.size:
+                structure = features.samples[own, 0]
+                starts = np.flatnonzero(np.diff(structure, prepend=-1))
+                summed[structure[starts]] = np.add.reduceat(self._kernel(features.values[own], number), starts, axis=0)
+            parts.append(summed @ root)
+        return np.concatenate(parts, axis=1)
+
+    def _kernel(self, features: FloatArray, number: int) -> FloatArray:
+        """Return ``delta (x . x_m / |x|)^zeta`` of centers of one species and its points, [n_centers, n_points]."""
+        unit, _ = _normalized(features)
+        return self.delta * (unit @ self.points[number].T) ** self.zeta
 
     def derivatives(self, frame: Atoms) -> JacobianRows:
         """Return the derivatives of phi summed over a structure: [n_atoms, 3, n_columns], [3, 3, n_columns]."""
@@ -153,13 +174,7 @@ class KernelDesign:
 
     def structures(self, frames: Sequence[Atoms]) -> FloatArray:
         """Return phi summed over structures, [n_structures, n_columns]."""
-        rows = self.atoms(frames)
-        result = np.zeros((len(frames), rows.shape[1]))
-        start = 0
-        for k, frame in enumerate(frames):
-            result[k] = rows[start : start + len(frame)].sum(axis=0)
-            start += len(frame)
-        return result
+        return np.concatenate([term.structures(frames) for term in self.terms], axis=1)
 
     def derivatives(self, frames: Sequence[Atoms]) -> Iterator[JacobianRows]:
         """Yield the derivatives of the rows of one structure after the other."""

@@ -8,17 +8,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orbas.models.baseline import check_species, count_atoms, species_of
+from orbas.models.design import pieces
 from orbas.models.labels import energies_of, fit_baseline
-from orbas.models.regularization import resolve_regularization
+from orbas.models.linear import LinearPotential
+from orbas.models.noise import energy_widths
+from orbas.models.regularization import HoldOut, resolve_regularization
 from orbas.models.scores import score_energies
+from orbas.models.triangle import Triangle
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ase import Atoms
 
     from orbas.blocks import FloatArray, IntArray
-    from orbas.models.linear import LinearPotential
+    from orbas.models.design import Design
+    from orbas.models.regularization import Regularization
+    from orbas.models.sparse import SparseGPR
 
 _KCAL_PER_MOL = 0.0433641  # eV; CODATA, thermochemical calorie
 
@@ -51,7 +57,7 @@ class LearningCurve:
 
 
 def learning_curve(
-    model: LinearPotential,
+    model: LinearPotential | SparseGPR,
     train: Sequence[Atoms],
     test: Sequence[Atoms],
     sizes: Sequence[int],
@@ -59,12 +65,17 @@ def learning_curve(
     energy_key: str = "REF_energy",
     seed: int = 0,
 ) -> LearningCurve:
-    """Fit a model to nested subsets of the training structures; features are computed once for all sizes.
+    """Fit a model to the energies of nested subsets of the training structures; features are computed once for all.
+
+    With :class:`HoldOut` rows pass by once, in memory bounded by the number of columns squared: for any number of
+    structures. The baseline is then that of the smallest subset, and a :class:`SparseGPR` has its representative
+    environments from all training structures, without their labels.
 
     Parameters
     ----------
     model
-        Settings of the model; it is not changed, and alpha is chosen anew for every size.
+        Settings of the model; it is not changed, and alpha is chosen anew for every size. A :class:`SparseGPR` needs
+        :class:`HoldOut`.
     train, test
         Structures.
     sizes
@@ -81,34 +92,97 @@ def learning_curve(
     UnknownSpeciesError
         If the smallest subset lacks a species of the test structures; nothing is computed then.
     ValueError
-        If a size is not in [1, len(train)] or too small for the regularization, and as ``model.fit``.
+        If a size is not in [1, len(train)] or too small for the regularization, or, with :class:`HoldOut`, sizes do not
+        rise by more than the number held out; and as ``model.fit``.
     """
     if len(sizes) == 0 or not all(0 < size <= len(train) for size in sizes):
         raise ValueError(f"sizes must lie in [1, {len(train)}], the training structures; got {list(sizes)}")
-    fitted = type(model)(**model.get_params(deep=False))
-    rule = resolve_regularization(fitted.regularization)
+    rule = resolve_regularization(model.regularization)
     train_energies, test_energies = energies_of(train, energy_key), energies_of(test, energy_key)
     order = np.random.default_rng(seed).permutation(len(train))
     smallest = order[: min(sizes)]
-    _check_smallest(fitted, [train[i] for i in smallest], train_energies[smallest], test)
+    _check_smallest(model, [train[i] for i in smallest], train_energies[smallest], test)
 
-    train_features, test_features = fitted._features(train), fitted._features(test)
-    n_atoms = count_atoms(test)
-    rows = []
-    for size in sizes:
-        chosen = order[:size]
-        subset = [train[i] for i in chosen]
-        baseline = fit_baseline(fitted.baseline, subset, train_energies[chosen], rule)
-        fitted._fit_features(subset, train_energies[chosen], train_features.take(chosen), baseline)
-        score = score_energies(fitted._predict_features(test, test_features).energies, test_energies, n_atoms)
-        without = score_energies(baseline.predict(test), test_energies, n_atoms)
-        rows.append((score.mae, score.rmse, without.mae))
+    arguments = [train[i] for i in order[: max(sizes)]], train_energies[order[: max(sizes)]], test, test_energies
+    if isinstance(rule, HoldOut):
+        rows = _streamed(model, *arguments, sizes, rule)
+    elif isinstance(model, LinearPotential):
+        rows = _at_once(model, *arguments, sizes, rule)
+    else:
+        raise ValueError(f"the learning curve of a {type(model).__name__} needs regularization=HoldOut(...)")
     mae, rmse, baseline_mae = np.array(rows).T.copy()
     return LearningCurve(np.array(sizes, dtype=np.int64), mae, rmse, baseline_mae)
 
 
+def _at_once(
+    model: LinearPotential,
+    train: Sequence[Atoms],
+    energies: FloatArray,
+    test: Sequence[Atoms],
+    test_energies: FloatArray,
+    sizes: Sequence[int],
+    rule: Regularization,
+) -> list[tuple[float, float, float]]:
+    """Return MAE, RMSE and MAE of the baseline for every size; all features are held."""
+    fitted = type(model)(**model.get_params(deep=False))
+    features, test_features = fitted._features(train), fitted._features(test)
+    n_atoms = count_atoms(test)
+    rows = []
+    for size in sizes:
+        baseline = fit_baseline(fitted.baseline, train[:size], energies[:size], rule)
+        fitted._fit_features(train[:size], energies[:size], features.take(np.arange(size)), baseline)
+        score = score_energies(fitted._predict_features(test, test_features).energies, test_energies, n_atoms)
+        without = score_energies(baseline.predict(test), test_energies, n_atoms)
+        rows.append((score.mae, score.rmse, without.mae))
+    return rows
+
+
+def _streamed(
+    model: LinearPotential | SparseGPR,
+    train: Sequence[Atoms],
+    energies: FloatArray,
+    test: Sequence[Atoms],
+    test_energies: FloatArray,
+    sizes: Sequence[int],
+    rule: HoldOut,
+) -> list[tuple[float, float, float]]:
+    """Return the same; structures pass by once, into one triangular factor that grows from size to size."""
+    rises = np.diff([0, *sizes])
+    if rises.min() <= rule.n_validation:
+        raise ValueError(f"sizes must rise by more than the {rule.n_validation} held out, got {list(sizes)}")
+    design = model._design_for(train)
+    baseline = fit_baseline(model.baseline, train[: sizes[0]], energies[: sizes[0]], rule)
+    remaining, expected = energies - baseline.predict(train), baseline.predict(test)
+    widths = energy_widths(train, model._label_noise())
+    alphas = np.sort(np.asarray(rule.alphas))[::-1]
+    triangle, start, found = Triangle(design.n_columns), 0, []
+    for size in sizes:
+        head = size - rule.n_validation
+        for begin, rows in _rows(design, train[start:head], model.chunk):
+            own = slice(start + begin, start + begin + len(rows))
+            triangle.add(rows / widths[own, None], remaining[own] / widths[own])
+        held_out = slice(head, size)
+        rows = np.concatenate([rows for _, rows in _rows(design, train[held_out], model.chunk)])
+        errors = remaining[held_out, None] - rows @ triangle.weights(alphas * triangle.scale).T
+        alpha = alphas[np.argmin(np.mean(np.abs(errors), axis=0))]
+        triangle.add(rows / widths[held_out, None], remaining[held_out] / widths[held_out])
+        found.append(triangle.weights([alpha * triangle.scale])[0])
+        start = size
+    predicted = np.concatenate([rows @ np.transpose(found) for _, rows in _rows(design, test, model.chunk)])
+    n_atoms = count_atoms(test)
+    scores = [score_energies(expected + own, test_energies, n_atoms) for own in predicted.T]
+    without = score_energies(expected, test_energies, n_atoms).mae
+    return [(score.mae, score.rmse, without) for score in scores]
+
+
+def _rows(design: Design, frames: Sequence[Atoms], chunk: int) -> Iterator[tuple[int, FloatArray]]:
+    """Yield where a piece of structures begins, and its rows."""
+    for start, stop in pieces(frames, chunk):
+        yield start, design.structures(frames[start:stop])
+
+
 def _check_smallest(
-    model: LinearPotential, subset: Sequence[Atoms], energies: FloatArray, test: Sequence[Atoms]
+    model: LinearPotential | SparseGPR, subset: Sequence[Atoms], energies: FloatArray, test: Sequence[Atoms]
 ) -> None:
     """Raise, before any features are computed, what fitting or predicting with the smallest subset would."""
     fit_baseline(model.baseline, subset, energies, resolve_regularization(model.regularization))

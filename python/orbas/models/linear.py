@@ -125,7 +125,7 @@ class LinearPotential(Potential):
         rule = resolve_regularization(self.regularization)
         labels = labels_of(frames, energy_key, forces_key, stress_key, virial_key)
         baseline = fit_baseline(self.baseline, frames, labels.energies, rule)
-        design = LinearDesign.of(self.representation, frames)
+        design = self._design_for(frames)
         derivatives = labels.forces is not None or labels.stress is not None
         few = len(frames) * design.n_columns <= max(design.n_columns**2, _DENSE)
         if not derivatives and self.noise is None and few:
@@ -163,6 +163,12 @@ class LinearPotential(Potential):
         from orbas._core import SkinList
 
         return [SkinList(skin)]
+
+    def _design_for(self, frames: Sequence[Atoms]) -> LinearDesign:
+        return LinearDesign.of(self.representation, frames)
+
+    def _label_noise(self) -> Noise | None:
+        return self.noise
 
     def _design(self) -> LinearDesign:
         return LinearDesign(self.representation, self.feature_species_, len(self.weights_))

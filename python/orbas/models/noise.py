@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ase import Atoms
 
@@ -83,6 +83,13 @@ class Target:
 def energy_width(noise: Noise, n_atoms: int) -> float:
     """Return the expected error of the energy of a structure in eV; one without atoms counts as one atom."""
     return noise.energy * math.sqrt(max(n_atoms, 1))
+
+
+def energy_widths(frames: Sequence[Atoms], noise: Noise | None) -> FloatArray:
+    """Return what the energy of every structure is divided by in a fit, [n_structures]; ones without noise."""
+    if noise is None:
+        return np.ones(len(frames))
+    return np.array([energy_width(noise.of(frame), len(frame)) for frame in frames])
 
 
 def weighted_rows(

@@ -102,21 +102,17 @@ class SparseGPR(Potential):
         TypeError
             If a representation is not one of those named above.
         """
-        settings = self._terms()
+        self.check()
         rule = resolve_regularization(self.regularization)
         labels = labels_of(frames, energy_key, forces_key, stress_key, virial_key)
         baseline = fit_baseline(self.baseline, frames, labels.energies, rule)
-        terms = []
-        for spectrum, n_sparse, zeta, delta in settings:
-            points = representatives(spectrum, frames, n_sparse, self.selection)
-            terms.append(KernelTerm.of(spectrum, zeta, delta, points))
-        design = KernelDesign(tuple(terms))
+        design = self._design_for(frames)
         targets = targets_of(frames, labels, baseline)
         fit = fit_streamed(
             design,
             frames,
             targets,
-            Noise() if self.noise is None else self.noise,
+            self._label_noise(),
             rule,
             chunk=self.chunk,
             progress=self.progress,
@@ -141,6 +137,17 @@ class SparseGPR(Potential):
 
     def _design(self) -> KernelDesign:
         return self.design_
+
+    def _design_for(self, frames: Sequence[Atoms]) -> KernelDesign:
+        """Choose representative environments among those of structures."""
+        terms = []
+        for spectrum, n_sparse, zeta, delta in self._terms():
+            points = representatives(spectrum, frames, n_sparse, self.selection)
+            terms.append(KernelTerm.of(spectrum, zeta, delta, points))
+        return KernelDesign(tuple(terms))
+
+    def _label_noise(self) -> Noise:
+        return Noise() if self.noise is None else self.noise
 
     def _points(self) -> list[SparsePoints]:
         """Return what the compiled core evaluates, made once."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from orbas.models.checkpoint import Checkpoint, identity_of
 from orbas.models.design import pieces
-from orbas.models.noise import energy_width, weighted_rows
+from orbas.models.noise import energy_widths, weighted_rows
 from orbas.models.regularization import Evidence, Fixed, HoldOut, KFold, LeaveOneOut, RidgeFit
 from orbas.models.triangle import Triangle
 
@@ -94,7 +94,7 @@ def fit_streamed(
         best = int(np.argmin(errors))
         return _chosen(path, float(alphas[best]), alphas, errors, float(errors[best] ** 2))
     energies = np.array([target.energy for target in targets])
-    widths = _widths(frames, noise)
+    widths = energy_widths(frames, noise)
     if isinstance(rule, LeaveOneOut):
         residuals = _left_out(design, frames, energies, widths, path, alphas, chunk)
     else:
@@ -209,18 +209,13 @@ def _held_out(
     weights = {k: path.weights(alphas) for k, path in _others(rule, triangles)}
     residuals = np.empty((len(alphas), len(frames)))
     for start, stop in pieces(frames, chunk):
+        if not np.isin(fold[start:stop], list(weights)).any():
+            continue
         rows = design.structures(frames[start:stop])
         for k, own in weights.items():
             members = np.flatnonzero(fold[start:stop] == k)
             residuals[:, start + members] = energies[start + members] - own @ rows[members].T
     return residuals[:, np.isin(fold, list(weights))]
-
-
-def _widths(frames: Sequence[Atoms], noise: Noise | None) -> FloatArray:
-    """Return what the energy of every structure is divided by in the fit, [n_structures]."""
-    if noise is None:
-        return np.ones(len(frames))
-    return np.array([energy_width(noise.of(frame), len(frame)) for frame in frames])
 
 
 def _left_out(

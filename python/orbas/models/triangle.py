@@ -80,6 +80,27 @@ class Triangle:
         result: FloatArray = np.sum((signed @ self.factor.T) ** 2, axis=-1)
         return result
 
+    @property
+    def scale(self) -> float:
+        """The mean squared norm of a row of X; 1 for rows of zeros."""
+        return float(np.sum(self.factor[:, :-1] ** 2) / max(self.n_rows, 1)) or 1.0
+
+    def weights(self, alphas: ArrayLike) -> FloatArray:
+        """Return ``argmin |X w - y|^2 + alpha |w|^2`` for every regularizer, [n_alphas, n_columns].
+
+        One more triangle below the factor, ``sqrt(alpha)`` times the identity: for few regularizers and many columns
+        much less work than the singular values of :meth:`path`, which give any number of them.
+        """
+        from scipy.linalg import solve_triangular
+
+        found = np.empty((len(np.atleast_1d(alphas)), self.n_columns))
+        for k, alpha in enumerate(np.atleast_1d(alphas)):
+            below = np.zeros_like(self.factor)
+            np.fill_diagonal(below[:-1, :-1], np.sqrt(alpha))
+            damped = _stack(self.factor.copy(order="F"), below, triangular=True)
+            found[k] = solve_triangular(damped[:-1, :-1], damped[:-1, -1], check_finite=False)
+        return found
+
     def path(self) -> RidgePath:
         """Return what ridge regression reads off the factor."""
         return RidgePath(self.factor, self.n_rows)
