@@ -282,7 +282,7 @@ def table(result: dict[str, Any]) -> str:
 
 def draw(result: dict[str, Any], figure: Figure) -> None:
     """Draw the curves nearest to the paper, and those of the independent calculation."""
-    figure.set_size_inches(8.4, 4.0)
+    figure.set_size_inches(8.0, 4.2)
     left, right = figure.subplots(1, 2, sharey=True)
     draw_curves(left, result["chosen"], result["target"])
     draw_curves(right, result["reference"][0], result["target"])
@@ -290,12 +290,11 @@ def draw(result: dict[str, Any], figure: Figure) -> None:
     right.set_title(f"independent calculation\n{result['reference'][0]['title']}", fontsize="small")
     for name, paper in PAPER.items():
         left.plot(paper, result["target"], "*", ms=11, color=color(name), mec="white", zorder=5, clip_on=False)
-    left.plot([], [], "*", ms=9, color="0.4", mec="white", label="paper")
+    left.plot([], [], "*", ms=9, color="0.4", mec="white", label="the paper, or the other calculation")
     for name, count in result["reference"][0]["expected"].items():
-        if name.startswith("combined"):
-            right.plot(count, result["target"], "*", ms=11, color=color(name), mec="white", zorder=5)
+        right.plot(count, result["target"], "*", ms=11, color=color(name), mec="white", zorder=5)
     left.set_ylabel("residual variance around C")
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize="small")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
 
 
 def draw_curves(panel: Axes, part: dict[str, Any], target: float) -> None:

@@ -35,9 +35,9 @@ BASES = ("GTO", "optimal")
 class Settings:
     """Cutoff, degrees and size of the full basis are those of the paper."""
 
-    n_structures: int = 400
+    n_structures: int = 300
     #: Environments in each half.
-    n_half: int = 2500
+    n_half: int = 2000
     n_full: int = 20
     max_angular: int = 6
     #: Å; width and smoothness of density and cutoff are those of the potential GAP-18.
@@ -45,9 +45,9 @@ class Settings:
     cutoff_width: float = 1.0
     density_width: float = 0.5
     #: Radial functions.
-    sizes: tuple[int, ...] = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12)
+    sizes: tuple[int, ...] = (2, 3, 4, 5, 6, 8, 10, 12, 14)
     #: Selected features.
-    selected: tuple[int, ...] = (50, 100, 200, 500)
+    selected: tuple[int, ...] = (50, 200, 500)
 
 
 QUICK = Settings(n_structures=40, n_half=400, sizes=(2, 4, 6), selected=(50, 100))
