@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from orbas.bases import PrimitiveBasis
 
 
+#: Smaller eigenvalues are not drawn, relative to their sum.
+FLOOR = 1e-12
+
+
 @dataclass(frozen=True)
 class Settings:
     """Cutoff and number of primitive functions are those of the paper."""
@@ -192,7 +196,7 @@ def table(result: dict[str, Any]) -> str:
     for q in range(len(result["degrees"]["0"]["overlap"]["DVR"])):
         cells: list[Any] = [q + 1]
         for part in (result["degrees"][l] for l in shown):
-            cells += [f"{own[q]:.6f}" for own in part["overlap"].values()]
+            cells += [f"{part['overlap'][name][q]:.6f}" for name in ("DVR", "fine DVR")]
             measures = (part["difference"]["DVR"], part["at_cutoff"], part["outside"])
             cells += [f"{100 * own[q]:.2f} %" for own in measures]
         rows.append(cells)
@@ -216,7 +220,7 @@ def table(result: dict[str, Any]) -> str:
 def draw(result: dict[str, Any], figure: Figure) -> None:
     """Draw the functions of two degrees, then the eigenvalues."""
     shown = [l for l, part in result["degrees"].items() if part["functions"]]
-    figure.set_size_inches(3.2 * (len(shown) + 1), 3.3)
+    figure.set_size_inches(3.1 * (len(shown) + 1), 3.2)
     *panels, last = figure.subplots(1, len(shown) + 1)
     for panel, l in zip(panels, shown, strict=True):
         draw_functions(panel, result, l)
@@ -237,7 +241,7 @@ def draw_functions(panel: Axes, result: dict[str, Any], l: str) -> None:
     panel.axhline(0, color="0.7", lw=0.8, zorder=1)
     panel.plot(r, result["primitive"]["widest"], color="0.55", lw=1.2, ls=":", label="a primitive GTO")
     for q, (gto, dvr) in enumerate(zip(by_basis["GTO"], by_basis["DVR"], strict=True)):
-        panel.plot(r, gto, color=f"C{q}", lw=2.2, alpha=0.55, label=f"q = {q + 1}")
+        panel.plot(r, gto, color=f"C{q}", lw=2.2, alpha=0.55, label=f"GTO, q = {q + 1}")
         panel.plot(
             r, dvr, color="black", lw=0.9, ls=(0, (4, 3)), label="from DVR" if q + 1 == len(by_basis["DVR"]) else None
         )
@@ -246,23 +250,14 @@ def draw_functions(panel: Axes, result: dict[str, Any], l: str) -> None:
 
 def draw_eigenvalues(panel: Axes, result: dict[str, Any], shown: list[str]) -> None:
     """Draw the normalized eigenvalues of both bases."""
-    for l, marker in zip(shown, "osv^", strict=False):
-        for name, values in result["degrees"][l]["eigenvalues"].items():
-            if name not in COLORS:
-                continue
-            kept = [value for value in values if value > 1e-12]
-            solid = name == "GTO"
-            panel.semilogy(
-                np.arange(1, len(kept) + 1),
-                kept,
-                marker=marker if solid else "x",
-                ls="-" if solid else "none",
-                color=COLORS[name],
-                mfc="white",
-                lw=1.0,
-                label=f"l = {l}, {name}",
-            )
-    panel.set(title="Eigenvalues", xlabel="q", ylabel="fraction of the variance of this l", ylim=(1e-12, 2))
+    for l, marker in zip(shown, "os^v", strict=False):
+        for name, look in (("GTO", {"marker": marker, "lw": 1.0}), ("DVR", {"marker": "x", "ls": "none"})):
+            kept = [value for value in result["degrees"][l]["eigenvalues"][name] if value > FLOOR]
+            label = "DVR" if name == "DVR" else f"l = {l}, GTO"
+            if name == "DVR" and l != shown[-1]:
+                label = "_"
+            panel.semilogy(np.arange(1, len(kept) + 1), kept, color=COLORS[name], mfc="white", label=label, **look)
+    panel.set(title="Eigenvalues", xlabel="q", ylabel="fraction of the variance of this l", ylim=(FLOOR, 2))
     panel.set_xticks(range(2, len(result["primitive"]["outside"]) + 1, 4))
     panel.legend(fontsize="small")
 
