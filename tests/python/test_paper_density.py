@@ -74,7 +74,8 @@ def test_both_primitives_give_the_same_first_functions(functions):
 def test_drawn_functions_have_one_sign(functions):
     for part in functions["degrees"].values():
         for gto, dvr in zip(*part["functions"].values(), strict=True):
-            assert gto[np.argmax(np.abs(gto))] > 0
+            # On other points than the sign was chosen on.
+            assert max(gto) > 0.95 * max(np.abs(gto))
             assert np.dot(gto, dvr) > 0.99 * np.dot(gto, gto)
     assert [l for l, part in functions["degrees"].items() if part["functions"]] == ["0", "4"]
 
