@@ -226,7 +226,7 @@ def draw(result: dict[str, Any], figure: Figure) -> None:
     for ax, label in zip(axes[:, 0], ("residual variance", "residual variance at fixed q"), strict=True):
         ax.set_ylabel(label)
     for row in axes:
-        row[-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        row[-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), handlelength=3.0)
 
 
 def draw_convergence(ax: Axes, bases: dict[str, Any], kind: str) -> None:
