@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import itertools
 import json
@@ -15,6 +16,7 @@ import orbas
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "paper"))
+import beyond_adapted_basis
 import beyond_methane
 import fig4_correlations_qm9 as fig4
 from common import Data, rounded, write
@@ -49,8 +51,8 @@ def norms(grams):
 def by_coupling(grams):
     """Norms of invariants of order 1 to 4 by Clebsch-Gordan coefficients instead of rotations.
 
-    Products of two densities have the matrix ``CG^T (D_l1 x D_l2) CG`` in place of D; invariants pair two equivariants of
-    one symmetry, and their squared norm over all channels is ``tr(A B) / (2 o3_lambda + 1)`` of these matrices.
+    Products of two densities have the matrix ``CG^T (D_l1 x D_l2) CG`` in place of D. Invariants pair equivariants of
+    one symmetry; their squared norm over all channels is ``tr(A B) / (2 o3_lambda + 1)`` of these matrices.
     """
     pairs = {}
     for (l1, first), (l2, second) in itertools.product(enumerate(grams), repeat=2):
@@ -136,7 +138,7 @@ def test_law_of_the_paper():
     assert fig4.law(0.1, 3) == pytest.approx(1 - 0.9**3)
 
 
-def check_files(script, settings, result, folder):
+def check_files(script, result, folder):
     """Write and read what the command writes; return the table."""
     write(folder, "name", {}, result, script.draw)
     assert json.loads((folder / "name.json").read_text(encoding="utf-8"))["result"] == result
@@ -146,7 +148,7 @@ def check_files(script, settings, result, folder):
 
 def test_figure_repeats_and_draws(result, tmp_path):
     assert rounded(fig4.compute(SMALL, Data())) == result
-    text = check_files(fig4, SMALL, result, tmp_path)
+    text = check_files(fig4, result, tmp_path)
     assert "| 3.5 | invariants | optimal | 10 |" in text
     assert f"{result['n_environments']:,} environments" in text
 
@@ -201,7 +203,7 @@ def test_methane_learns_what_its_order_can(methane_folder, tmp_path):
     assert two < 0.5 * one
     assert result["n_features"][0] == METHANE.n_optimal
     assert rounded(beyond_methane.compute(METHANE, Data(methane_folder))) == result
-    assert "| 120 |" in check_files(beyond_methane, METHANE, result, tmp_path)
+    assert "| 120 |" in check_files(beyond_methane, result, tmp_path)
 
 
 def test_methane_says_what_it_needs(methane_folder):
@@ -209,3 +211,60 @@ def test_methane_says_what_it_needs(methane_folder):
         beyond_methane.compute(METHANE, Data())
     with pytest.raises(SystemExit, match="holds 160 structures, 10000 are needed"):
         beyond_methane.compute(beyond_methane.FULL, Data(methane_folder))
+
+
+# --- bases adapted to terms -----------------------------------------------------------------------------------------
+
+ADAPTED = beyond_adapted_basis.Settings(
+    n_molecules=24,
+    max_angular=2,
+    n_primitive=4,
+    n_optimal=20,
+    n_compared=(2, 6),
+    n_density=3,
+    n_pairs=(20, 20),
+    n_components=(4, 4),
+    components=(0, 2),
+)
+
+
+def test_adapted_bases_are_those_of_the_library():
+    """Judged on what it was fitted to, a basis loses what :func:`orbas.nice.adapted_basis` says, the least possible."""
+    frames = fig4.qm9(ADAPTED.n_molecules)
+    nice = beyond_adapted_basis.iteration(ADAPTED, frames)
+    shared = orbas.OptimalBasis(beyond_adapted_basis.density(ADAPTED), 3, per_center=True).fit(frames)
+    weights = beyond_adapted_basis.weights(ADAPTED, nice, frames)
+    carbon = np.concatenate([atoms.numbers for atoms in frames]) == fig4.CARBON
+    for term in ((1, 1, 1, 0), (2, 2, -1, 2), (3, 0, 1, 0)):
+        nu, o3_lambda, o3_sigma, channel = term
+        where = {"nu": nu, "o3_lambda": o3_lambda, "o3_sigma": o3_sigma, "channel": channel}
+        ours, theirs = weights[term], orbas.nice.term_weights(nice, frames, **where)
+        np.testing.assert_allclose(ours[carbon], theirs[carbon], rtol=1e-12)
+        assert not ours[~carbon].any()
+        judge = orbas.OptimalBasis(**shared.get_params(deep=False)).fit(frames, sample_weight=ours)
+        best, common = (beyond_adapted_basis.lost(basis, judge) for basis in (judge, shared))
+        np.testing.assert_allclose(best, judge.residual_variance_[fig4.CARBON][:3], atol=1e-12)
+        np.testing.assert_allclose(common[-1], 1 - judge.captured_variance(shared), atol=1e-12)
+        assert (best <= common + 1e-12).all()
+
+
+def test_weights_of_all_terms_add_up():
+    """Eq. 15: over all terms of an uncut iteration they are the norm of the density, to the power of the order."""
+    frames = fig4.qm9(6)
+    settings = dataclasses.replace(ADAPTED, n_primitive=1, max_angular=1, components=tuple(range(1000)))
+    nice = orbas.NICE(beyond_adapted_basis.density(settings), nu_max=3, per_center=True).fit(frames)
+    weights = beyond_adapted_basis.weights(settings, nice, frames)
+    for nu in beyond_adapted_basis.ORDERS:
+        single = sum(values for term, values in weights.items() if term[0] == nu and len(term) > 1)
+        np.testing.assert_allclose(single, weights[nu,], rtol=1e-9)
+
+
+def test_adapted_bases_repeat_and_draw(tmp_path):
+    result = rounded(beyond_adapted_basis.compute(ADAPTED, Data()))
+    assert rounded(beyond_adapted_basis.compute(ADAPTED, Data())) == result
+    for nu in beyond_adapted_basis.ORDERS:
+        together, single = beyond_adapted_basis.of_order(result, nu)
+        assert together["shared"][-1] == pytest.approx(0, abs=1e-9), "all functions lose nothing"
+        assert {entry["term"][3] for entry in single} == {0, 2}
+    text = check_files(beyond_adapted_basis, result, tmp_path)
+    assert len(text.splitlines()) == 4 + len(ADAPTED.n_compared) * len(beyond_adapted_basis.ORDERS)
