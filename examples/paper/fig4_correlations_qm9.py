@@ -215,7 +215,7 @@ def table(result: dict[str, Any]) -> str:
 
 def draw(result: dict[str, Any], figure: Figure) -> None:
     """Draw residual variances against q above and against the order below, a column for each kind of component."""
-    figure.set_size_inches(8.0, 6.4)
+    figure.set_size_inches(7.4, 5.8)
     axes = figure.subplots(2, len(KINDS), sharex="row", sharey="row")
     cutoff, bases = next(iter(result["cutoffs"].items()))
     for column, (kind, name) in zip(axes.T, KINDS.items(), strict=True):
