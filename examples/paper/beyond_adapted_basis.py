@@ -104,9 +104,10 @@ def weights(settings: Settings, nice: orbas.NICE, frames: Sequence[Atoms]) -> di
     blocks = density(settings).transform(frames)
     norms = sum(np.sum(b.values**2, axis=(1, 2)) for key, b in blocks.items() if key.center_species == CARBON)
     squares.update({(nu,): norms**nu for nu in ORDERS})
-    result = {term: np.zeros(len(carbon)) for term in sorted(squares)}
-    for term, values in result.items():
-        values[carbon] = squares[term]
+    result = {}
+    for which in sorted(squares):
+        result[which] = np.zeros(len(carbon))
+        result[which][carbon] = squares[which]
     return result
 
 
@@ -114,12 +115,15 @@ def lost(basis: orbas.OptimalBasis, judge: orbas.OptimalBasis) -> FloatArray:
     """Return the fraction of the variance around C that the judge has seen and q = 1, 2, ... functions do not keep."""
     degrees = range(judge.density.max_angular + 1)
     covariances = [judge.covariance(l, CARBON)[0] for l in degrees]
-    kept = sum(np.sum(U * (C @ U), axis=0) for U, C in zip(basis.contraction_[CARBON], covariances, strict=True))
-    return 1 - np.cumsum(kept) / sum(np.trace(C) for C in covariances)
+    kept = [np.sum(U * (C @ U), axis=0) for U, C in zip(basis.contraction_[CARBON], covariances, strict=True)]
+    return 1 - np.cumsum(np.sum(kept, axis=0)) / sum(float(np.trace(C)) for C in covariances)
 
 
 def compute(settings: Settings, _data: Data) -> dict[str, Any]:
-    """Return residual variances of the shared and of the adapted basis, for every term, by number of functions."""
+    """Return residual variances of the shared and of the adapted basis, for every term, by number of functions.
+
+    Beside them stands the effective number of environments fitted to, ``(sum w)^2 / sum w^2``.
+    """
     frames = qm9(settings.n_molecules)
     fitted, judged = frames[::2], frames[1::2]
 
@@ -135,10 +139,12 @@ def compute(settings: Settings, _data: Data) -> dict[str, Any]:
     for term, weight in own.items():
         judge = fit(judged, others[term])
         curves = {"shared": lost(shared, judge), "adapted": lost(fit(fitted, weight), judge)}
-        terms.append({"term": term, **{name: values.tolist() for name, values in curves.items()}})
+        effective = float(weight.sum() ** 2 / np.sum(weight**2))
+        terms.append({"term": term, "environments": effective, **{k: curve.tolist() for k, curve in curves.items()}})
         if len(terms) % 10 == 0:
             print(f"{len(terms)} terms are done", flush=True)
-    return {"n_compared": settings.n_compared, "terms": terms}
+    n_environments = sum(int(np.sum(atoms.numbers == CARBON)) for atoms in fitted)
+    return {"n_environments": n_environments, "n_compared": settings.n_compared, "terms": terms}
 
 
 def ratio(entry: dict[str, Any], q: int) -> float:
@@ -180,9 +186,22 @@ def table(result: dict[str, Any]) -> str:
         row = [q, nu, together["shared"][q - 1], together["adapted"][q - 1], len(single), float(np.median(ratios))]
         rows.append([*row, max(ratios), name(most_to_gain(result, nu, q)["term"]), int(np.median(fewer)), max(fewer)])
     head = ["q", "ν", "all terms: shared", "adapted", "single terms", "shared / adapted, median", "largest", "of"]
+    text = columns([*head, "saved, median", "most"], rows)
     return (
         "Residual of the weighted variance of Eq. 16, on molecules not fitted to; channels that an own basis saves\n\n"
-        + columns([*head, "saved, median", "most"], rows)
+        f"{text}\n\nSingle terms by their behavior under inversion\n\n{parities(result)}"
+    )
+
+
+def parities(result: dict[str, Any]) -> str:
+    """Return what true tensors and pseudotensors gain, and how few environments weigh in them."""
+    q, total, rows = result["n_compared"][-1], result["n_environments"], []
+    for sign in (1, -1):
+        found = [entry for entry in result["terms"] if len(entry["term"]) > 1 and entry["term"][2] == sign]
+        share = float(np.median([entry["environments"] / total for entry in found]))
+        rows.append([f"{sign:+d}", len(found), float(np.median([ratio(entry, q) for entry in found])), share])
+    return columns(
+        ["σ", "terms", f"shared / adapted, q = {q}, median", "effective share of environments, median"], rows
     )
 
 

@@ -266,5 +266,7 @@ def test_adapted_bases_repeat_and_draw(tmp_path):
         together, single = beyond_adapted_basis.of_order(result, nu)
         assert together["shared"][-1] == pytest.approx(0, abs=1e-9), "all functions lose nothing"
         assert {entry["term"][3] for entry in single} == {0, 2}
+        assert all(1 <= entry["environments"] < together["environments"] for entry in single)
+        assert together["environments"] <= result["n_environments"]
     text = check_files(beyond_adapted_basis, result, tmp_path)
-    assert len(text.splitlines()) == 4 + len(ADAPTED.n_compared) * len(beyond_adapted_basis.ORDERS)
+    assert text.count("\n| ") == 2 * 2 + len(ADAPTED.n_compared) * len(beyond_adapted_basis.ORDERS) + 2
