@@ -124,7 +124,7 @@ def main(
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a small size: at most two minutes")
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="of the extended XYZ files of silicon")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="of extended XYZ files, such as si_vasp_pbe.xyz.gz")
     parser.add_argument("--gap18", type=Path, metavar="FILE", help="the complete GAP-18 set, for all silicon figures")
     parser.add_argument("--out", type=Path, default=Path(), metavar="FOLDER", help="for the files (default: this one)")
     options = parser.parse_args()

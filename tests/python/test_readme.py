@@ -185,10 +185,11 @@ def test_no_module_imports_against_the_arrow():
         assert not against, f"{module} uses {against}"
 
 
-#: Those that take minutes run on less; some need files that do not come with the package.
+#: Those that take minutes run on less.
 EXAMPLE_ARGUMENTS = {"qm9_nice": ["--quick"], "nve_drift": ["--quick"]}
-NEEDS_DATA = "methane_body_orders"
-EXAMPLES = [path for path in sorted((ROOT / "examples").glob("*.py")) if path.stem not in (NEEDS_DATA, "potentials")]
+#: Needs files that do not come with the package.
+NEEDS_DATA = "potentials"
+EXAMPLES = [path for path in sorted((ROOT / "examples").glob("*.py")) if path.stem != NEEDS_DATA]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -197,13 +198,6 @@ def test_examples_run(path, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
     assert not list(tmp_path.iterdir()), "an example writes files without being asked"
-
-
-def test_an_example_without_its_data_says_where_they_are(tmp_path):
-    done = run([sys.executable, str(ROOT / "examples" / f"{NEEDS_DATA}.py"), "none.xyz"], tmp_path)
-    assert done.returncode == 2
-    assert "no file none.xyz" in done.stderr
-    assert "archive.materialscloud.org" in done.stderr
 
 
 def test_potentials_beside_published_figures_run_on_the_shipped_silicon(tmp_path):
@@ -215,7 +209,7 @@ def test_potentials_beside_published_figures_run_on_the_shipped_silicon(tmp_path
         with gzip.open(tmp_path / f"{name}.xyz.gz", "wt") as file:
             ase.io.write(file, part, format="extxyz")
     for command in (["zuo", "si"], ["elastic"]):
-        script = str(ROOT / "examples" / "potentials.py")
+        script = str(ROOT / "examples" / f"{NEEDS_DATA}.py")
         done = run([sys.executable, script, "--data", str(tmp_path), "--quick", *command], tmp_path)
         assert done.returncode == 0, done.stderr
         assert "| orbas" in done.stdout
