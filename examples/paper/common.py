@@ -61,10 +61,13 @@ class Data:
     gap18
         The complete silicon set of Bartók et al. (2018), ``gp_iter6_sparse9k.xml.xyz``, instead of all other sets of
         silicon; None for the stand-ins.
+    out
+        Where the files of other figures stand.
     """
 
     folder: Path | None = None
     gap18: Path | None = None
+    out: Path = Path()
 
     def silicon(self, *names: str) -> list[Atoms]:
         """Return the structures of these sets in turn, or of the complete GAP-18."""
@@ -130,7 +133,7 @@ def main(
     options = parser.parse_args()
     settings = quick if options.quick else full
     start = time.perf_counter()
-    result = rounded(compute(settings, Data(options.data, options.gap18)))
+    result = rounded(compute(settings, Data(options.data, options.gap18, options.out)))
     name = Path(path).stem + ("_quick" if options.quick else "")
     print(table(result))
     print(f"\n{time.perf_counter() - start:.0f} s")
@@ -144,14 +147,15 @@ def write(
     result: dict[str, Any],
     draw: Callable[[dict[str, Any], Figure], None],
 ) -> None:
-    """Write settings and numbers as JSON, and the picture."""
+    """Write settings and numbers as JSON, and the picture; what begins with an underscore is not written."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"settings": settings, "result": result}, indent=1, sort_keys=True)
+    written = {key: value for key, value in result.items() if not key.startswith("_")}
+    text = json.dumps({"settings": settings, "result": written}, indent=1, sort_keys=True)
     # Lists of numbers stay on one line.
     text = re.sub(r"\[\s+([^][{}]*?)\s+\]", lambda found: "[" + re.sub(r"\s*\n\s*", " ", found[1]) + "]", text)
     (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orbas
-from common import COLORS, KCAL_PER_MOL, NU_COLORS, QM9_SPECIES, SEED, columns, main, qm9
+from common import KCAL_PER_MOL, NU_COLORS, QM9_SPECIES, SEED, columns, main, qm9
 from orbas.models import HoldOut, LinearPotential, SparseGPR, learning_curve
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Settings:
     zeta: int = 2
 
 
+FULL = Settings()
 QUICK = Settings(
     n_test=300,
     n_top=1_200,
@@ -68,16 +69,19 @@ QUICK = Settings(
     n_sparse=300,
 )
 
+KERNEL = "kernel of the power spectrum"
+KERNEL_COLOR = "#8c6bb1"
+
 
 class UpTo:
     """Invariants of all orders up to nu of one density, uncontracted, side by side."""
 
     def __init__(self, density: orbas.DensityExpansion, nu: int) -> None:
-        self._orders = [make(density) for make in (orbas.RadialSpectrum, orbas.PowerSpectrum, orbas.Bispectrum)[:nu]]
+        self.orders = [make(density) for make in (orbas.RadialSpectrum, orbas.PowerSpectrum, orbas.Bispectrum)[:nu]]
 
     def transform(self, frames: Sequence[Atoms]) -> Features:
         """Return the features of every atom, [n_atoms, n_features]."""
-        parts = [order.transform(frames) for order in self._orders]
+        parts = [order.transform(frames) for order in self.orders]
         return dataclasses.replace(parts[0], values=np.concatenate([part.values for part in parts], axis=1))
 
 
@@ -119,6 +123,16 @@ def correlations(chosen: Settings, basis: str, nu: int, q: int, frames: Sequence
     return nice.fit(frames[: chosen.n_basis])
 
 
+def kernel_spectrum(chosen: Settings, frames: Sequence[Atoms]) -> orbas.PowerSpectrum:
+    """Return the features of the kernel model."""
+    return orbas.PowerSpectrum(density(chosen, "optimal", chosen.kernel_channels, frames))
+
+
+def name_of(basis: str, nu: int, q: int) -> str:
+    """Return the name of a linear model."""
+    return f"{basis}, nu <= {nu}, q = {q}"
+
+
 def curve(name: str, model: Any, train: Sequence[Atoms], test: Sequence[Atoms], sizes: Sequence[int]) -> dict[str, Any]:
     """Return test errors in kcal/mol for every size."""
     found = learning_curve(model, train, test, sizes, energy_key="U0", seed=SEED)
@@ -142,15 +156,29 @@ def compute(chosen: Settings, data: Data) -> dict[str, Any]:
                 sizes = chosen.sizes if basis == "optimal" and q == channels[-1] else (chosen.n_top,)
                 features = correlations(chosen, basis, nu, q, train)
                 model = LinearPotential(features, regularization=held_out)
-                found = curve(f"{basis}, nu <= {nu}, q = {q}", model, train, test, sizes)
+                found = curve(name_of(basis, nu, q), model, train, test, sizes)
                 rows.append({"nu": nu, "q": q, **found})
-    spectrum = orbas.PowerSpectrum(density(chosen, "optimal", chosen.kernel_channels, train))
-    kernel = SparseGPR(spectrum, chosen.n_sparse, chosen.zeta, regularization=held_out)
+    kernel = SparseGPR(kernel_spectrum(chosen, train), chosen.n_sparse, chosen.zeta, regularization=held_out)
     return {
         "linear": linear,
-        "kernel": curve(f"kernel, zeta = {chosen.zeta}", kernel, train, test, chosen.sizes),
+        "kernel": {"q": chosen.kernel_channels, **curve(KERNEL, kernel, train, test, chosen.sizes)},
         "factor": at(chosen, linear["GTO"], 3, 5) / at(chosen, linear["optimal"], 3, 5),
     }
+
+
+def models_of(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what every model is, and its error at the training size of the upper panel."""
+    n_top = result["linear"]["GTO"][0]["n_train"][0]
+
+    def row(name: str, basis: str, own: dict[str, Any], nu: int, q: int) -> dict[str, Any]:
+        return {"name": name, "basis": basis, "nu": nu, "q": q, "mae": own["mae"][own["n_train"].index(n_top)]}
+
+    rows = [
+        row(name_of(basis, own["nu"], own["q"]), basis, own, own["nu"], own["q"])
+        for basis, found in result["linear"].items()
+        for own in found
+    ]
+    return [*rows, row(KERNEL, "kernel", result["kernel"], 0, result["kernel"]["q"])]
 
 
 def at(chosen: Settings, rows: list[dict[str, Any]], nu: int, q: int) -> float:
@@ -200,7 +228,7 @@ def draw(result: dict[str, Any], figure: Figure) -> None:
             label = rf"linear, $\nu \leq {row['nu']}$, $q = {row['q']}$"
             lower.loglog(row["n_train"], row["mae"], "o-", color=NU_COLORS[row["nu"]], label=label)
     kernel = result["kernel"]
-    lower.loglog(kernel["n_train"], kernel["mae"], "D-", color=COLORS["PCovR"], label="kernel of the power spectrum")
+    lower.loglog(kernel["n_train"], kernel["mae"], "D-", color=KERNEL_COLOR, label=KERNEL)
     lower.set(xlabel="training molecules", title="learning curves on optimal bases")
     for axes in (upper, lower):
         finish(axes)
@@ -208,15 +236,16 @@ def draw(result: dict[str, Any], figure: Figure) -> None:
 
 def finish(axes: Axes) -> None:
     """Give an axis of errors plain numbers, and the line of chemical accuracy."""
-    from matplotlib.ticker import LogFormatter, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axes.axhline(1.0, color="0.7", lw=0.8, zorder=0)
     axes.set_ylabel("test MAE / (kcal/mol)")
-    axes.xaxis.set_major_formatter(LogFormatter(labelOnlyBase=False))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_major_formatter(LogFormatter())
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 if __name__ == "__main__":
-    main(__file__, __doc__, QUICK, Settings(), compute, table, draw)
+    main(__file__, __doc__, QUICK, FULL, compute, table, draw)
