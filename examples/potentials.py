@@ -93,7 +93,7 @@ def zuo(options: argparse.Namespace) -> dict[str, Any]:
         rows.append((float(few.cv_errors_.min()), name))
         print(f"{rows[-1][0]:8.4f}  {name}  ({time.process_time() - start:.0f} s)", flush=True)
     _, name = min(rows)
-    potential = models[name](150 if options.quick else 1500, "cv")
+    potential = models[name](150 if options.quick else 2500, "cv")
     potential.fit(train, **LABELS)  # type: ignore[attr-defined]
     if options.save:
         potential.save(options.save)

@@ -167,10 +167,10 @@ def _chosen(path: RidgePath, alpha: float, alphas: FloatArray, errors: FloatArra
     return RidgeFit(weights, alpha, path.scale, alphas[::-1].copy(), errors[::-1].copy(), posterior)
 
 
-def _others(rule: Regularization, triangles: list[Triangle]) -> list[tuple[int, RidgePath]]:
-    """Return every held-out fold, and what is learned without it."""
+def _others(rule: Regularization, triangles: list[Triangle]) -> list[tuple[int, Triangle]]:
+    """Return every held-out fold, and the rows of all others."""
     if isinstance(rule, HoldOut):
-        return [(1, triangles[0].path())]
+        return [(1, triangles[0])]
     before = [triangles[0]]
     for triangle in triangles[1:-1]:
         before.append(before[-1].merged(triangle))
@@ -181,7 +181,7 @@ def _others(rule: Regularization, triangles: list[Triangle]) -> list[tuple[int, 
             rest = after
         else:
             rest = before[k - 1] if after is None else before[k - 1].merged(after)
-        result.append((k, rest.path()))
+        result.append((k, rest))
         after = triangles[k] if after is None else triangles[k].merged(after)
     return result
 
@@ -189,8 +189,8 @@ def _others(rule: Regularization, triangles: list[Triangle]) -> list[tuple[int, 
 def _held_out_squares(rule: Regularization, triangles: list[Triangle], alphas: FloatArray) -> tuple[FloatArray, int]:
     """Return the sum of squared held-out residuals [n_alphas] and the number of rows."""
     squares, n_rows = np.zeros(len(alphas)), 0
-    for k, path in _others(rule, triangles):
-        squares += triangles[k].squares(path.weights(alphas))
+    for k, others in _others(rule, triangles):
+        squares += triangles[k].squares(others.weights(alphas))
         n_rows += triangles[k].n_rows
     return squares, n_rows
 
@@ -206,7 +206,7 @@ def _held_out(
     chunk: int,
 ) -> FloatArray:
     """Return the residuals of energies of held-out structures, [n_alphas, n_held_out]."""
-    weights = {k: path.weights(alphas) for k, path in _others(rule, triangles)}
+    weights = {k: others.weights(alphas) for k, others in _others(rule, triangles)}
     residuals = np.empty((len(alphas), len(frames)))
     for start, stop in pieces(frames, chunk):
         if not np.isin(fold[start:stop], list(weights)).any():
