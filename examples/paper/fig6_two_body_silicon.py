@@ -1,0 +1,211 @@
+"""Fig. 6: two-body models of silicon on primitive, optimal and supervised radial functions.
+
+Run it: `python examples/paper/fig6_two_body_silicon.py --data FOLDER`, or with `--quick`. FOLDER holds
+`si_vasp_pbe.xyz.gz` and `si_zuo_train.xyz.gz`, which stand in for the GAP-18 set (`--gap18 FILE`).
+
+Features are the coefficients of degree 0 on q radial functions: GTO, DVR, the principal components of GTO(20) (PCA),
+or their principal covariates (PCovR, 1:9 weights of variance and regression). Models: linear, and the polynomial
+kernel with zeta = 4. Every structure is predicted by the model that was fitted without its fold; PCA and PCovR are
+fitted without it too. The reconstruction error (GFRE) is that of the GTO(20) coefficients.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orbas
+from common import COLORS, SEED, Data, columns, evenly, main
+from orbas.bases import DVR, GTO
+from orbas.metrics import gfre
+from orbas.models import LinearPotential, Noise, SparseGPR
+
+from silicon import ENERGY, FORCES, Errors, folds, split, structures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ase import Atoms
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from orbas.models import Potential
+
+SILICON = 14
+BASES = ("GTO", "DVR", "PCA", "PCovR")
+LABELS = {"GTO": "GTO", "DVR": "DVR", "PCA": "optimal (PCA)", "PCovR": "optimal (PCovR)"}
+LINES = {"GTO": COLORS["GTO"], "DVR": COLORS["DVR"], "PCA": COLORS["optimal"], "PCovR": COLORS["PCovR"]}
+MARKERS = {"GTO": "s", "DVR": "^", "PCA": "o", "PCovR": "D"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the figure is computed with.
+
+    ``sets`` names data and how many structures of it are taken; ``energy_window`` in eV/atom above the lowest leaves
+    out isolated atoms and molecules that are pulled apart. ``linear`` and ``kernel`` are numbers of functions.
+    """
+
+    sets: tuple[tuple[str, int], ...] = (("si_vasp_pbe", 1400), ("si_zuo_train", 60))
+    energy_window: float = 1.5
+    n_folds: int = 5
+    cutoff: float = 6.0
+    cutoff_width: float = 1.0
+    density_width: float = 0.5
+    n_primitive: int = 20
+    alpha: float = 0.1
+    linear: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 12, 16, 20)
+    kernel: tuple[int, ...] = (2, 3, 4, 6, 8, 12, 20)
+    zeta: int = 4
+    n_sparse: int = 200
+    noise_energy: float = 0.002
+    noise_forces: float = 0.05
+    n_environments: int = 20000
+
+
+QUICK = Settings(sets=(("si_vasp_pbe", 200),), linear=(1, 2, 4, 8, 20), kernel=(2, 8), n_sparse=50, n_environments=2000)
+FULL = Settings()
+
+
+def spectrum(settings: Settings, basis: Any) -> orbas.RadialSpectrum:
+    """Return the radial spectrum on a basis."""
+    return orbas.RadialSpectrum(
+        orbas.DensityExpansion(
+            cutoff=orbas.Cutoff(settings.cutoff, settings.cutoff_width, "smooth"),
+            density_width=settings.density_width,
+            max_angular=0,
+            basis=basis,
+            species=(SILICON,),
+        )
+    )
+
+
+def features(
+    settings: Settings, name: str, n: int, train: Sequence[Atoms], alpha: float | None = None
+) -> orbas.RadialSpectrum:
+    """Return the radial spectrum on n functions of a basis, fitted to training structures if it is fitted at all."""
+    if name in ("GTO", "DVR"):
+        return spectrum(settings, {"GTO": GTO, "DVR": DVR}[name](n))
+    primitive = spectrum(settings, GTO(settings.n_primitive)).density
+    if name == "PCA":
+        return orbas.RadialSpectrum(orbas.OptimalBasis(primitive, n).fit(train).expansion_)
+    supervised = orbas.PCovRBasis(primitive, n, settings.alpha if alpha is None else alpha, noise=noise(settings))
+    return orbas.RadialSpectrum(supervised.fit(train, forces_key=FORCES).expansion_)
+
+
+def noise(settings: Settings) -> Noise:
+    """Return the expected errors of the labels, the weights of their rows."""
+    return Noise(settings.noise_energy, settings.noise_forces)
+
+
+def linear(settings: Settings) -> Callable[[orbas.RadialSpectrum], Potential]:
+    """Return what makes a linear model of features."""
+    return lambda given: LinearPotential(given, noise=noise(settings))
+
+
+def kernel(settings: Settings) -> Callable[[orbas.RadialSpectrum], Potential]:
+    """Return what makes a kernel model of features."""
+    return lambda given: SparseGPR(given, settings.n_sparse, settings.zeta, noise=noise(settings))
+
+
+def cross_validate(settings: Settings, frames: Sequence[Atoms]) -> dict[str, Any]:
+    """Return the errors of all models on all bases, by basis and number of functions; and the reconstruction errors."""
+    parts = folds(frames, settings.n_folds)
+    environments = evenly(frames, len(frames) * settings.n_environments // sum(map(len, frames)))
+    full = spectrum(settings, GTO(settings.n_primitive)).transform(environments)
+    models = {"linear": (linear(settings), settings.linear), "kernel": (kernel(settings), settings.kernel)}
+    errors = {(kind, name, n): Errors() for kind, (_, sizes) in models.items() for name in BASES for n in sizes}
+    lost: dict[tuple[str, int], list[float]] = {}
+    limit = Errors()
+    for k, part in enumerate(parts):
+        train, test = split(frames, part)
+        for name in BASES:
+            for n in sorted({*settings.linear, *settings.kernel}):
+                given = features(settings, name, n, train)
+                if n in settings.linear:
+                    lost.setdefault((name, n), []).append(gfre(given.transform(environments), full, seed=SEED))
+                for kind, (make, sizes) in models.items():
+                    if n in sizes:
+                        fitted = make(given).fit(train, ENERGY, forces_key=FORCES)
+                        errors[kind, name, n].add(fitted, test)
+            print(f"fold {k + 1}, {name}", flush=True)
+        regression = features(settings, "PCovR", 1, train, alpha=0.0)
+        limit.add(linear(settings)(regression).fit(train, ENERGY, forces_key=FORCES), test)
+    return {
+        "n_structures": len(frames),
+        "n_atoms": sum(map(len, frames)),
+        "folds": [sorted({str(frames[j].info.get("config_type")) for j in part}) for part in parts],
+        "rmse": {
+            kind: {name: [errors[kind, name, n].rmse() for n in sizes] for name in BASES}
+            for kind, (_, sizes) in models.items()
+        },
+        "gfre": {name: [float(np.mean(lost[name, n])) for n in settings.linear] for name in BASES},
+        "pure_regression": limit.rmse(),
+    }
+
+
+def compute(settings: Settings, data: Data) -> dict[str, Any]:
+    """Cross-validate on every set."""
+    sets = (("GAP-18", settings.sets[0][1]),) if data.gap18 is not None else settings.sets
+    results = {}
+    for name, n in sets:
+        frames = structures(data, name, n, settings.energy_window)
+        print(f"{name}: {len(frames)} structures", flush=True)
+        results[name] = cross_validate(settings, frames)
+    return {"linear": settings.linear, "kernel": settings.kernel, "sets": results}
+
+
+def table(result: dict[str, Any]) -> str:
+    """Return the errors and reconstruction errors, a table for every set and kind of model."""
+    text = []
+    for name, found in result["sets"].items():
+        for kind in ("linear", "kernel"):
+            head = ["q", *(f"{LABELS[b]}, meV/atom" for b in BASES), *(f"{LABELS[b]}, eV/Å" for b in BASES)]
+            rows = [
+                [n, *(found["rmse"][kind][b][k][0] for b in BASES), *(found["rmse"][kind][b][k][1] for b in BASES)]
+                for k, n in enumerate(result[kind])
+            ]
+            text += [f"{name}, {kind} models, RMSE of held-out structures:\n", columns(head, rows), ""]
+        energy, forces = found["pure_regression"]
+        full = found["rmse"]["linear"]["GTO"][-1]
+        text += [
+            f"Pure regression (PCovR, alpha 0, one function): {energy:.1f} meV/atom, {forces:.3f} eV/Å; "
+            f"linear model on {result['linear'][-1]} GTO: {full[0]:.1f} meV/atom, {full[1]:.3f} eV/Å\n",
+            f"{name}, GFRE:\n",
+            columns(["q", *(LABELS[b] for b in BASES)], list(zip(result["linear"], *found["gfre"].values(), strict=True))),
+            "",
+        ]
+    return "\n".join(text)
+
+
+def draw(result: dict[str, Any], figure: Figure) -> None:
+    """Draw energies, forces and reconstruction errors below each other, a column for every set."""
+    sets = result["sets"]
+    figure.set_size_inches(1.2 + 3.6 * len(sets), 7.2)
+    axes = figure.subplots(3, len(sets), sharex=True, squeeze=False)
+    for column, (name, found) in enumerate(sets.items()):
+        curves(axes[0, column], axes[1, column], result, found)
+        errors = axes[2, column]
+        for basis in BASES:
+            values = np.maximum(found["gfre"][basis], 1e-7)
+            errors.plot(result["linear"], values, color=LINES[basis], marker=MARKERS[basis])
+        errors.set_yscale("log")
+        errors.set_xlabel("number of radial functions")
+        axes[0, column].set_title(name)
+    for row, label in enumerate(("energy RMSE, meV/atom", "force RMSE, eV/Å", "GFRE of 20 GTO")):
+        axes[row, 0].set_ylabel(label)
+
+
+def curves(energies: Axes, forces: Axes, result: dict[str, Any], found: dict[str, Any]) -> None:
+    """Draw the errors of linear models as full and of kernels as dashed lines."""
+    for kind, style in (("linear", "-"), ("kernel", "--")):
+        for basis in BASES:
+            values = np.array(found["rmse"][kind][basis])
+            for axis, column in ((energies, values[:, 0]), (forces, values[:, 1])):
+                axis.plot(result[kind], column, style, color=LINES[basis], marker=MARKERS[basis])
+    for axis in (energies, forces):
+        axis.set_yscale("log")
+
+
+if __name__ == "__main__":
+    main(__file__, __doc__, QUICK, FULL, compute, table, draw)
