@@ -1,4 +1,4 @@
-"""A power spectrum of selected features: what is not selected is neither computed nor part of a norm."""
+"""A power spectrum of selected features: nothing else is part of its values, its norms and the kernels on it."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class SelectedPowerSpectrum(PowerSpectrum):
     """Some features of a :class:`PowerSpectrum`, such as those that :class:`orbas.selection.CUR` picks.
 
     Everything agrees with the selected columns of the full spectrum, and a kernel normalizes what is selected only.
-    Features and sparse kernels are made of the density, product by selected product. For a fit on forces derivatives of
-    all features are computed, one structure at a time, and the selected ones kept.
+    Values and sparse kernels are made of the density, product by selected product. Derivatives for a fit on forces are
+    computed of all features, one structure at a time, and the selected ones kept; a linear model weighs the others zero.
 
     Parameters
     ----------
