@@ -31,7 +31,7 @@ class SelectedPowerSpectrum(PowerSpectrum):
 
     Everything agrees with the selected columns of the full spectrum, and a kernel normalizes what is selected only.
     Values and sparse kernels are made of the density, product by selected product. Derivatives for a fit on forces are
-    computed of all features, one structure at a time, and the selected ones kept; a linear model weighs the others zero.
+    computed of all features, a structure at a time, and the selected ones kept; in linear models the others weigh zero.
 
     Parameters
     ----------
