@@ -41,7 +41,7 @@ class Settings:
     ``n_soap`` are numbers of selected features, beside all of them.
     """
 
-    sets: tuple[tuple[str, int], ...] = (("si_vasp_pbe", 300), ("si_zuo_train", 32))
+    sets: tuple[tuple[str, int], ...] = (("si_vasp_pbe", 240), ("si_zuo_train", 24))
     energy_window: float = 1.5
     n_folds: int = 5
     cutoff: float = 6.0
