@@ -190,21 +190,22 @@ def draw(result: dict[str, Any], figure: Figure) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
     sets = result["sets"]
-    figure.set_size_inches(1.0 + 3.2 * len(sets), 7.4)
+    figure.set_size_inches(0.9 + 2.65 * len(sets), 6.1)
     axes = figure.subplots(3, len(sets), sharex=True, squeeze=False)
     for column, (name, found) in enumerate(sets.items()):
         draw_errors(axes[0, column], axes[1, column], result, found)
         for basis in BASES:
             style = {"color": LINES[basis], "marker": MARKERS[basis]}
-            axes[2, column].plot(result["linear"], np.maximum(found["gfre"][basis], _LOWEST), **style)
-        axes[2, column].set_ylim(2 * _LOWEST, 2)
+            lost = np.array(found["gfre"][basis])
+            axes[2, column].plot(result["linear"], np.where(lost < _LOWEST, np.nan, lost), **style)
+        axes[2, column].set_ylim(_LOWEST, 2)
         axes[2, column].set_xlabel("number of radial functions")
         axes[0, column].set_title(f"{name}, {found['n_structures']} structures", fontsize=9)
     for axis in axes.ravel():
         axis.set_yscale("log")
         axis.set_xticks([1, 4, 8, 12, 16, 20])
     for axis in axes[:2].ravel():
-        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 6)))
         axis.yaxis.set_major_formatter(ScalarFormatter())
         axis.yaxis.set_minor_formatter(NullFormatter())
     for row, label in enumerate(("energy RMSE, meV/atom", "force RMSE, eV/Å", "GFRE of 20 GTO")):
