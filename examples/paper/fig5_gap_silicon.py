@@ -126,11 +126,11 @@ def table(result: dict[str, Any]) -> str:
     head = ["n_max", "n_SOAP", *(f"{name}, {unit}" for unit in ("meV/atom", "eV/Å") for name in BASES)]
     for name, found in result["sets"].items():
         rows = []
-        for n, n_features in result["n_features"].items():
+        for n in sorted(result["n_features"], key=int):
             for selected in result["selections"]:
                 values = [found["rmse"][basis].get(selected, {}).get(n) for basis in BASES]
                 if None not in values:
-                    label = f"{n_features} (all)" if selected == "all" else selected
+                    label = f"{result['n_features'][n]} (all)" if selected == "all" else selected
                     rows.append([n, label, *(value[column] for column in (0, 1) for value in values)])
         text += [f"{name}, {found['n_structures']} structures, RMSE of held-out ones:\n", columns(head, rows), ""]
     return "\n".join(text)
@@ -150,11 +150,10 @@ def draw(result: dict[str, Any], figure: Figure) -> None:
             for selected, by_n in found["rmse"][basis].items():
                 line, marker = styles[selected]
                 for row in (0, 1):
-                    values = [pair[row] for pair in by_n.values()]
-                    at = [int(n) for n in by_n]
-                    axes[row, column].plot(at, values, color=COLORS[basis], linestyle=line, marker=marker)
+                    points = sorted((int(n), pair[row]) for n, pair in by_n.items())
+                    axes[row, column].plot(*zip(*points), color=COLORS[basis], linestyle=line, marker=marker)
         axes[0, column].set_title(f"{name}, {found['n_structures']} structures", fontsize=9)
-        axes[1, column].set_xlabel("number of radial functions, $n_{max}$")
+        axes[1, column].set_xlabel("number of radial functions, $n_\\mathrm{max}$")
     for axis in axes.ravel():
         axis.set_yscale("log")
         axis.set_xticks([int(n) for n in result["n_features"]])

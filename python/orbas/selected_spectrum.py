@@ -32,6 +32,7 @@ class SelectedPowerSpectrum(PowerSpectrum):
     Everything agrees with the selected columns of the full spectrum, and a kernel normalizes what is selected only.
     Values and sparse kernels are made of the density, product by selected product. Derivatives for a fit on forces are
     computed of all features, a structure at a time, and the selected ones kept; in linear models the others weigh zero.
+    What is gained is a smaller model, not time: 100 of 385 features on a kernel take as long as all.
 
     Parameters
     ----------
