@@ -151,7 +151,9 @@ def draw(result: dict[str, Any], figure: Figure) -> None:
                 line, marker = styles[selected]
                 for row in (0, 1):
                     points = sorted((int(n), pair[row]) for n, pair in by_n.items())
-                    axes[row, column].plot(*zip(*points), color=COLORS[basis], linestyle=line, marker=marker)
+                    axes[row, column].plot(
+                        *zip(*points, strict=True), color=COLORS[basis], linestyle=line, marker=marker
+                    )
         axes[0, column].set_title(f"{name}, {found['n_structures']} structures", fontsize=9)
         axes[1, column].set_xlabel("number of radial functions, $n_\\mathrm{max}$")
     for axis in axes.ravel():
