@@ -27,6 +27,7 @@ _HOMES = {
     "Bispectrum": "nice",
     "PowerSpectrum": "invariants",
     "RadialSpectrum": "invariants",
+    "SelectedPowerSpectrum": "selected_spectrum",
     "InternalError": "errors",
     "LabelError": "errors",
     "ModelFileError": "errors",
@@ -62,6 +63,7 @@ __all__ = [
     "PowerSpectrum",
     "RadialScaling",
     "RadialSpectrum",
+    "SelectedPowerSpectrum",
     "SkinList",
     "UnknownSpeciesError",
     "__version__",
@@ -101,6 +103,7 @@ if TYPE_CHECKING:
     from orbas.optimal import OptimalBasis
     from orbas.parallel import get_num_threads, set_num_threads
     from orbas.pcovr import PCovRBasis
+    from orbas.selected_spectrum import SelectedPowerSpectrum
 
     __version__: str
 

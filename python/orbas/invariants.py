@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -139,12 +139,17 @@ class Spectrum(Estimator):
         plan, _ = self.density.plan_for(listed)
         return _core.strain_gradients(plan, structures.to_batch(listed), self._core_name)
 
+    def sparse_points(self, zeta: int, parts: Sequence[tuple[FloatArray, FloatArray]]) -> Any:
+        """Return what :meth:`sparse_kernel` takes, from points of unit norm and their weights for every species."""
+        return _core.SparsePoints(zeta, parts)
+
     def sparse_kernel(
-        self, frames: list[Atoms], batch: _core.Batch, points: _core.SparsePoints, skin_list: SkinList | None
+        self, frames: list[Atoms], batch: _core.Batch, points: Any, skin_list: SkinList | None
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Evaluate a sparse kernel model: energies [n_atoms], forces [n_atoms, 3] and virials [n_structures, 3, 3].
 
-        What :class:`orbas.models.SparseGPR` calls; ``batch`` holds the structures.
+        What :class:`orbas.models.SparseGPR` calls; ``batch`` holds the structures, ``points`` come from
+        :meth:`sparse_points`.
         """
         plan, _ = self.density.plan_for(frames)
         return self._compare(plan, batch, points, skin_list)

@@ -18,6 +18,7 @@ from orbas.model_file.encoding import Codec, check_names, estimator_codec, is_in
 from orbas.nice import NICE, Bispectrum
 from orbas.nice.iteration import Contraction, Iteration, Order
 from orbas.nice.selection import Coupling
+from orbas.selected_spectrum import SelectedPowerSpectrum, checked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,6 +118,18 @@ def _check_spectrum(spectrum: Any) -> None:
         raise TypeError(f"density must be a DensityExpansion, got a {type(spectrum.density).__name__}")
 
 
+def _n_power_spectrum(spectrum: PowerSpectrum, species: tuple[int, ...]) -> int:
+    """Pairs of channels of the same degree."""
+    return sum(q * (q + 1) // 2 for q in _most_channels(spectrum.density, len(species)))
+
+
+def _n_selected(spectrum: SelectedPowerSpectrum, species: tuple[int, ...]) -> int:
+    """Indices of features that there are."""
+    if len(set(channel_counts(spectrum.density, len(species)))) > 1:
+        raise ValueError("the density has not the same channels for all center species")
+    return int(checked(spectrum.selection, _n_power_spectrum(spectrum, species)).size)
+
+
 def _n_bispectrum(bispectrum: Bispectrum, species: tuple[int, ...]) -> int:
     """Sets of three channels with even l1 + l2 + l3 that form a triangle."""
     kinds = channel_counts(bispectrum.density, len(species))
@@ -211,8 +224,9 @@ def _restore_nice(values: dict[str, Any]) -> NICE:
 
 #: Number of features by the class of the representation.
 _WIDTHS: dict[type, Callable[[Any, tuple[int, ...]], int]] = {
-    PowerSpectrum: lambda s, species: sum(q * (q + 1) // 2 for q in _most_channels(s.density, len(species))),
+    PowerSpectrum: _n_power_spectrum,
     RadialSpectrum: lambda s, species: _most_channels(s.density, len(species))[0],
+    SelectedPowerSpectrum: _n_selected,
     Bispectrum: _n_bispectrum,
     NICE: lambda nice, _: sum(nice.n_features_),
 }
@@ -229,6 +243,7 @@ CODECS = (
     estimator_codec(DensityExpansion, ("species_",), check=_check_density),
     estimator_codec(PowerSpectrum, check=_check_spectrum),
     estimator_codec(RadialSpectrum, check=_check_spectrum),
+    estimator_codec(SelectedPowerSpectrum, check=_check_spectrum),
     estimator_codec(Bispectrum, check=_check_spectrum),
     record_codec(Coupling),
     record_codec(Order, _check_order),

@@ -9,11 +9,11 @@ approximation of the kernel in the span of M: the sparse Gaussian process is rid
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from orbas import _core, structures
+from orbas import structures
 from orbas.gradients import JacobianRows
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
+    from orbas import _core
     from orbas.blocks import FloatArray
     from orbas.energies import Energies
     from orbas.invariants import Spectrum
@@ -130,14 +131,14 @@ class KernelTerm:
         full = np.concatenate(by_strain, axis=-1)[np.array(_VOIGT)]
         return JacobianRows(np.concatenate(positions, axis=-1), full)
 
-    def weighted(self, weights: FloatArray) -> _core.SparsePoints:
+    def weighted(self, weights: FloatArray) -> Any:
         """Return the points with the kernel weights that belong to weights of phi, [n_columns]."""
         parts, start = [], 0
         for number, root in self.roots.items():
             kernel_weights = self.delta * (root @ weights[start : start + root.shape[1]])
             parts.append((np.ascontiguousarray(self.points[number]), kernel_weights))
             start += root.shape[1]
-        return _core.SparsePoints(self.zeta, parts)
+        return self.spectrum.sparse_points(self.zeta, parts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,7 +193,7 @@ class KernelDesign:
     def evaluate(
         self,
         frames: Sequence[Atoms],
-        points: Sequence[_core.SparsePoints],
+        points: Sequence[Any],
         skin_lists: Sequence[_core.SkinList] | None,
     ) -> Energies:
         """Return the sum of all terms with forces and virials, from the compiled core."""

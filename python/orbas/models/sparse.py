@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas._core import SkinList, SparsePoints
+    from orbas._core import SkinList
     from orbas.blocks import Features, FloatArray
     from orbas.energies import Energies
     from orbas.models.labels import BaselineLike
@@ -149,7 +149,7 @@ class SparseGPR(Potential):
     def _label_noise(self) -> Noise:
         return Noise() if self.noise is None else self.noise
 
-    def _points(self) -> list[SparsePoints]:
+    def _points(self) -> list[Any]:
         """Return what the compiled core evaluates, made once."""
         cached = self.__dict__.get("_cached_points")
         if cached is None:
@@ -157,7 +157,7 @@ class SparseGPR(Potential):
             parts = np.split(self.weights_, ends)
             cached = [term.weighted(own) for term, own in zip(self.design_.terms, parts, strict=True)]
             self._cached_points = cached
-        points: list[SparsePoints] = cached
+        points: list[Any] = cached
         return points
 
     def _terms(self) -> list[tuple[Spectrum, int | Mapping[int, int], int, float]]:
