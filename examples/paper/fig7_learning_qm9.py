@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from orbas import Features
 
+#: Rate, scale in Å and exponent of the radial scaling.
+Scaling = tuple[float, float, float]
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -35,24 +38,28 @@ class Settings:
 
     n_test: int = 10_000
     n_top: int = 65_000
-    sizes: tuple[int, ...] = (5_000, 10_000, 20_000, 40_000, 65_000, 100_000)
+    sizes: tuple[int, ...] = (5_000, 20_000, 65_000, 100_000)
     n_validation: int = 2_000
-    alphas: tuple[float, ...] = tuple(10.0**k for k in range(-13, -3))
+    alphas: tuple[float, ...] = (1e-13, 1e-12, 1e-11, 1e-10, 1e-9, 1e-8)
     n_basis: int = 2_000
     cutoff: float = 5.0
     density_width: float = 0.3
-    scaling: tuple[float, float, float] = (1.0, 2.0, 7.0)
+    scaling: Scaling | None = (1.0, 2.5, 4.0)
     n_primitive: int = 20
     l_max: int = 5
     channels: tuple[tuple[int, tuple[int, ...]], ...] = ((1, (5, 10, 20, 40)), (2, (5, 10, 20)), (3, (5, 10)))
     uncontracted: int = 5
-    n_pairs: int = 1500
-    n_components: int = 200
-    n_invariant_pairs: int = 8000
-    n_invariants: int = 1500
+    n_pairs: int = 1000
+    n_components: int = 150
+    n_invariant_pairs: int = 5000
+    n_invariants: int = 1000
     kernel_channels: int = 24
     n_sparse: int = 6_000
     zeta: int = 2
+    # The same five channels at other densities.
+    scalings: tuple[Scaling | None, ...] = ((1.0, 2.5, 4.0), None, (1.0, 2.0, 7.0), (2.0, 1.0, 6.0))
+    n_scalings: int = 6_000
+    l_max_scalings: int = 3
 
 
 FULL = Settings()
@@ -67,6 +74,9 @@ QUICK = Settings(
     channels=((1, (5, 10, 20)), (2, (5, 10)), (3, (5,))),
     kernel_channels=8,
     n_sparse=300,
+    scalings=((1.0, 2.5, 4.0), (1.0, 2.0, 7.0)),
+    n_scalings=600,
+    l_max_scalings=2,
 )
 
 KERNEL = "kernel of the power spectrum"
@@ -89,7 +99,7 @@ def expansion(chosen: Settings, n_functions: int) -> orbas.DensityExpansion:
     """Return the density on GTO functions for each species."""
     return orbas.DensityExpansion(
         cutoff=orbas.Cutoff(chosen.cutoff, width=0.5),
-        scaling=orbas.RadialScaling(*chosen.scaling),
+        scaling=None if chosen.scaling is None else orbas.RadialScaling(*chosen.scaling),
         density_width=chosen.density_width,
         max_angular=chosen.l_max,
         basis=orbas.bases.GTO(n_functions),
@@ -162,8 +172,23 @@ def compute(chosen: Settings, data: Data) -> dict[str, Any]:
     return {
         "linear": linear,
         "kernel": {"q": chosen.kernel_channels, **curve(KERNEL, kernel, train, test, chosen.sizes)},
+        "densities": densities(chosen, train, test, held_out),
         "factor": at(chosen, linear["GTO"], 3, 5) / at(chosen, linear["optimal"], 3, 5),
     }
+
+
+def densities(chosen: Settings, train: Sequence[Atoms], test: Sequence[Atoms], rule: HoldOut) -> list[dict[str, Any]]:
+    """Return what five channels of either basis are worth for nu <= 3 at other radial scalings of the density."""
+    rows = []
+    for scaling in chosen.scalings:
+        other = dataclasses.replace(chosen, scaling=scaling, l_max=chosen.l_max_scalings)
+        row: dict[str, Any] = {"scaling": "none" if scaling is None else "/".join(f"{part:g}" for part in scaling)}
+        for basis in ("GTO", "optimal"):
+            model = LinearPotential(correlations(other, basis, 3, 5, train), regularization=rule)
+            name = f"{basis}, scaling {row['scaling']}"
+            row[basis] = curve(name, model, train[: chosen.n_scalings], test, (chosen.n_scalings,))["mae"][0]
+        rows.append({**row, "factor": row["GTO"] / row["optimal"]})
+    return rows
 
 
 def models_of(result: dict[str, Any]) -> list[dict[str, Any]]:
@@ -209,7 +234,12 @@ def table(result: dict[str, Any]) -> str:
         ["n_train", *(name for name, _ in named)],
         list(zip(result["kernel"]["n_train"], *(row["mae"] for _, row in named), strict=True)),
     )
-    return f"MAE in kcal/mol, {n_top} training molecules:\n{first}\n\nlearning curves:\n{second}"
+    third = columns(
+        ["scaling", "GTO", "optimal", "factor"],
+        [[row[key] for key in ("scaling", "GTO", "optimal", "factor")] for row in result["densities"]],
+    )
+    parts = (f"MAE in kcal/mol, {n_top} training molecules:", first, "learning curves:", second)
+    return "\n\n".join([*parts, "nu <= 3, q = 5, fewer molecules and smaller l, by radial scaling:", third])
 
 
 def draw(result: dict[str, Any], figure: Figure) -> None:
