@@ -40,21 +40,21 @@ class Settings:
     n_top: int = 65_000
     sizes: tuple[int, ...] = (5_000, 20_000, 65_000, 100_000)
     n_validation: int = 2_000
-    alphas: tuple[float, ...] = (1e-13, 1e-12, 1e-11, 1e-10, 1e-9, 1e-8)
+    alphas: tuple[float, ...] = (1e-12, 1e-11, 1e-10, 1e-9)
     n_basis: int = 2_000
     cutoff: float = 5.0
     density_width: float = 0.3
     scaling: Scaling | None = (1.0, 2.5, 4.0)
     n_primitive: int = 20
-    l_max: int = 5
+    l_max: int = 4
     channels: tuple[tuple[int, tuple[int, ...]], ...] = ((1, (5, 10, 20, 40)), (2, (5, 10, 20)), (3, (5, 10)))
     uncontracted: int = 5
     n_pairs: int = 1000
     n_components: int = 150
     n_invariant_pairs: int = 5000
-    n_invariants: int = 1000
+    n_invariants: int = 800
     kernel_channels: int = 24
-    n_sparse: int = 6_000
+    n_sparse: int = 4_000
     zeta: int = 2
     # The same five channels at other densities.
     scalings: tuple[Scaling | None, ...] = ((1.0, 2.5, 4.0), None, (1.0, 2.0, 7.0), (2.0, 1.0, 6.0))

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from orbas.blocks import FloatArray
 
-_BLOCK = 64
+_BLOCK = 32
+_PANEL = 256
 _BUFFERED = 1024
 _EPSILON = float(np.finfo(np.float64).eps)
 
@@ -70,7 +71,7 @@ class Triangle:
     def merged(self, other: Triangle) -> Triangle:
         """Return the triangle of the rows of both."""
         both = Triangle(self.n_columns)
-        both._factor = _stack(self.factor.copy(order="F"), other.factor, triangular=True)
+        both._factor = _stack(self.factor.copy(order="F"), other.factor.copy(order="F"), triangular=True)
         both.n_rows = self.n_rows + other.n_rows
         return both
 
@@ -95,7 +96,7 @@ class Triangle:
 
         found = np.empty((len(np.atleast_1d(alphas)), self.n_columns))
         for k, alpha in enumerate(np.atleast_1d(alphas)):
-            below = np.zeros_like(self.factor)
+            below = np.zeros_like(self.factor, order="F")
             np.fill_diagonal(below[:-1, :-1], np.sqrt(alpha))
             damped = _stack(self.factor.copy(order="F"), below, triangular=True)
             found[k] = solve_triangular(damped[:-1, :-1], damped[:-1, -1], check_finite=False)
@@ -168,13 +169,43 @@ class RidgePath:
 
 
 def _stack(factor: FloatArray, rows: FloatArray, *, triangular: bool) -> FloatArray:
-    """Return the factor of a triangle with rows below it; the triangle is overwritten."""
+    """Return the factor of a triangle with rows below it, by Householder reflections; both are overwritten.
+
+    A panel of columns is factorized by LAPACK. Its reflections ``I - V T V^T``, T the inverse of the upper half of
+    ``V^T V`` (Puglisi, SIAM J. Sci. Stat. Comput. 13, 723 (1992)), are applied to all other columns at once: nearly
+    everything is matrix products. Of a triangle below, what is zero is left out.
+    """
+    from scipy.linalg.blas import dgemm
     from scipy.linalg.lapack import dtpqrt
 
-    if len(rows) == 0:
-        return factor
     n = len(factor)
-    result, _, _, info = dtpqrt(n if triangular else 0, min(_BLOCK, n), factor, rows, overwrite_a=1)
-    assert info == 0
-    updated: FloatArray = result
-    return updated
+    for start in range(0, n if len(rows) else 0, _PANEL):
+        panel = slice(start, min(start + _PANEL, n))
+        width = panel.stop - start
+        below = rows[: panel.stop] if triangular else rows
+        block = min(_BLOCK, width)
+        factor[panel, panel], reflectors, scales, info = dtpqrt(0, block, factor[panel, panel], below[:, panel])
+        assert info == 0
+        if panel.stop == n:
+            break
+        others = slice(panel.stop, n)
+        taus = scales[np.arange(width) % block, np.arange(width)]
+        products = dgemm(1.0, reflectors, below[:, others], 1.0, factor[panel, others], trans_a=1)
+        change = _scaled(products, reflectors, taus)
+        factor[panel, others] -= change
+        updated = dgemm(-1.0, reflectors, change, 1.0, below[:, others], overwrite_c=1)
+        if triangular:  # otherwise whole columns in Fortran order, which were overwritten
+            below[:, others] = updated
+    return factor
+
+
+def _scaled(products: FloatArray, reflectors: FloatArray, taus: FloatArray) -> FloatArray:
+    """Return ``T^T (V^T X)``; V is an identity above the reflectors."""
+    from scipy.linalg import solve_triangular
+
+    identities = taus == 0.0  # of columns without anything below the diagonal
+    inverse = np.triu(reflectors.T @ reflectors, 1)
+    np.fill_diagonal(inverse, 1.0 / np.where(identities, 1.0, taus))
+    scaled: FloatArray = solve_triangular(inverse, products, trans="T", check_finite=False)
+    scaled[identities] = 0.0
+    return scaled
