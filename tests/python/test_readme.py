@@ -22,7 +22,15 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONVENTIONS.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/pitfalls.md"]
+DOCUMENTS = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONVENTIONS.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docs/pitfalls.md",
+    "docs/paper.md",
+]
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 #: Run by test_cli.py already.
 NOT_HERE = "orbas demo"
