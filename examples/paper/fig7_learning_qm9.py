@@ -49,12 +49,12 @@ class Settings:
     l_max: int = 4
     channels: tuple[tuple[int, tuple[int, ...]], ...] = ((1, (5, 10, 20, 40)), (2, (5, 10, 20)), (3, (5, 10)))
     uncontracted: int = 5
-    n_pairs: int = 1000
-    n_components: int = 150
-    n_invariant_pairs: int = 5000
-    n_invariants: int = 800
+    n_pairs: int = 600
+    n_components: int = 100
+    n_invariant_pairs: int = 2500
+    n_invariants: int = 400
     kernel_channels: int = 24
-    n_sparse: int = 4_000
+    n_sparse: int = 3_000
     zeta: int = 2
     # The same five channels at other densities.
     scalings: tuple[Scaling | None, ...] = ((1.0, 2.5, 4.0), None, (1.0, 2.0, 7.0), (2.0, 1.0, 6.0))
