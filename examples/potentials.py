@@ -98,7 +98,7 @@ def chosen(
 def zuo(options: argparse.Namespace) -> dict[str, Any]:
     """Choose settings with few representative environments, fit with many, and look at the test structures.
 
-    Stresses are not fitted. The labeled ones differ by a pressure from what the labeled energies say, as with plane waves
+    Stresses are not fitted. Those labeled differ by a pressure from what the labeled energies say, as with plane waves
     up to one energy for all volumes; of nickel by 0.015 eV/Å^3, which would triple the error of its energies.
     """
     train, test = (read(options.data, f"{options.element}_zuo_{part}") for part in ("train", "test"))
