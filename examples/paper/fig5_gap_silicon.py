@@ -19,7 +19,7 @@ from common import COLORS, Data, columns, main
 from orbas.bases import GTO
 from orbas.models import Noise, SparseGPR
 from orbas.selection import CUR
-from silicon import ENERGY, FORCES, Errors, folds, split, structures
+from silicon import ENERGY, FORCES, Errors, by_set, folds, split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,12 +109,7 @@ def cross_validate(settings: Settings, frames: Sequence[Atoms]) -> dict[str, Any
 
 def compute(settings: Settings, data: Data) -> dict[str, Any]:
     """Cross-validate on every set."""
-    sets = (("GAP-18", settings.sets[0][1]),) if data.gap18 is not None else settings.sets
-    results = {}
-    for name, n in sets:
-        frames = structures(data, name, n, settings.energy_window)
-        print(f"{name}: {len(frames)} structures", flush=True)
-        results[name] = cross_validate(settings, frames)
+    results = by_set(settings.sets, data, settings.energy_window, lambda frames: cross_validate(settings, frames))
     n_features = {n: n * (n + 1) // 2 * (settings.max_angular + 1) for n in settings.n_max}
     selections = ["all", *map(str, settings.n_soap)]
     return {"n_features": n_features, "selections": selections, "sets": results}

@@ -21,7 +21,7 @@ from common import COLORS, SEED, Data, columns, evenly, main
 from orbas.bases import DVR, GTO
 from orbas.metrics import gfre
 from orbas.models import LinearPotential, Noise, SparseGPR
-from silicon import ENERGY, FORCES, Errors, folds, split, structures
+from silicon import ENERGY, FORCES, Errors, by_set, folds, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -155,12 +155,7 @@ def cross_validate(settings: Settings, frames: Sequence[Atoms]) -> dict[str, Any
 
 def compute(settings: Settings, data: Data) -> dict[str, Any]:
     """Cross-validate on every set."""
-    sets = (("GAP-18", settings.sets[0][1]),) if data.gap18 is not None else settings.sets
-    results = {}
-    for name, n in sets:
-        frames = structures(data, name, n, settings.energy_window)
-        print(f"{name}: {len(frames)} structures", flush=True)
-        results[name] = cross_validate(settings, frames)
+    results = by_set(settings.sets, data, settings.energy_window, lambda frames: cross_validate(settings, frames))
     return {"linear": settings.linear, "kernel": settings.kernel, "sets": results}
 
 

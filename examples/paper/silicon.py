@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from common import SEED, evenly
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ase import Atoms
     from common import Data
@@ -54,6 +54,18 @@ def structures(data: Data, name: str, n: int, window: float) -> list[Atoms]:
         if energy_per_atom(frame) < lowest + window:
             distinct.setdefault((round(energy_per_atom(frame), 6), round(frame.get_volume(), 3), len(frame)), frame)
     return evenly(list(distinct.values()), n)
+
+
+def by_set(
+    sets: Sequence[tuple[str, int]], data: Data, window: float, cross_validate: Callable[[list[Atoms]], dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Return what a cross-validation finds on every set, or on the complete GAP-18 alone if it was given."""
+    results = {}
+    for name, n in (("GAP-18", sets[0][1]),) if data.gap18 is not None else sets:
+        frames = structures(data, name, n, window)
+        print(f"{name}: {len(frames)} structures", flush=True)
+        results[name] = cross_validate(frames)
+    return results
 
 
 def energy_per_atom(frame: Atoms) -> float:

@@ -50,6 +50,23 @@ def test_pieces_of_any_size_have_the_factor_of_all_rows(shape, sizes):
         np.testing.assert_allclose(np.abs(factor), np.abs(expected), atol=1e-11)
 
 
+@pytest.mark.parametrize("n_rows", [30, 600, 1500])
+def test_factors_of_several_panels(n_rows):
+    """More columns than one panel holds, some of them zero, and copies; in pieces, merged and damped."""
+    rows, targets = problem((n_rows, 530))
+    rows[:, [3, 255, 256, 400]] = 0.0
+    rows[:, 300] = rows[:, 2]
+    triangle, both = triangle_of(rows, targets, (700,)), np.column_stack([rows, targets])
+    expected = both.T @ both
+    assert np.array_equal(triangle.factor, np.triu(triangle.factor))
+    np.testing.assert_allclose(triangle.factor.T @ triangle.factor, expected, rtol=1e-11, atol=1e-10)
+    merged = triangle.merged(triangle_of(rows[:20], targets[:20])).factor
+    np.testing.assert_allclose(merged.T @ merged, expected + both[:20].T @ both[:20], rtol=1e-11, atol=1e-10)
+    for alpha in (1e-6, 10.0):
+        found = triangle.weights([alpha])[0]
+        np.testing.assert_allclose(found, by_augmented_lstsq(rows, targets, alpha), rtol=1e-7, atol=1e-8)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_weights_of_single_regularizers_are_those_of_the_path(shape):
     rows, targets = problem(shape)
