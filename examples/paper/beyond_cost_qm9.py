@@ -12,11 +12,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import all_environments
 import fig7_learning_qm9 as fig7
 import numpy as np
 import orbas
 from common import NU_COLORS, columns, main, qm9
-from orbas.models import Fixed, SparseGPR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,10 +54,9 @@ def models(chosen: fig7.Settings, train: Sequence[Atoms], frames: Sequence[Atoms
         for nu, channels in chosen.channels
         for q in channels
     ]
-    spectrum = fig7.kernel_spectrum(chosen, train)
-    kernel = SparseGPR(spectrum, chosen.n_sparse, chosen.zeta, regularization=Fixed(1e-8))
-    kernel.fit(train[: chosen.n_basis], "U0")
-    return [*calls, lambda: kernel.evaluate(frames)]
+    components = all_environments.Components.fit(fig7.kernel_spectrum(chosen, train), train, chosen.kernel)
+    kernel = components.quadratic({species: np.eye(matrix.shape[1]) for species, matrix in components.matrices.items()})
+    return [*calls, lambda: components.evaluate(kernel, frames)]
 
 
 def compute(chosen: Settings, data: Data) -> dict[str, Any]:

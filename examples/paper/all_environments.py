@@ -1,0 +1,334 @@
+"""A Gaussian process on energies that compares all environments of all molecules, not a few representative ones.
+
+The kernel of two structures is ``k(A, B) = sum_ab (u_a . u_b)^2`` over centers of the same species. It is the scalar
+product of matrices ``S_A = sum_a u_a u_a^T``, one for each species, so that a model is a quadratic form
+``E(A) = sum_a u_a^T W u_a`` with ``W = sum_A c_A S_A``, and a product of the kernel matrix with a vector is two passes
+over the environments: the matrix itself, 40 GB for 100,000 molecules, is never made. Conjugate gradients solve
+``(K + noise) c = y``, preconditioned by a Nyström approximation from some structures (Williams and Seeger, 2001), which
+takes out the large eigenvalues.
+
+u is the normalized power spectrum in principal components. Those of small variance count more than in the power
+spectrum itself: a component of variance v is multiplied by v^(-sharpening / 2).
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orbas
+from orbas.structures import to_batch
+from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
+from threadpoolctl import threadpool_limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ase import Atoms
+
+#: Parts that threads take: always as many, so that sums round alike on any machine.
+_PARTS = 16
+_ROWS = 2048
+_STRUCTURES = 200
+#: What is added to the diagonal of the Nyström approximation, relative to it, against round-off.
+_JITTER = 1e-7
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the model is made of.
+
+    Attributes
+    ----------
+    threshold
+        Principal components are kept if their variance is above this fraction of the largest one of their species.
+    sharpening
+        0 for the power spectrum as it is; 1 would give all components the same variance.
+    noise
+        Candidates of the variance of an energy, relative to the mean of k(A, A).
+    every
+        Every how many-th structure is one of the preconditioner ...
+    n_preconditioner
+        ... up to so many ...
+    n_compared
+        ... which are compared by so many components.
+    tolerance
+        Of the residual, relative to the energies.
+    max_iterations
+        Of conjugate gradients.
+    """
+
+    threshold: float = 4e-8
+    sharpening: float = 0.25
+    noise: tuple[float, ...] = (1e-5, 3e-5, 1e-4)
+    every: int = 5
+    n_preconditioner: int = 4000
+    n_compared: int = 96
+    tolerance: float = 5e-4
+    max_iterations: int = 300
+
+
+def threaded(work: Callable[[int], Any]) -> list[Any]:
+    """Return ``work(part)`` of all parts, in order; numpy does not hold the interpreter."""
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(orbas.get_num_threads()) as pool:
+        return list(pool.map(work, range(_PARTS)))
+
+
+def spread(total: int, part: int) -> slice:
+    """Return the share of one part."""
+    return slice(total * part // _PARTS, total * (part + 1) // _PARTS)
+
+
+@dataclass(frozen=True)
+class Components:
+    """Principal components of normalized features, by species: [n_features, n_components]."""
+
+    spectrum: orbas.PowerSpectrum
+    matrices: dict[int, np.ndarray]
+
+    @classmethod
+    def fit(cls, spectrum: orbas.PowerSpectrum, frames: Sequence[Atoms], settings: Settings) -> Components:
+        """Return those of these structures."""
+        numbers, features = normalized(spectrum, frames)
+        matrices = {}
+        for species in np.unique(numbers).tolist():
+            own = features[numbers == species]
+            variances, vectors = np.linalg.eigh(own.T @ own / len(own))
+            kept = np.flatnonzero(variances > settings.threshold * variances[-1])[::-1]
+            weights = (variances[kept] / variances[-1]) ** (-settings.sharpening / 2)
+            # Of a mean square of one.
+            weights /= np.sqrt(np.sum(weights**2 * variances[kept]))
+            matrices[species] = vectors[:, kept] * weights
+        return cls(spectrum, matrices)
+
+    def quadratic(self, forms: dict[int, np.ndarray]) -> Any:
+        """Return what the compiled core evaluates: eigenvectors of W are sparse points."""
+        parts = []
+        for species in self.spectrum.density.species:
+            weights, vectors = np.linalg.eigh(forms[species])
+            points = (self.matrices[species] @ vectors).T
+            norms = np.linalg.norm(points, axis=1)
+            parts.append((np.ascontiguousarray(points / norms[:, None]), weights * norms**2))
+        return self.spectrum.sparse_points(2, parts)
+
+    def evaluate(self, quadratic: Any, frames: Sequence[Atoms]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return energies [n_atoms], forces [n_atoms, 3] and virials [n_structures, 3, 3] of a model."""
+        return self.spectrum.sparse_kernel(list(frames), to_batch(list(frames)), quadratic, None)
+
+
+def normalized(spectrum: orbas.PowerSpectrum, frames: Sequence[Atoms]) -> tuple[np.ndarray, np.ndarray]:
+    """Return species of the centers, and their features of unit norm."""
+    features = spectrum.transform(frames)
+    norms = np.linalg.norm(features.values, axis=1, keepdims=True)
+    return features.center_numbers, features.values / np.where(norms > 0, norms, 1.0)
+
+
+@dataclass(frozen=True)
+class Environments:
+    """Components u of all environments of many structures.
+
+    Attributes
+    ----------
+    rows
+        By species, in the order of structures: [n_centers, n_components], single precision.
+    structures
+        Their structures, [n_centers].
+    n_atoms
+        [n_structures]
+    """
+
+    rows: dict[int, np.ndarray]
+    structures: dict[int, np.ndarray]
+    n_atoms: np.ndarray
+
+    @classmethod
+    def of(cls, components: Components, frames: Sequence[Atoms], piece: int = 500) -> Environments:
+        """Compute those of structures; a piece of them is held at once."""
+        n_atoms = np.array([len(frame) for frame in frames])
+        numbers = np.concatenate([frame.numbers for frame in frames])
+        owners = np.repeat(np.arange(len(frames)), n_atoms)
+        structures = {species: owners[numbers == species] for species in components.matrices}
+        rows = {
+            species: np.empty((len(own), components.matrices[species].shape[1]), dtype=np.float32)
+            for species, own in structures.items()
+        }
+        for start in range(0, len(frames), piece):
+            centers, features = normalized(components.spectrum, frames[start : start + piece])
+            for species, matrix in components.matrices.items():
+                first, last = np.searchsorted(structures[species], (start, start + piece))
+                rows[species][first:last] = features[centers == species] @ matrix
+        return cls(rows, structures, n_atoms)
+
+    def first(self, n: int) -> Environments:
+        """Return those of the first n structures, as views."""
+        ends = {species: np.searchsorted(own, n) for species, own in self.structures.items()}
+        rows = {species: own[: ends[species]] for species, own in self.rows.items()}
+        return Environments(rows, {s: own[: ends[s]] for s, own in self.structures.items()}, self.n_atoms[:n])
+
+    @property
+    def widths(self) -> np.ndarray:
+        """Expected errors of energies: they grow with the root of the number of atoms."""
+        return np.sqrt(self.n_atoms)
+
+    def energies(self, forms: dict[int, np.ndarray]) -> np.ndarray:
+        """Return ``sum_a u_a^T W u_a`` of every structure."""
+        total = np.zeros(len(self.n_atoms))
+        for species, rows in self.rows.items():
+            form = forms[species].astype(np.float32)
+
+            def work(part: int, rows: np.ndarray = rows, form: np.ndarray = form) -> np.ndarray:
+                own = rows[spread(len(rows), part)]
+                pieces = [own[k : k + _ROWS] for k in range(0, len(own), _ROWS)]
+                return np.concatenate([np.einsum("ij,ij->i", piece @ form, piece) for piece in pieces] or [own[:, 0]])
+
+            atoms = np.concatenate(threaded(work))
+            total += np.bincount(self.structures[species], weights=atoms, minlength=len(total))
+        return total
+
+    def forms(self, coefficients: np.ndarray) -> dict[int, np.ndarray]:
+        """Return ``W = sum_A c_A sum_a u_a u_a^T`` of every species."""
+        found = {}
+        for species, rows in self.rows.items():
+            weights = coefficients[self.structures[species]].astype(np.float32)
+
+            def work(part: int, rows: np.ndarray = rows, weights: np.ndarray = weights) -> np.ndarray:
+                share = spread(len(rows), part)
+                total = np.zeros((rows.shape[1],) * 2)
+                for k in range(share.start, share.stop, _ROWS):
+                    piece = slice(k, min(k + _ROWS, share.stop))
+                    total += (rows[piece] * weights[piece, None]).T @ rows[piece]
+                return total
+
+            total = np.sum(threaded(work), axis=0)
+            found[species] = (total + total.T) / 2
+        return found
+
+    def weighted(self, solution: np.ndarray) -> dict[int, np.ndarray]:
+        """Return the forms of a solution, whose coefficients are relative to expected errors."""
+        return self.forms(solution / self.widths)
+
+    def mean_square(self) -> float:
+        """Return the mean over some structures of k(A, A), relative to the square of the expected error."""
+        chosen = np.arange(0, len(self.n_atoms), max(1, len(self.n_atoms) // 100))
+        return float(np.mean([self.kernel(np.array([k]), None, slice(k, k + 1))[0, 0] for k in chosen]))
+
+    def kernel(self, columns: np.ndarray, n_compared: int | None, structures: slice) -> np.ndarray:
+        """Return the kernel of structures with the chosen ones, relative to expected errors, by leading components."""
+        found = np.zeros((structures.stop - structures.start, len(columns)))
+        for species, rows in self.rows.items():
+            owners = self.structures[species]
+            chosen = np.isin(owners, columns)
+            first, last = np.searchsorted(owners, (structures.start, structures.stop))
+            if first == last or not chosen.any():
+                continue
+            products = rows[first:last, :n_compared].astype(np.float64) @ rows[chosen, :n_compared].T.astype(np.float64)
+            products *= products
+            across = np.searchsorted(columns, owners[chosen])
+            right = np.flatnonzero(np.diff(across, prepend=-1))
+            down = owners[first:last] - structures.start
+            left = np.flatnonzero(np.diff(down, prepend=-1))
+            sums = np.add.reduceat(np.add.reduceat(products, right, axis=1), left, axis=0)
+            found[np.ix_(down[left], across[right])] += sums
+        return found / self.widths[structures, None] / self.widths[columns]
+
+
+class Preconditioner:
+    """``(B^T B + noise)^-1`` by B [n_columns, n_structures], with ``B^T B`` close to the kernel matrix."""
+
+    def __init__(self, environments: Environments, n_columns: int, settings: Settings) -> None:
+        n = len(environments.n_atoms)
+        self.columns = settings.every * np.arange(n_columns)
+
+        def work(part: int) -> np.ndarray:
+            share = spread(n, part)
+            starts = range(share.start, share.stop, _STRUCTURES)
+            pieces = [slice(k, min(k + _STRUCTURES, share.stop)) for k in starts]
+            return np.concatenate([environments.kernel(self.columns, settings.n_compared, piece) for piece in pieces])
+
+        self.kernel = np.concatenate(threaded(work))  # [n_structures, n_columns]
+
+    def of(self, n: int, noise: float) -> Callable[[np.ndarray], np.ndarray]:
+        """Return the product with a vector, for the first n structures."""
+        columns = self.columns[self.columns < n]
+        block = self.kernel[columns, : len(columns)]
+        block = (block + block.T) / 2
+        block[np.diag_indices_from(block)] *= 1.0 + _JITTER
+        root = cholesky(block, lower=True)
+        spanned = solve_triangular(root, self.kernel[:n, : len(columns)].T, lower=True)  # [n_columns, n]
+        inner = spanned @ spanned.T
+        inner[np.diag_indices_from(inner)] += noise
+        factor = cho_factor(inner, lower=True, overwrite_a=True)
+        return lambda vector: (vector - spanned.T @ cho_solve(factor, spanned @ vector)) / noise
+
+
+def solve(
+    environments: Environments,
+    energies: np.ndarray,
+    noise: float,
+    preconditioner: Preconditioner,
+    settings: Settings,
+    start: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return c of ``(K + noise) c = y``, [n_structures]; ``start`` is a solution for the first of them."""
+    widths = environments.widths
+    target = energies / widths
+
+    def matrix(vector: np.ndarray) -> np.ndarray:
+        return environments.energies(environments.forms(vector / widths)) / widths + noise * vector
+
+    precondition = preconditioner.of(len(energies), noise)
+    solution = np.zeros_like(target)
+    residual = target.copy()
+    if start is not None:
+        solution[: len(start)] = start
+        residual -= matrix(solution)
+    along = shifted = precondition(residual)
+    product = residual @ shifted
+    for _ in range(settings.max_iterations):
+        image = matrix(along)
+        step = product / (along @ image)
+        solution += step * along
+        residual -= step * image
+        if np.linalg.norm(residual) < settings.tolerance * np.linalg.norm(target):
+            break
+        shifted = precondition(residual)
+        previous, product = product, residual @ shifted
+        along = shifted + product / previous * along
+    else:
+        raise RuntimeError(f"no solution in {settings.max_iterations} iterations: precondition with more structures")
+    return solution
+
+
+def learning_curve(
+    spectrum: orbas.PowerSpectrum,
+    train: Sequence[Atoms],
+    energies: np.ndarray,
+    test: Sequence[Atoms],
+    sizes: Sequence[int],
+    n_validation: int,
+    settings: Settings,
+) -> tuple[np.ndarray, float]:
+    """Return predicted energies of the test structures, [n_sizes, n_test], and the noise.
+
+    ``energies`` are those beyond the baseline. The noise is chosen at the second size, by the last of its structures.
+    """
+    components = Components.fit(spectrum, train[:: max(1, len(train) // 3000)], settings)
+    known, tested = (Environments.of(components, frames) for frames in (train, test))
+    scale = known.mean_square()
+    preconditioner = Preconditioner(known, min(settings.n_preconditioner, sizes[1] // settings.every), settings)
+    head, middle = sizes[1] - n_validation, sizes[1]
+    errors, solution = [], None
+    for noise in sorted(settings.noise, reverse=True):
+        solution = solve(known.first(head), energies[:head], noise * scale, preconditioner, settings, solution)
+        found = known.first(middle).energies(known.first(head).weighted(solution))[head:]
+        errors.append((float(np.mean(np.abs(found - energies[head:middle]))), noise))
+        print(f"  noise {noise:.0e}: {errors[-1][0]:.4f} eV held out", flush=True)
+    noise = min(errors)[1]
+    predicted, solution = [], None
+    for size in sizes:
+        own = known.first(size)
+        solution = solve(own, energies[:size], noise * scale, preconditioner, settings, solution)
+        predicted.append(tested.energies(own.weighted(solution)))
+    return np.array(predicted), noise
