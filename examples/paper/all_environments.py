@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
 
 #: Parts that threads take: always as many, so that sums round alike on any machine.
 _PARTS = 16
-_ROWS = 2048
-_STRUCTURES = 200
+_ROWS = 4096
+_COLUMNS = 128
+_STRUCTURES = 20
 #: What is added to the diagonal of the Nyström approximation, relative to it, against round-off.
 _JITTER = 1e-7
 
@@ -60,14 +62,14 @@ class Settings:
         Of conjugate gradients.
     """
 
-    threshold: float = 4e-8
+    threshold: float = 6e-8
     sharpening: float = 0.25
-    noise: tuple[float, ...] = (1e-5, 3e-5, 1e-4)
-    every: int = 5
-    n_preconditioner: int = 4000
+    noise: tuple[float, ...] = (1e-5, 3e-5)
+    every: int = 4
+    n_preconditioner: int = 5000
     n_compared: int = 96
-    tolerance: float = 5e-4
-    max_iterations: int = 300
+    tolerance: float = 1e-3
+    max_iterations: int = 500
 
 
 def threaded(work: Callable[[int], Any]) -> list[Any]:
@@ -176,34 +178,16 @@ class Environments:
         """Return ``sum_a u_a^T W u_a`` of every structure."""
         total = np.zeros(len(self.n_atoms))
         for species, rows in self.rows.items():
-            form = forms[species].astype(np.float32)
-
-            def work(part: int, rows: np.ndarray = rows, form: np.ndarray = form) -> np.ndarray:
-                own = rows[spread(len(rows), part)]
-                pieces = [own[k : k + _ROWS] for k in range(0, len(own), _ROWS)]
-                return np.concatenate([np.einsum("ij,ij->i", piece @ form, piece) for piece in pieces] or [own[:, 0]])
-
-            atoms = np.concatenate(threaded(work))
+            atoms = np.concatenate(threaded(partial(_quadratic, rows, forms[species])))
             total += np.bincount(self.structures[species], weights=atoms, minlength=len(total))
         return total
 
     def forms(self, coefficients: np.ndarray) -> dict[int, np.ndarray]:
         """Return ``W = sum_A c_A sum_a u_a u_a^T`` of every species."""
-        found = {}
-        for species, rows in self.rows.items():
-            weights = coefficients[self.structures[species]].astype(np.float32)
-
-            def work(part: int, rows: np.ndarray = rows, weights: np.ndarray = weights) -> np.ndarray:
-                share = spread(len(rows), part)
-                total = np.zeros((rows.shape[1],) * 2)
-                for k in range(share.start, share.stop, _ROWS):
-                    piece = slice(k, min(k + _ROWS, share.stop))
-                    total += (rows[piece] * weights[piece, None]).T @ rows[piece]
-                return total
-
-            total = np.sum(threaded(work), axis=0)
-            found[species] = (total + total.T) / 2
-        return found
+        return {
+            species: np.sum(threaded(partial(_weighted_squares, rows, coefficients[self.structures[species]])), axis=0)
+            for species, rows in self.rows.items()
+        }
 
     def weighted(self, solution: np.ndarray) -> dict[int, np.ndarray]:
         """Return the forms of a solution, whose coefficients are relative to expected errors."""
@@ -212,26 +196,63 @@ class Environments:
     def mean_square(self) -> float:
         """Return the mean over some structures of k(A, A), relative to the square of the expected error."""
         chosen = np.arange(0, len(self.n_atoms), max(1, len(self.n_atoms) // 100))
-        return float(np.mean([self.kernel(np.array([k]), None, slice(k, k + 1))[0, 0] for k in chosen]))
-
-    def kernel(self, columns: np.ndarray, n_compared: int | None, structures: slice) -> np.ndarray:
-        """Return the kernel of structures with the chosen ones, relative to expected errors, by leading components."""
-        found = np.zeros((structures.stop - structures.start, len(columns)))
+        total = 0.0
         for species, rows in self.rows.items():
-            owners = self.structures[species]
-            chosen = np.isin(owners, columns)
-            first, last = np.searchsorted(owners, (structures.start, structures.stop))
-            if first == last or not chosen.any():
-                continue
-            products = rows[first:last, :n_compared].astype(np.float64) @ rows[chosen, :n_compared].T.astype(np.float64)
-            products *= products
-            across = np.searchsorted(columns, owners[chosen])
-            right = np.flatnonzero(np.diff(across, prepend=-1))
-            down = owners[first:last] - structures.start
-            left = np.flatnonzero(np.diff(down, prepend=-1))
-            sums = np.add.reduceat(np.add.reduceat(products, right, axis=1), left, axis=0)
-            found[np.ix_(down[left], across[right])] += sums
-        return found / self.widths[structures, None] / self.widths[columns]
+            for structure in chosen:
+                first, last = np.searchsorted(self.structures[species], (structure, structure + 1))
+                total += np.sum((rows[first:last] @ rows[first:last].T) ** 2.0) / self.n_atoms[structure]
+        return float(total / len(chosen))
+
+
+def _quadratic(rows: np.ndarray, form: np.ndarray, part: int) -> np.ndarray:
+    """Return ``u^T W u`` of one part of the rows; only the upper half of W is multiplied, in blocks of columns."""
+    upper = (2 * np.triu(form, 1) + np.diag(np.diag(form))).astype(np.float32)
+    share = spread(len(rows), part)
+    found = np.zeros(share.stop - share.start)
+    for start in range(share.start, share.stop, _ROWS):
+        piece = rows[start : min(start + _ROWS, share.stop)]
+        own = found[start - share.start :][: len(piece)]
+        for left in range(0, rows.shape[1], _COLUMNS):
+            right = left + _COLUMNS
+            own += np.einsum("ij,ij->i", piece[:, :right] @ upper[:right, left:right], piece[:, left:right])
+    return found
+
+
+def _weighted_squares(rows: np.ndarray, weights: np.ndarray, part: int) -> np.ndarray:
+    """Return ``sum_a w_a u_a u_a^T`` of one part of the rows.
+
+    Rows with weights of one sign are the square of a matrix, half the work of a product of two. Both squares are large
+    and their difference is not, so they are summed in double precision.
+    """
+    share = spread(len(rows), part)
+    total = np.zeros((rows.shape[1],) * 2)
+    for start in range(share.start, share.stop, _ROWS):
+        own = weights[start : min(start + _ROWS, share.stop)]
+        scaled = rows[start : start + len(own)] * np.sqrt(np.abs(own))[:, None]
+        for sign in (1.0, -1.0):
+            chosen = scaled[own * sign > 0]
+            total += sign * (chosen.T @ chosen)
+    return total
+
+
+def _compared(
+    environments: Environments, chosen: dict[int, tuple[np.ndarray, np.ndarray]], n_columns: int, structures: slice
+) -> np.ndarray:
+    """Return the kernel of some structures with the chosen ones: rows by leading component, and their columns."""
+    found = np.zeros((structures.stop - structures.start, n_columns))
+    for species, (others, across) in chosen.items():
+        owners = environments.structures[species]
+        first, last = np.searchsorted(owners, (structures.start, structures.stop))
+        if first == last or not across.size:
+            continue
+        products = environments.rows[species][first:last, : len(others)].astype(np.float64) @ others
+        products *= products
+        right = np.flatnonzero(np.diff(across, prepend=-1))
+        down = owners[first:last] - structures.start
+        left = np.flatnonzero(np.diff(down, prepend=-1))
+        sums = np.add.reduceat(np.add.reduceat(products, right, axis=1), left, axis=0)
+        found[np.ix_(down[left], across[right])] += sums
+    return found
 
 
 class Preconditioner:
@@ -240,14 +261,21 @@ class Preconditioner:
     def __init__(self, environments: Environments, n_columns: int, settings: Settings) -> None:
         n = len(environments.n_atoms)
         self.columns = settings.every * np.arange(n_columns)
+        chosen = {}
+        for species, owners in environments.structures.items():
+            own = np.isin(owners, self.columns)
+            rows = environments.rows[species][own, : settings.n_compared].astype(np.float64)
+            chosen[species] = rows.T.copy(), np.searchsorted(self.columns, owners[own])
 
         def work(part: int) -> np.ndarray:
             share = spread(n, part)
-            starts = range(share.start, share.stop, _STRUCTURES)
-            pieces = [slice(k, min(k + _STRUCTURES, share.stop)) for k in starts]
-            return np.concatenate([environments.kernel(self.columns, settings.n_compared, piece) for piece in pieces])
+            pieces = [slice(k, min(k + _STRUCTURES, share.stop)) for k in range(share.start, share.stop, _STRUCTURES)]
+            return np.concatenate([_compared(environments, chosen, n_columns, piece) for piece in pieces])
 
+        widths = environments.widths
         self.kernel = np.concatenate(threaded(work))  # [n_structures, n_columns]
+        self.kernel /= widths[:, None]
+        self.kernel /= widths[self.columns]
 
     def of(self, n: int, noise: float) -> Callable[[np.ndarray], np.ndarray]:
         """Return the product with a vector, for the first n structures."""

@@ -45,7 +45,7 @@ class Settings:
     n_basis: int = 2_000
     cutoff: float = 5.0
     density_width: float = 0.3
-    scaling: Scaling | None = (1.0, 2.5, 4.0)
+    scaling: Scaling | None = (1.0, 2.5, 3.0)
     n_primitive: int = 20
     l_max: int = 3
     channels: tuple[tuple[int, tuple[int, ...]], ...] = ((1, (5, 10, 20, 40)), (2, (5, 10, 20)), (3, (5, 10)))
@@ -59,7 +59,7 @@ class Settings:
     kernel_scaling: Scaling = (1.0, 2.0, 7.0)
     kernel: all_environments.Settings = field(default_factory=all_environments.Settings)
     # The same five channels at other densities.
-    scalings: tuple[Scaling | None, ...] = ((1.0, 2.5, 4.0), None, (1.0, 2.0, 7.0), (2.0, 1.0, 6.0))
+    scalings: tuple[Scaling | None, ...] = ((1.0, 2.5, 3.0), None, (1.0, 2.0, 7.0), (2.0, 1.0, 6.0))
     n_scalings: int = 6_000
 
 
@@ -76,7 +76,7 @@ QUICK = Settings(
     kernel_channels=10,
     kernel_l_max=4,
     kernel=all_environments.Settings(threshold=1e-6, noise=(1e-5, 1e-4)),
-    scalings=((1.0, 2.5, 4.0), (1.0, 2.0, 7.0)),
+    scalings=((1.0, 2.5, 3.0), (1.0, 2.0, 7.0)),
     n_scalings=600,
 )
 
