@@ -105,10 +105,18 @@ class Components:
             matrices[species] = vectors[:, kept] * weights
         return cls(spectrum, matrices)
 
+    @property
+    def n_features(self) -> int:
+        """Length of the power spectrum."""
+        return len(next(iter(self.matrices.values())))
+
     def quadratic(self, forms: dict[int, np.ndarray]) -> Any:
         """Return what the compiled core evaluates: eigenvectors of W are sparse points."""
         parts = []
         for species in self.spectrum.density.species:
+            if species not in self.matrices:  # no environment was seen
+                parts.append((np.zeros((0, self.n_features)), np.zeros(0)))
+                continue
             weights, vectors = np.linalg.eigh(forms[species])
             points = (self.matrices[species] @ vectors).T
             norms = np.linalg.norm(points, axis=1)

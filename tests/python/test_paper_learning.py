@@ -13,6 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "paper"))
 
+import all_environments
 import beyond_cost_qm9 as cost
 import common
 import fig7_learning_qm9 as fig7
@@ -32,10 +33,10 @@ TINY = dataclasses.replace(
     n_invariant_pairs=200,
     n_invariants=40,
     kernel_channels=6,
-    n_sparse=60,
+    kernel_l_max=3,
+    kernel=all_environments.Settings(threshold=1e-5, noise=(1e-5, 1e-4)),
     scalings=(None, (1.0, 2.0, 7.0)),
     n_scalings=200,
-    l_max_scalings=1,
 )
 
 
@@ -76,13 +77,16 @@ def test_orders_stand_side_by_side():
 
 def test_test_molecules_are_never_seen(monkeypatch):
     seen = []
-    original = fig7.learning_curve
 
-    def spy(model, train, test, sizes, **others):
-        seen.append(({id(frame) for frame in train}, {id(frame) for frame in test}))
-        return original(model, train, test, sizes, **others)
+    def spied(original, test_at):
+        def spy(model, train, *others, **options):
+            seen.append(({id(frame) for frame in train}, {id(frame) for frame in others[test_at]}))
+            return original(model, train, *others, **options)
 
-    monkeypatch.setattr(fig7, "learning_curve", spy)
+        return spy
+
+    monkeypatch.setattr(fig7, "learning_curve", spied(fig7.learning_curve, 0))
+    monkeypatch.setattr(all_environments, "learning_curve", spied(all_environments.learning_curve, 1))
     fig7.compute(dataclasses.replace(TINY, channels=((1, (5,)), (3, (5,)))), common.Data())
     assert len(seen) == 9
     assert all(len(train) in (200, 300) and len(test) == 100 and not train & test for train, test in seen)
