@@ -186,7 +186,9 @@ class Environments:
         """Return ``sum_a u_a^T W u_a`` of every structure."""
         total = np.zeros(len(self.n_atoms))
         for species, rows in self.rows.items():
-            atoms = np.concatenate(threaded(partial(_quadratic, rows, forms[species])))
+            form = forms[species]
+            upper = (2 * np.triu(form, 1) + np.diag(np.diag(form))).astype(np.float32)
+            atoms = np.concatenate(threaded(partial(_quadratic, rows, upper)))
             total += np.bincount(self.structures[species], weights=atoms, minlength=len(total))
         return total
 
@@ -212,9 +214,8 @@ class Environments:
         return float(total / len(chosen))
 
 
-def _quadratic(rows: np.ndarray, form: np.ndarray, part: int) -> np.ndarray:
-    """Return ``u^T W u`` of one part of the rows; only the upper half of W is multiplied, in blocks of columns."""
-    upper = (2 * np.triu(form, 1) + np.diag(np.diag(form))).astype(np.float32)
+def _quadratic(rows: np.ndarray, upper: np.ndarray, part: int) -> np.ndarray:
+    """Return ``u^T U u`` of one part of the rows, U upper triangular, in blocks of columns without the zeros below."""
     share = spread(len(rows), part)
     found = np.zeros(share.stop - share.start)
     for start in range(share.start, share.stop, _ROWS):
@@ -312,7 +313,7 @@ def solve(
     target = energies / widths
 
     def matrix(vector: np.ndarray) -> np.ndarray:
-        return environments.energies(environments.forms(vector / widths)) / widths + noise * vector
+        return environments.energies(environments.weighted(vector)) / widths + noise * vector
 
     precondition = preconditioner.of(len(energies), noise)
     solution = np.zeros_like(target)
