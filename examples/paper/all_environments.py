@@ -31,10 +31,13 @@ if TYPE_CHECKING:
 
 #: Parts that threads take: always as many, so that sums round alike on any machine.
 _PARTS = 16
-_ROWS = 4096
-_COLUMNS = 128
-_STRUCTURES = 20
-#: What is added to the diagonal of the Nyström approximation, relative to it, against round-off.
+_ROWS = 1024
+_COLUMNS = 64
+#: Components whose sums are in double precision.
+_LEADING = 16
+#: Structures that are compared with each other at once: what stays in the cache of a core.
+_TILE = (32, 64)
+#: What is added to the diagonal of the Nyström approximation, relative to it, against round-off of single precision.
 _JITTER = 1e-7
 
 
@@ -50,12 +53,8 @@ class Settings:
         0 for the power spectrum as it is; 1 would give all components the same variance.
     noise
         Candidates of the variance of an energy, relative to the mean of k(A, A).
-    every
-        Every how many-th structure is one of the preconditioner ...
     n_preconditioner
-        ... up to so many ...
-    n_compared
-        ... which are compared by so many components.
+        The preconditioner is made of so many structures, the first ones.
     tolerance
         Of the residual, relative to the energies.
     max_iterations
@@ -65,10 +64,8 @@ class Settings:
     threshold: float = 6e-8
     sharpening: float = 0.25
     noise: tuple[float, ...] = (1e-5, 3e-5)
-    every: int = 4
     n_preconditioner: int = 5000
-    n_compared: int = 96
-    tolerance: float = 1e-3
+    tolerance: float = 2e-3
     max_iterations: int = 500
 
 
@@ -230,70 +227,91 @@ def _quadratic(rows: np.ndarray, upper: np.ndarray, part: int) -> np.ndarray:
 def _weighted_squares(rows: np.ndarray, weights: np.ndarray, part: int) -> np.ndarray:
     """Return ``sum_a w_a u_a u_a^T`` of one part of the rows.
 
-    Rows with weights of one sign are the square of a matrix, half the work of a product of two. Both squares are large
-    and their difference is not, so they are summed in double precision.
+    Weights of both signs nearly cancel in what belongs to leading components, the largest: that is summed in double
+    precision. Of the others, rows with weights of one sign are the square of a matrix, half the work of a product.
     """
     share = spread(len(rows), part)
     total = np.zeros((rows.shape[1],) * 2)
-    for start in range(share.start, share.stop, _ROWS):
-        own = weights[start : min(start + _ROWS, share.stop)]
-        scaled = rows[start : start + len(own)] * np.sqrt(np.abs(own))[:, None]
-        for sign in (1.0, -1.0):
-            chosen = scaled[own * sign > 0]
-            total += sign * (chosen.T @ chosen)
+    for piece in _pieces(share.stop, _ROWS, share.start):
+        own = rows[piece].astype(np.float64)
+        total[:_LEADING] += (own[:, :_LEADING] * weights[piece, None]).T @ own
+    total[_LEADING:, :_LEADING] = total[:_LEADING, _LEADING:].T
+    for sign in (1.0, -1.0):
+        chosen = share.start + np.flatnonzero(weights[share] * sign > 0)
+        for start in range(0, len(chosen), _ROWS):
+            piece = chosen[start : start + _ROWS]
+            scaled = rows[piece, _LEADING:] * np.sqrt(np.abs(weights[piece]), dtype=np.float32)[:, None]
+            total[_LEADING:, _LEADING:] += sign * (scaled.T @ scaled)
     return total
 
 
-def _compared(
-    environments: Environments, chosen: dict[int, tuple[np.ndarray, np.ndarray]], n_columns: int, structures: slice
-) -> np.ndarray:
-    """Return the kernel of some structures with the chosen ones: rows by leading component, and their columns."""
-    found = np.zeros((structures.stop - structures.start, n_columns))
-    for species, (others, across) in chosen.items():
+def _pieces(stop: int, length: int, start: int = 0) -> list[slice]:
+    """Return slices of at most some length."""
+    return [slice(k, min(k + length, stop)) for k in range(start, stop, length)]
+
+
+@dataclass(frozen=True)
+class Some:
+    """Environments of one species in a range of structures; ``belongs`` is [n_structures, n_centers], of 0 and 1."""
+
+    rows: np.ndarray
+    belongs: np.ndarray
+
+    @classmethod
+    def of(cls, environments: Environments, species: int, structures: slice) -> Some:
+        """Take them from all."""
         owners = environments.structures[species]
-        first, last = np.searchsorted(owners, (structures.start, structures.stop))
-        if first == last or not across.size:
-            continue
-        products = environments.rows[species][first:last, : len(others)].astype(np.float64) @ others
+        own = slice(*np.searchsorted(owners, (structures.start, structures.stop)))
+        belongs = np.arange(structures.start, structures.stop)[:, None] == owners[own]
+        return cls(environments.rows[species][own], belongs.astype(np.float32))
+
+    def linear(self) -> np.ndarray:
+        """Return z [n_structures, n_components]: z . z' is what the first component has to do with in the kernel.
+
+        The square of ``p + q``, p from the first component and q from the others, is ``p (p + 2 q) + q^2``.
+        """
+        factors = self.rows[:, :1] * np.append(1.0, np.full(self.rows.shape[1] - 1, np.sqrt(2.0)))
+        return self.belongs @ (factors * self.rows)
+
+    def compare(self, other: Some) -> np.ndarray:
+        """Return the rest of the kernel, [n_structures, other.n_structures]; it is small: in single precision."""
+        products = self.rows[:, 1:] @ other.rows[:, 1:].T
         products *= products
-        right = np.flatnonzero(np.diff(across, prepend=-1))
-        down = owners[first:last] - structures.start
-        left = np.flatnonzero(np.diff(down, prepend=-1))
-        sums = np.add.reduceat(np.add.reduceat(products, right, axis=1), left, axis=0)
-        found[np.ix_(down[left], across[right])] += sums
-    return found
+        return self.belongs @ products @ other.belongs.T
 
 
 class Preconditioner:
     """``(B^T B + noise)^-1`` by B [n_columns, n_structures], with ``B^T B`` close to the kernel matrix."""
 
-    def __init__(self, environments: Environments, n_columns: int, settings: Settings) -> None:
+    def __init__(self, environments: Environments, n_columns: int) -> None:
         n = len(environments.n_atoms)
-        self.columns = settings.every * np.arange(n_columns)
-        chosen = {}
-        for species, owners in environments.structures.items():
-            own = np.isin(owners, self.columns)
-            rows = environments.rows[species][own, : settings.n_compared].astype(np.float64)
-            chosen[species] = rows.T.copy(), np.searchsorted(self.columns, owners[own])
+        self.kernel = np.zeros((n, min(n_columns, n)))
+        for species in environments.rows:
+            pieces = [
+                (piece, Some.of(environments, species, piece)) for piece in _pieces(self.kernel.shape[1], _TILE[1])
+            ]
+            columns = np.concatenate([own.linear() for _, own in pieces])
 
-        def work(part: int) -> np.ndarray:
-            share = spread(n, part)
-            pieces = [slice(k, min(k + _STRUCTURES, share.stop)) for k in range(share.start, share.stop, _STRUCTURES)]
-            return np.concatenate([_compared(environments, chosen, n_columns, piece) for piece in pieces])
+            def work(part: int, species: int = species, pieces: Any = pieces, columns: np.ndarray = columns) -> None:
+                share = spread(n, part)
+                for piece in _pieces(share.stop, _TILE[0], share.start):
+                    own = Some.of(environments, species, piece)
+                    self.kernel[piece] += own.linear() @ columns.T
+                    for across, others in pieces:
+                        self.kernel[piece, across] += own.compare(others)
 
-        widths = environments.widths
-        self.kernel = np.concatenate(threaded(work))  # [n_structures, n_columns]
-        self.kernel /= widths[:, None]
-        self.kernel /= widths[self.columns]
+            threaded(work)
+        self.kernel /= environments.widths[:, None]
+        self.kernel /= environments.widths[: self.kernel.shape[1]]
 
     def of(self, n: int, noise: float) -> Callable[[np.ndarray], np.ndarray]:
         """Return the product with a vector, for the first n structures."""
-        columns = self.columns[self.columns < n]
-        block = self.kernel[columns, : len(columns)]
+        kernel = self.kernel[:n, :n]
+        block = kernel[: kernel.shape[1]]
         block = (block + block.T) / 2
         block[np.diag_indices_from(block)] *= 1.0 + _JITTER
-        root = cholesky(block, lower=True)
-        spanned = solve_triangular(root, self.kernel[:n, : len(columns)].T, lower=True)  # [n_columns, n]
+        root = cholesky(block, lower=True, overwrite_a=True)
+        spanned = solve_triangular(root, kernel.T, lower=True)  # [n_columns, n]
         inner = spanned @ spanned.T
         inner[np.diag_indices_from(inner)] += noise
         factor = cho_factor(inner, lower=True, overwrite_a=True)
@@ -354,7 +372,7 @@ def learning_curve(
     components = Components.fit(spectrum, train[:: max(1, len(train) // 3000)], settings)
     known, tested = (Environments.of(components, frames) for frames in (train, test))
     scale = known.mean_square()
-    preconditioner = Preconditioner(known, min(settings.n_preconditioner, sizes[1] // settings.every), settings)
+    preconditioner = Preconditioner(known, settings.n_preconditioner)
     head, middle = sizes[1] - n_validation, sizes[1]
     errors, solution = [], None
     for noise in sorted(settings.noise, reverse=True):
