@@ -251,14 +251,14 @@ def _pieces(stop: int, length: int, start: int = 0) -> list[slice]:
 
 
 @dataclass(frozen=True)
-class Some:
+class Block:
     """Environments of one species in a range of structures; ``belongs`` is [n_structures, n_centers], of 0 and 1."""
 
     rows: np.ndarray
     belongs: np.ndarray
 
     @classmethod
-    def of(cls, environments: Environments, species: int, structures: slice) -> Some:
+    def of(cls, environments: Environments, species: int, structures: slice) -> Block:
         """Take them from all."""
         owners = environments.structures[species]
         own = slice(*np.searchsorted(owners, (structures.start, structures.stop)))
@@ -273,7 +273,7 @@ class Some:
         factors = self.rows[:, :1] * np.append(1.0, np.full(self.rows.shape[1] - 1, np.sqrt(2.0)))
         return self.belongs @ (factors * self.rows)
 
-    def compare(self, other: Some) -> np.ndarray:
+    def compare(self, other: Block) -> np.ndarray:
         """Return the rest of the kernel, [n_structures, other.n_structures]; it is small: in single precision."""
         products = self.rows[:, 1:] @ other.rows[:, 1:].T
         products *= products
@@ -287,22 +287,26 @@ class Preconditioner:
         n = len(environments.n_atoms)
         self.kernel = np.zeros((n, min(n_columns, n)))
         for species in environments.rows:
-            pieces = [
-                (piece, Some.of(environments, species, piece)) for piece in _pieces(self.kernel.shape[1], _TILE[1])
-            ]
-            columns = np.concatenate([own.linear() for _, own in pieces])
-
-            def work(part: int, species: int = species, pieces: Any = pieces, columns: np.ndarray = columns) -> None:
-                share = spread(n, part)
-                for piece in _pieces(share.stop, _TILE[0], share.start):
-                    own = Some.of(environments, species, piece)
-                    self.kernel[piece] += own.linear() @ columns.T
-                    for across, others in pieces:
-                        self.kernel[piece, across] += own.compare(others)
-
-            threaded(work)
+            self._add(environments, species)
         self.kernel /= environments.widths[:, None]
         self.kernel /= environments.widths[: self.kernel.shape[1]]
+
+    def _add(self, environments: Environments, species: int) -> None:
+        """Add the kernel of environments of one species."""
+        n, n_columns = self.kernel.shape
+        across = _pieces(n_columns, _TILE[1])
+        others = [Block.of(environments, species, columns) for columns in across]
+        linear = np.concatenate([other.linear() for other in others])
+
+        def work(part: int) -> None:
+            share = spread(n, part)
+            for piece in _pieces(share.stop, _TILE[0], share.start):
+                own = Block.of(environments, species, piece)
+                self.kernel[piece] += own.linear() @ linear.T
+                for columns, other in zip(across, others, strict=True):
+                    self.kernel[piece, columns] += own.compare(other)
+
+        threaded(work)
 
     def of(self, n: int, noise: float) -> Callable[[np.ndarray], np.ndarray]:
         """Return the product with a vector, for the first n structures."""
