@@ -152,8 +152,8 @@ STEP_CASES = tuple(
 
 N_FIT = 200
 N_POINTS = 1000
-#: gap_fit takes a minute and more for as few.
-N_GAP = 50
+#: gap_fit takes minutes for as few.
+N_GAP = 20
 
 
 def gap_fit() -> Contender:

@@ -100,8 +100,10 @@ def draw(result: dict[str, Any], figure: Figure) -> None:
         color = NU_COLORS.get(row["nu"], fig7.KERNEL_COLOR)
         marker = {"optimal": "o", "GTO": "s", "kernel": "D"}[row["basis"]]
         axes.loglog(microseconds, row["mae"], marker, color=color, mfc="white" if row["basis"] == "GTO" else color)
-        place = (microseconds, row["mae"])
-        axes.annotate(f"{row['q']}", place, (4, 3), textcoords="offset points", fontsize=7)
+        style = {"textcoords": "offset points", "fontsize": 7}
+        # Numbers of the two bases do not meet: above and below.
+        beside, side = ((4, 3), "left") if row["basis"] == "GTO" else ((-4, -9), "right")
+        axes.annotate(f"{row['q']}", (microseconds, row["mae"]), beside, ha=side, **style)
     for nu in sorted({row["nu"] for row in result["models"]} & set(NU_COLORS)):
         axes.plot([], [], "o", color=NU_COLORS[nu], label=rf"$\nu \leq {nu}$")
     axes.plot([], [], "D", color=fig7.KERNEL_COLOR, label="kernel")
