@@ -207,7 +207,7 @@ def elastic_constants(crystal: Atoms, potential: Potential, strain: float = 5e-3
     return float(first[0]), float(first[1:3].mean()), float(shear[3])
 
 
-def weighted(features: Any, frames: list[Atoms], n_sparse: int) -> Noise:
+def trusted_searches(features: Any, frames: list[Atoms], n_sparse: int) -> Noise:
     """Choose how far random searches are trusted, by held-out MAE of all other structures, energies times forces."""
     fold = np.random.default_rng(0).permutation(len(frames)) % 5
     searches = {name for name in (frame.info["config_type"] for frame in frames) if name.startswith("pyxtal_rss")}
@@ -218,8 +218,8 @@ def weighted(features: Any, frames: list[Atoms], n_sparse: int) -> Noise:
     rows = []
     print(f"noise of random searches, MAE of {len(left)} other held-out structures in meV/atom and eV/Å:")
     for energy, forces in SEARCHES:
-        own = Noise(energy, forces, NOISE.virial)
-        noise = Noise(NOISE.energy, NOISE.forces, NOISE.virial, dict.fromkeys(searches, own))
+        of_searches = Noise(energy, forces, NOISE.virial)
+        noise = Noise(NOISE.energy, NOISE.forces, NOISE.virial, dict.fromkeys(searches, of_searches))
         score = SparseGPR(features, n_sparse, 4, noise=noise).fit(kept, **LABELS).score(left, **FORCES)
         assert score.forces_mae is not None
         rows.append((score.mae_per_atom * score.forces_mae, noise))
@@ -236,7 +236,7 @@ def elastic(options: argparse.Namespace) -> dict[str, Any]:
     low = np.array([frame.info["REF_energy"] / len(frame) for frame in frames])
     frames = [frame for frame, energy in zip(frames, low, strict=True) if energy < low.min() + 1.5]
     features = spectrum(frames, 6.0, 6, "combined", 0.5, 2.5)
-    noise = weighted(features, frames, 50 if options.quick else 400)
+    noise = trusted_searches(features, frames, 50 if options.quick else 400)
     potential = SparseGPR(features, 200 if options.quick else 1500, 4, noise=noise).fit(frames, **LABELS)
     if options.save:
         potential.save(options.save)

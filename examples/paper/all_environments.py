@@ -215,12 +215,11 @@ def _quadratic(rows: np.ndarray, upper: np.ndarray, part: int) -> np.ndarray:
     """Return ``u^T U u`` of one part of the rows, U upper triangular, in blocks of columns without the zeros below."""
     share = spread(len(rows), part)
     found = np.zeros(share.stop - share.start)
-    for start in range(share.start, share.stop, _ROWS):
-        piece = rows[start : min(start + _ROWS, share.stop)]
-        own = found[start - share.start :][: len(piece)]
+    for piece in _pieces(share.stop, _ROWS, share.start):
+        own, total = rows[piece], found[piece.start - share.start : piece.stop - share.start]
         for left in range(0, rows.shape[1], _COLUMNS):
             right = left + _COLUMNS
-            own += np.einsum("ij,ij->i", piece[:, :right] @ upper[:right, left:right], piece[:, left:right])
+            total += np.einsum("ij,ij->i", own[:, :right] @ upper[:right, left:right], own[:, left:right])
     return found
 
 
