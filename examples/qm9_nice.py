@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orbas
-from orbas.nice import adapted_basis
+from orbas.invariants.nice import adapted_basis
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

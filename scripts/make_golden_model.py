@@ -11,7 +11,7 @@ from pathlib import Path
 import ase.build
 import numpy as np
 import orbas
-from orbas.model_file.container import SCHEMA
+from orbas.files.container import SCHEMA
 from orbas.models import Fixed, LinearPotential
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "python" / "golden"

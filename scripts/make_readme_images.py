@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ase import Atoms
     from matplotlib.axes import Axes
     from orbas.cli.study import EnergyStudy
-    from orbas.optimal import OptimalBasis
+    from orbas.optimal.basis import OptimalBasis
     from orbas.plots import ResidualCurve
 
 FOLDER = Path(__file__).parents[1] / "docs" / "images"

@@ -14,8 +14,8 @@ import orbas
 from case_nice import UNIT, methane
 from harness import Case, Contender, Peer, Quoted, Target, Tier
 from orbas import structures
-from orbas.nice import environments
-from orbas.nice.iteration import Iteration
+from orbas.invariants.nice import environments
+from orbas.invariants.nice.iteration import Iteration
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -92,7 +92,7 @@ def weights(settings: Settings, nice: orbas.NICE, frames: Sequence[Atoms]) -> di
     """Return the weights of Eq. 16 of every atom, zero but for C, by term.
 
     A term is (nu, o3_lambda, o3_sigma, component), or (nu,) for all of an order together. What
-    :func:`orbas.nice.term_weights` returns for a single one.
+    :func:`orbas.invariants.nice.term_weights` returns for a single one.
     """
     carbon = np.concatenate([atoms.numbers for atoms in frames]) == CARBON
     squares: dict[tuple[int, ...], FloatArray] = {}

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
-    from orbas.fitted_basis import Mixing
+    from orbas.optimal.fitted_basis import Mixing
 
 CARBON = 6
 MIXINGS: tuple[Mixing, ...] = ("separate", "combined")

@@ -9,38 +9,40 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from orbas import _moved
+
 _HOMES = {
-    "Cutoff": "hypers",
-    "RadialScaling": "hypers",
+    "Cutoff": "density",
+    "RadialScaling": "density",
     "DensityExpansion": "density",
-    "Energies": "energies",
-    "EquivariantBlocks": "blocks",
-    "Features": "blocks",
-    "Gradients": "gradients",
-    "JacobianRows": "gradients",
+    "Energies": "base",
+    "EquivariantBlocks": "base",
+    "Features": "base",
+    "Gradients": "base",
+    "JacobianRows": "base",
     "OptimalBasis": "optimal",
-    "load": "model_file",
-    "PCovRBasis": "pcovr",
-    "load_basis": "basis_file",
-    "save_basis": "basis_file",
-    "NICE": "nice",
-    "Bispectrum": "nice",
+    "load": "models.file",
+    "PCovRBasis": "models.pcovr",
+    "load_basis": "optimal.basis_file",
+    "save_basis": "optimal.basis_file",
+    "NICE": "invariants",
+    "Bispectrum": "invariants",
     "PowerSpectrum": "invariants",
     "RadialSpectrum": "invariants",
-    "SelectedPowerSpectrum": "selected_spectrum",
+    "SelectedPowerSpectrum": "invariants",
     "InternalError": "errors",
     "LabelError": "errors",
     "ModelFileError": "errors",
     "NotFittedError": "errors",
     "UnknownSpeciesError": "errors",
-    "neighbor_list": "neighbors",
-    "SkinList": "neighbors",
-    "brute_force_neighbor_list": "neighbors",
-    "clebsch_gordan": "angular",
-    "spherical_harmonics": "angular",
+    "neighbor_list": "structures",
+    "SkinList": "structures",
+    "brute_force_neighbor_list": "structures",
+    "clebsch_gordan": "structures",
+    "spherical_harmonics": "structures",
     "get_num_threads": "parallel",
     "set_num_threads": "parallel",
-    "read": "io",
+    "read": "structures.io",
 }
 _MODULES = ("bases", "calculators", "datasets", "metrics", "models", "selection")
 
@@ -87,25 +89,28 @@ __all__ = [
 
 if TYPE_CHECKING:
     from orbas import bases, calculators, datasets, metrics, models, selection
-    from orbas.angular import clebsch_gordan, spherical_harmonics
-    from orbas.basis_file import load_basis, save_basis
-    from orbas.blocks import EquivariantBlocks, Features
-    from orbas.density import DensityExpansion
-    from orbas.energies import Energies
+    from orbas.base import Energies, EquivariantBlocks, Features, Gradients, JacobianRows
+    from orbas.density import Cutoff, DensityExpansion, RadialScaling
     from orbas.errors import InternalError, LabelError, ModelFileError, NotFittedError, UnknownSpeciesError
-    from orbas.gradients import Gradients, JacobianRows
-    from orbas.hypers import Cutoff, RadialScaling
-    from orbas.invariants import PowerSpectrum, RadialSpectrum
-    from orbas.io import read
-    from orbas.model_file import load
-    from orbas.neighbors import SkinList, brute_force_neighbor_list, neighbor_list
-    from orbas.nice import NICE, Bispectrum
+    from orbas.invariants import NICE, Bispectrum, PowerSpectrum, RadialSpectrum, SelectedPowerSpectrum
+    from orbas.models.file import load
+    from orbas.models.pcovr import PCovRBasis
     from orbas.optimal import OptimalBasis
+    from orbas.optimal.basis_file import load_basis, save_basis
     from orbas.parallel import get_num_threads, set_num_threads
-    from orbas.pcovr import PCovRBasis
-    from orbas.selected_spectrum import SelectedPowerSpectrum
+    from orbas.structures import (
+        SkinList,
+        brute_force_neighbor_list,
+        clebsch_gordan,
+        neighbor_list,
+        spherical_harmonics,
+    )
+    from orbas.structures.io import read
 
     __version__: str
+
+
+_moved.install()
 
 
 def __getattr__(name: str) -> Any:
@@ -115,6 +120,8 @@ def __getattr__(name: str) -> Any:
         value = importlib.import_module(f"orbas.{name}")
     elif name == "__version__":
         value = importlib.import_module("orbas._core").__version__
+    elif f"orbas.{name}" in _moved.MOVED:
+        value = importlib.import_module(f"orbas.{name}")
     else:
         raise AttributeError(f"module 'orbas' has no attribute {name!r}")
     globals()[name] = value

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orbas._arrays import as_matrix
-from orbas.models.regularization import LeaveOneOut, check_enough_structures, resolve_regularization
-from orbas.models.targets import fit_targets
+from orbas.base.arrays import as_matrix
+from orbas.fit.regularization import LeaveOneOut, check_enough_structures, resolve_regularization
+from orbas.fit.targets import fit_targets
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from orbas.blocks import Features, FloatArray, IntArray
-    from orbas.models.regularization import RegularizationLike
+    from orbas.base.blocks import Features, FloatArray, IntArray
+    from orbas.fit.regularization import RegularizationLike
 
     Split = tuple[ArrayLike, ArrayLike]
 

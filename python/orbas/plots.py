@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from orbas.blocks import FloatArray, IntArray
-    from orbas.fitted_basis import FittedBasis
+    from orbas.base.blocks import FloatArray, IntArray
+    from orbas.optimal.fitted_basis import FittedBasis
 
 #: Line colors of neighbor species where chemists expect one; others take matplotlib's.
 _SPECIES_COLORS = {1: "0.55", 6: "black", 7: "#1f5fd6", 8: "#d62728", 9: "#2ca02c", 15: "#ff7f0e", 16: "#c8a800"}

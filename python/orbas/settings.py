@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from orbas.density import DensityExpansion
-    from orbas.optimal import OptimalBasis
+    from orbas.density.expansion import DensityExpansion
+    from orbas.optimal.basis import OptimalBasis
 
 #: section -> field -> value, with TOML's types only.
 Settings = dict[str, dict[str, Any]]
@@ -211,8 +211,8 @@ def _checked(path: str, table: Mapping[str, Any], of_section: Iterable[Field]) -
 def build_density(settings: Settings) -> DensityExpansion:
     """Return the expansion on the primitive basis that checked settings describe."""
     from orbas import bases
-    from orbas.density import DensityExpansion
-    from orbas.hypers import Cutoff, RadialScaling
+    from orbas.density.expansion import DensityExpansion
+    from orbas.density.weight import Cutoff, RadialScaling
 
     basis = dict(settings["basis"])
     kind = basis.pop("kind", BASIS_KINDS[0])
@@ -230,7 +230,7 @@ def build_density(settings: Settings) -> DensityExpansion:
 
 def build_optimal(settings: Settings) -> OptimalBasis:
     """Return the optimal basis, not fitted, that checked settings describe."""
-    from orbas.optimal import OptimalBasis
+    from orbas.optimal.basis import OptimalBasis
 
     optimal = OptimalBasis(build_density(settings), **settings.get("optimal", {}))
     made("optimal", optimal.check, {})

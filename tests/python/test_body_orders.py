@@ -7,9 +7,9 @@ import pickle
 import numpy as np
 import orbas
 import pytest
-from orbas.nice import adapted_basis, term_weights
-from orbas.nice.contraction import FEW_ROWS, Moments
-from orbas.nice.selection import ranking, select_couplings
+from orbas.invariants.nice import adapted_basis, term_weights
+from orbas.invariants.nice.contraction import FEW_ROWS, Moments
+from orbas.invariants.nice.selection import ranking, select_couplings
 
 CUT = {"n_pairs": (40, 60, 40), "n_components": (12, 12, 0), "n_invariants": (10, 20, 30)}
 

@@ -15,8 +15,8 @@ import numpy as np
 import orbas
 import pytest
 from fit_oracle import density, labeled, silicon
+from orbas.fit.checkpoint import Checkpoint
 from orbas.models import Fixed, HoldOut, KFold, LinearPotential, Noise, SparseGPR, streamed
-from orbas.models.checkpoint import Checkpoint
 
 ALL = {"forces_key": "REF_forces", "stress_key": "REF_stress"}
 

@@ -18,8 +18,8 @@ import numpy as np
 import orbas
 import pytest
 from orbas import settings
-from orbas.basis_file import load_basis, save_basis
 from orbas.cli import inputs, main, study
+from orbas.optimal.basis_file import load_basis, save_basis
 
 CONFIG = """
 [cutoff]

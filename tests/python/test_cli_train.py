@@ -17,7 +17,7 @@ import numpy as np
 import orbas
 import pytest
 from orbas import models, settings
-from orbas.models.checkpoint import Checkpoint
+from orbas.fit.checkpoint import Checkpoint
 from training import CONFIG, fails, fails_to_train, run, silicon, train, write_inputs
 
 SPARSE = ("--model.kind", "sparse", "--model.n_sparse", 30, "--model.zeta", 2)

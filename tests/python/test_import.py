@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import re
 import statistics
 import subprocess
 import sys
 
 import orbas
 import pytest
+from orbas import _moved
 
 HEAVY = {"scipy", "ase", "matplotlib", "sklearn", "tqdm"}
 RESOLVE = "import orbas; [getattr(orbas, name) for name in orbas.__all__]"
@@ -108,3 +110,13 @@ def test_the_version_is_that_of_the_core():
     import orbas._core
 
     assert orbas.__version__ == orbas._core.__version__
+
+
+@pytest.mark.parametrize("old", sorted(_moved.MOVED))
+def test_old_module_names_give_the_modules_of_today(old):
+    """What a pickle of joblib or a script names is the same module under both names, never a second copy."""
+    sys.modules.pop(old, None)
+    with pytest.warns(DeprecationWarning, match=re.escape(_moved.MOVED[old])):
+        module = importlib.import_module(old)
+    assert module is importlib.import_module(_moved.MOVED[old])
+    assert module.__spec__.name == _moved.MOVED[old]

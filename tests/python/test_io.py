@@ -10,7 +10,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read as ase_read
 from ase.io import write as ase_write
 from orbas import LabelError, read
-from orbas.io import collect_labels
+from orbas.structures.io import collect_labels
 
 VOLUME = 64.0
 LATTICE = 'Lattice="4 0 0 0 4 0 0 0 4" pbc="T T T"'

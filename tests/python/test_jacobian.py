@@ -8,7 +8,7 @@ import featomic
 import numpy as np
 import orbas
 import pytest
-from orbas.gradients import Gradients, JacobianRows
+from orbas.base.gradients import Gradients, JacobianRows
 
 SPECTRA = [orbas.PowerSpectrum, orbas.RadialSpectrum]
 SCALING = orbas.RadialScaling(1.0, 2.0, 4.5)

@@ -8,9 +8,9 @@ import orbas
 import pytest
 from fit_oracle import ATOMIC, check_derivatives, density, labeled, ridge, rows_of, silicon, stacked
 from orbas.errors import LabelError
-from orbas.io import Labels
 from orbas.models import Evidence, Fixed, HoldOut, KFold, LeaveOneOut, LinearPotential, Noise, Prediction, linear
 from orbas.models.scores import score, score_by_config
+from orbas.structures.io import Labels
 
 ALL = {"forces_key": "REF_forces", "stress_key": "REF_stress"}
 NOISE = Noise(0.003, 0.04, 0.05, by_config={"hot": Noise(0.01, 0.2, 0.3)})

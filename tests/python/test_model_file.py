@@ -19,8 +19,8 @@ import orbas
 import pytest
 from model_files import density, fitted, join, labeled, same_predictions, silicon, split
 from orbas.cli import main
-from orbas.model_file import container
 from orbas.models import Fixed, HoldOut, KFold, LeaveOneOut, LinearPotential
+from orbas.models.file import container
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ase import Atoms
-from orbas._estimator import Estimator
-from orbas.blocks import Features
+from orbas.base.blocks import Features
+from orbas.base.estimator import Estimator
 from orbas.errors import LabelError, NotFittedError, UnknownSpeciesError
 from orbas.models import (
     CompositionBaseline,

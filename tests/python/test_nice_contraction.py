@@ -3,8 +3,8 @@
 import numpy as np
 import orbas
 import pytest
-from orbas.nice.contraction import FEW_ROWS, Moments, orthonormal
-from orbas.optimal import eigenpairs
+from orbas.invariants.nice.contraction import FEW_ROWS, Moments, orthonormal
+from orbas.optimal.basis import eigenpairs
 from orbas.parallel import each
 from scipy.linalg import eigh, qr
 

@@ -7,8 +7,8 @@ import ase.build
 import numpy as np
 import orbas
 import pytest
-from orbas.gradients import JacobianRows
-from orbas.nice import rows as nice_rows
+from orbas.base.gradients import JacobianRows
+from orbas.invariants.nice import rows as nice_rows
 
 SPECIES = (1, 6, 8, 29, 79)
 CUTS = {

@@ -229,7 +229,7 @@ ADAPTED = beyond_adapted_basis.Settings(
 
 
 def test_adapted_bases_are_those_of_the_library():
-    """Judged on what it was fitted to, a basis loses what :func:`orbas.nice.adapted_basis` says, the least possible."""
+    """Judged on what it was fitted to, a basis loses what ``adapted_basis`` says, the least possible."""
     frames = fig4.qm9(ADAPTED.n_molecules)
     nice = beyond_adapted_basis.iteration(ADAPTED, frames)
     shared = orbas.OptimalBasis(beyond_adapted_basis.density(ADAPTED), 3, per_center=True).fit(frames)
@@ -238,7 +238,7 @@ def test_adapted_bases_are_those_of_the_library():
     for term in ((1, 1, 1, 0), (2, 2, -1, 2), (3, 0, 1, 0)):
         nu, o3_lambda, o3_sigma, channel = term
         where = {"nu": nu, "o3_lambda": o3_lambda, "o3_sigma": o3_sigma, "channel": channel}
-        ours, theirs = weights[term], orbas.nice.term_weights(nice, frames, **where)
+        ours, theirs = weights[term], orbas.invariants.nice.term_weights(nice, frames, **where)
         np.testing.assert_allclose(ours[carbon], theirs[carbon], rtol=1e-12)
         assert not ours[~carbon].any()
         judge = orbas.OptimalBasis(**shared.get_params(deep=False)).fit(frames, sample_weight=ours)

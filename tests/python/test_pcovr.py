@@ -7,8 +7,8 @@ import orbas
 import pytest
 from orbas.metrics import residual_variance
 from orbas.models import Fixed, KFold, LinearPotential, Noise
-from orbas.pcovr import captured, projector
-from orbas.pcovr.projector import orthonormal
+from orbas.models.pcovr import captured, projector
+from orbas.models.pcovr.projector import orthonormal
 from skmatter.decomposition import PCovR
 
 KINDS = [(mixing, per_center) for mixing in ("separate", "combined") for per_center in (False, True)]

@@ -8,8 +8,8 @@ import numpy as np
 import orbas
 import pytest
 from fit_oracle import density, labeled, rows_of, silicon, stacked
+from orbas.fit.reach import Reach
 from orbas.models import Evidence, Fixed, KFold, LinearPotential, Noise, Posterior, SparseGPR, potential
-from orbas.models.reach import Reach
 
 ALL = {"forces_key": "REF_forces", "stress_key": "REF_stress"}
 NOISE = Noise(0.003, 0.04, 0.05)

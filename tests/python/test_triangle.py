@@ -6,8 +6,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from orbas.fit.triangle import Triangle
 from orbas.models import DEFAULT_ALPHAS
-from orbas.models.triangle import Triangle
 from scipy.stats import multivariate_normal
 
 SHAPES = [(300, 12), (12, 12), (7, 12), (3000, 5)]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from orbas._core import SkinList
-    from orbas.blocks import FloatArray
+    from orbas.base.blocks import FloatArray
     from orbas.models.potential import Potential
 
 OnExtrapolation = Literal["warn", "raise", "ignore"]

@@ -13,7 +13,7 @@ from ase.calculators.socketio import IPIProtocol, SocketClient
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from orbas.blocks import FloatArray
+    from orbas.base.blocks import FloatArray
     from orbas.models.potential import Potential
 
 #: Where i-PI listens unless told otherwise.

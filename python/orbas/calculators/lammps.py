@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from orbas.blocks import FloatArray, IntArray
+    from orbas.base.blocks import FloatArray, IntArray
     from orbas.models.potential import Potential
 
 #: Voigt order of LAMMPS: xx, yy, zz, xy, xz, yz.

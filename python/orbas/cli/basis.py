@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orbas import settings
-from orbas.basis_file import load_basis, save_basis
 from orbas.cli import arguments, inputs
+from orbas.optimal.basis_file import load_basis, save_basis
 
 if TYPE_CHECKING:
     import argparse
 
-    from orbas.blocks import FloatArray
+    from orbas.base.blocks import FloatArray
     from orbas.cli.console import Console
     from orbas.cli.inputs import Structures
-    from orbas.optimal import OptimalBasis
+    from orbas.optimal.basis import OptimalBasis
 
 _SHOWN = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 50, 64, 80, 100)
 

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from orbas import datasets, plots, settings
-from orbas.basis_file import save_basis
 from orbas.cli import study
+from orbas.optimal.basis_file import save_basis
 
 if TYPE_CHECKING:
     import argparse

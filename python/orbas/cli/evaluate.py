@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orbas._files import replacing
 from orbas.cli import evaluation, inputs, inspect
-from orbas.model_file import components_of, open_model
+from orbas.files.replacing import replacing
+from orbas.models.file import components_of, open_model
 
 if TYPE_CHECKING:
     import argparse

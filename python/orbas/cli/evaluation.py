@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orbas._files import replacing
+from orbas.files.replacing import replacing
+from orbas.fit.baseline import check_species, count_atoms
+from orbas.fit.labels import labels_of
 from orbas.models import Prediction, Score, score, score_by_config
-from orbas.models.baseline import check_species, count_atoms
-from orbas.models.labels import labels_of
 from orbas.models.scores import config_of
 from orbas.plots import Parity, plot_parity
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas.blocks import FloatArray
+    from orbas.base.blocks import FloatArray
     from orbas.cli.console import Console
     from orbas.cli.inputs import Structures
-    from orbas.io import Labels
     from orbas.models import Potential
+    from orbas.structures.io import Labels
 
 UNITS = "in meV/atom, meV/Å and meV/Å³"
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from orbas import invariants, settings, structures
-from orbas.basis_file import load_basis, write_archive
 from orbas.cli import arguments, inputs
-from orbas.models.baseline import check_species
+from orbas.fit.baseline import check_species
+from orbas.optimal.basis_file import load_basis, write_archive
 from orbas.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from orbas.cli.console import Console
     from orbas.cli.inputs import Structures
-    from orbas.density import DensityExpansion
+    from orbas.density.expansion import DensityExpansion
 
     Arrays = dict[str, np.ndarray]
 

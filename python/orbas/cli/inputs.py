@@ -50,7 +50,7 @@ class Structures:
     @property
     def species(self) -> tuple[int, ...]:
         """Sorted atomic numbers that occur."""
-        from orbas.structures import species_of
+        from orbas.structures.batch import species_of
 
         return species_of(self.frames)
 
@@ -89,7 +89,7 @@ def read_structures(paths: Sequence[Path], console: Console, **keys: str) -> Str
     OSError
         If a file cannot be read.
     """
-    from orbas.io import read
+    from orbas.structures.io import read
 
     frames: list[Atoms] = []
     places: list[tuple[Path, int]] = []
@@ -108,8 +108,8 @@ def read_structures(paths: Sequence[Path], console: Console, **keys: str) -> Str
 def check_geometry(found: Structures, console: Console) -> None:
     """Raise ValueError, with file and structure, for a structure that nothing can be computed of."""
     from orbas.bases import GTO
-    from orbas.density import DensityExpansion
-    from orbas.hypers import Cutoff
+    from orbas.density.expansion import DensityExpansion
+    from orbas.density.weight import Cutoff
 
     # Of all expansions the quickest: what it accepts, others do.
     probe = DensityExpansion(cutoff=Cutoff(1.0), density_width=0.5, max_angular=0, basis=GTO(1), species=found.species)

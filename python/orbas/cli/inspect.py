@@ -6,14 +6,14 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from orbas.cli import inputs
-from orbas.model_file import components_of, open_model
-from orbas.model_file.representations import channel_counts, is_representation, n_features
+from orbas.models.file import components_of, open_model
+from orbas.models.representation_codecs import channel_counts, is_representation, n_features
 
 if TYPE_CHECKING:
     import argparse
 
     from orbas.cli.console import Console
-    from orbas.model_file import ModelFile
+    from orbas.models.file import ModelFile
 
 
 def run(options: argparse.Namespace, console: Console) -> None:

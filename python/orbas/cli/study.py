@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from orbas.bases import GTO
-from orbas.density import DensityExpansion
-from orbas.hypers import Cutoff, RadialScaling
-from orbas.invariants import PowerSpectrum
+from orbas.density.expansion import DensityExpansion
+from orbas.density.weight import Cutoff, RadialScaling
+from orbas.fit.labels import energies_of
+from orbas.invariants.spectra import PowerSpectrum
 from orbas.models import CompositionBaseline, LinearPotential
-from orbas.models.labels import energies_of
-from orbas.optimal import OptimalBasis
+from orbas.optimal.basis import OptimalBasis
 from orbas.plots import ResidualCurve
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas.blocks import FloatArray
-    from orbas.fitted_basis import Mixing
+    from orbas.base.blocks import FloatArray
+    from orbas.optimal.fitted_basis import Mixing
 
 SPECIES = (1, 6, 7, 8, 9)
 CARBON = 6

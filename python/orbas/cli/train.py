@@ -5,18 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orbas import model_settings, settings
+from orbas import settings
 from orbas.cli import arguments, basis, evaluation, inputs
 from orbas.cli.console import plain_warnings
 from orbas.cli.evaluation import Labeled
 from orbas.models import recommended
+from orbas.models import settings as model_settings
 from orbas.settings import SettingsError
 
 if TYPE_CHECKING:
     import argparse
 
     from orbas.cli.console import Console
-    from orbas.density import DensityExpansion
+    from orbas.density.expansion import DensityExpansion
     from orbas.models import Potential
     from orbas.settings import Settings
 

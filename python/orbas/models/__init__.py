@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from orbas.models.baseline import CompositionBaseline
-from orbas.models.design import Representation, StructureFeatures, structure_features
+from orbas.fit.baseline import CompositionBaseline
+from orbas.fit.design import Representation, StructureFeatures, structure_features
+from orbas.fit.noise import Noise
+from orbas.fit.posterior import Posterior
+from orbas.fit.regularization import DEFAULT_ALPHAS, Evidence, Fixed, HoldOut, KFold, LeaveOneOut, Regularization
+from orbas.fit.ridge import Ridge
 from orbas.models.learning_curve import LearningCurve, learning_curve
 from orbas.models.linear import LinearPotential
-from orbas.models.noise import Noise
-from orbas.models.posterior import Posterior
 from orbas.models.potential import Potential, Prediction
 from orbas.models.recommend import recommended
 from orbas.models.regressor import PerStructure, RidgeRegressor
-from orbas.models.regularization import DEFAULT_ALPHAS, Evidence, Fixed, HoldOut, KFold, LeaveOneOut, Regularization
-from orbas.models.ridge import Ridge
 from orbas.models.scores import Score, score, score_by_config
 from orbas.models.sparse import SparseGPR
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from orbas import structures
-from orbas.gradients import JacobianRows
+from orbas.base.gradients import JacobianRows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from orbas import _core
-    from orbas.blocks import FloatArray
-    from orbas.energies import Energies
-    from orbas.invariants import Spectrum
+    from orbas.base.blocks import FloatArray
+    from orbas.base.energies import Energies
+    from orbas.invariants.spectra import Spectrum
 
 #: Eigenvalues of K_MM below this fraction of the largest are round-off: near-duplicates among the points.
 _RANK = 1e-12
@@ -197,7 +197,7 @@ class KernelDesign:
         skin_lists: Sequence[_core.SkinList] | None,
     ) -> Energies:
         """Return the sum of all terms with forces and virials, from the compiled core."""
-        from orbas.energies import Energies
+        from orbas.base.energies import Energies
 
         listed = structures.as_frames(frames)
         batch = structures.to_batch(listed)

@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orbas.models.baseline import check_species, count_atoms, species_of
-from orbas.models.design import pieces
-from orbas.models.labels import energies_of, fit_baseline
+from orbas.fit.baseline import check_species, count_atoms, species_of
+from orbas.fit.design import pieces
+from orbas.fit.labels import energies_of, fit_baseline
+from orbas.fit.noise import energy_widths
+from orbas.fit.regularization import HoldOut, resolve_regularization
+from orbas.fit.triangle import Triangle
 from orbas.models.linear import LinearPotential
-from orbas.models.noise import energy_widths
-from orbas.models.regularization import HoldOut, resolve_regularization
 from orbas.models.scores import score_energies
-from orbas.models.triangle import Triangle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ase import Atoms
 
-    from orbas.blocks import FloatArray, IntArray
-    from orbas.models.design import Design
-    from orbas.models.regularization import Regularization
+    from orbas.base.blocks import FloatArray, IntArray
+    from orbas.fit.design import Design
+    from orbas.fit.regularization import Regularization
     from orbas.models.sparse import SparseGPR
 
 _KCAL_PER_MOL = 0.0433641  # eV; CODATA, thermochemical calorie

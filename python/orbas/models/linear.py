@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
-from orbas.models.design import Differentiable, LinearDesign, structure_features
-from orbas.models.labels import fit_baseline, labels_of, targets_of
-from orbas.models.noise import Noise
+from orbas.fit.design import Differentiable, LinearDesign, structure_features
+from orbas.fit.labels import fit_baseline, labels_of, targets_of
+from orbas.fit.noise import Noise
+from orbas.fit.regularization import fit_ridge, resolve_regularization
+from orbas.fit.streamed import fit_streamed
 from orbas.models.potential import Potential, Prediction
-from orbas.models.regularization import fit_ridge, resolve_regularization
-from orbas.models.streamed import fit_streamed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from orbas._core import SkinList
-    from orbas.blocks import FloatArray
-    from orbas.energies import Energies
-    from orbas.models.baseline import CompositionBaseline
-    from orbas.models.design import Representation, StructureFeatures
-    from orbas.models.labels import BaselineLike
-    from orbas.models.regularization import RegularizationLike
+    from orbas.base.blocks import FloatArray
+    from orbas.base.energies import Energies
+    from orbas.fit.baseline import CompositionBaseline
+    from orbas.fit.design import Representation, StructureFeatures
+    from orbas.fit.labels import BaselineLike
+    from orbas.fit.regularization import RegularizationLike
 
 
 #: Numbers in a design matrix that may always be kept.
@@ -53,7 +53,7 @@ class LinearPotential(Potential):
     regularization
         How alpha is chosen: :class:`KFold` (``"cv"`` stands for ``KFold()``), :class:`LeaveOneOut`
         (``"loo"``, energies alone), :class:`HoldOut`, :class:`Evidence` (``"evidence"``) or :class:`Fixed`. Alphas have
-        no unit; see :mod:`orbas.models.regularization`.
+        no unit; see :mod:`orbas.fit.regularization`.
     noise
         Expected errors of the labels, hence their weights; None is ``Noise()`` if there are forces or virials.
     baseline
@@ -106,8 +106,8 @@ class LinearPotential(Potential):
         frames
             Training structures; :class:`HoldOut` takes the last of them.
         energy_key, forces_key, stress_key, virial_key
-            Names of the labels as in :func:`orbas.io.collect_labels`. Every structure needs an energy; forces and
-            virials are used where they are.
+            Names of the labels as in :func:`orbas.structures.io.collect_labels`. Every structure needs an energy;
+            forces and virials are used where they are.
         checkpoint
             A file that keeps what was done of a long fit: the same call, after the process was killed, goes on from
             there, to the same bits. It is left for whoever called to delete.

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from orbas._estimator import Estimator
-from orbas.models.baseline import check_species, species_of
-from orbas.models.design import pieces
-from orbas.models.labels import labels_of
-from orbas.models.reach import Reach
+from orbas.base.estimator import Estimator
+from orbas.fit.baseline import check_species, species_of
+from orbas.fit.design import pieces
+from orbas.fit.labels import labels_of
+from orbas.fit.reach import Reach
 from orbas.models.scores import Score, score
 
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from orbas._core import SkinList
-    from orbas.blocks import FloatArray
+    from orbas.base.blocks import FloatArray
+    from orbas.base.energies import Energies
     from orbas.calculators import OrbasCalculator
-    from orbas.energies import Energies
-    from orbas.models.baseline import CompositionBaseline
-    from orbas.models.design import Design
-    from orbas.models.posterior import Posterior
-    from orbas.models.regularization import RidgeFit
+    from orbas.fit.baseline import CompositionBaseline
+    from orbas.fit.design import Design
+    from orbas.fit.posterior import Posterior
+    from orbas.fit.regularization import RidgeFit
 
 #: Training environments looked at for how far the training set reaches, about.
 _N_REACH = 4096
@@ -187,7 +187,7 @@ class Potential(Estimator):
     def extrapolation(self, frames: Sequence[Atoms]) -> list[FloatArray]:
         """Return how far the environment of every atom is from the training set, one array [n_atoms] per structure.
 
-        The root of its leverage among the training environments of its species (:mod:`orbas.models.reach`) over the
+        The root of its leverage among the training environments of its species (:mod:`orbas.fit.reach`) over the
         largest of theirs: above 1 it is farther out than any of those. Labels do not enter.
 
         Raises
@@ -279,7 +279,7 @@ class Potential(Estimator):
         OSError
             If the file cannot be written; an older file of that name is then as it was.
         """
-        from orbas.model_file import save
+        from orbas.models.file import save
 
         save(self, path)
 
@@ -291,7 +291,7 @@ class Potential(Estimator):
 
     def _with_baseline(self, frames: Sequence[Atoms], energies: Energies) -> Energies:
         """Add the baseline to the energies of atoms and structures."""
-        from orbas.energies import Energies as Result
+        from orbas.base.energies import Energies as Result
 
         of_number = np.zeros(256)
         of_number[list(self.baseline_.energies_)] = list(self.baseline_.energies_.values())

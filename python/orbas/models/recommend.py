@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from orbas.models.labels import labels_of
+from orbas.fit.labels import labels_of
+from orbas.fit.noise import Noise
+from orbas.fit.regularization import KFold
 from orbas.models.linear import LinearPotential
-from orbas.models.noise import Noise
-from orbas.models.regularization import KFold
 from orbas.models.sparse import SparseGPR
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas.density import DensityExpansion
+    from orbas.density.expansion import DensityExpansion
     from orbas.models.potential import Potential
 
 #: Atoms that settings are compared on, at most; the last fit takes all.
@@ -76,8 +76,8 @@ class Candidate:
 
     def build(self, frames: Sequence[Atoms], noise: Noise) -> Potential:
         """Fit the representation to structures and return the potential, not fitted yet."""
-        from orbas.invariants import PowerSpectrum
-        from orbas.nice import NICE
+        from orbas.invariants.nice import NICE
+        from orbas.invariants.spectra import PowerSpectrum
 
         density = self._density(frames)
         rule = KFold()
@@ -100,9 +100,9 @@ class Candidate:
 
     def _density(self, frames: Sequence[Atoms]) -> DensityExpansion:
         from orbas.bases import GTO
-        from orbas.density import DensityExpansion
-        from orbas.hypers import Cutoff, RadialScaling
-        from orbas.optimal import OptimalBasis
+        from orbas.density.expansion import DensityExpansion
+        from orbas.density.weight import Cutoff, RadialScaling
+        from orbas.optimal.basis import OptimalBasis
 
         primitive = DensityExpansion(
             cutoff=Cutoff(self.cutoff, min(1.0, 0.25 * self.cutoff), "smooth"),
@@ -229,7 +229,7 @@ def _second_stage(best: tuple[float, Candidate, float] | None, nearest: float, n
 
 def _nearest_distance(frames: Sequence[Atoms]) -> float:
     """Return the median distance of nearest neighbors in Å."""
-    from orbas.neighbors import neighbor_list
+    from orbas.structures.neighbors import neighbor_list
 
     found = []
     for frame in frames:

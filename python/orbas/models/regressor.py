@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from orbas import structures
-from orbas._arrays import ArrayEstimator, OutputContainer, as_targets
-from orbas._estimator import Estimator
-from orbas.models.design import structure_features
-from orbas.models.regularization import check_enough_structures, resolve_regularization
-from orbas.models.targets import fit_targets
+from orbas.base.arrays import ArrayEstimator, OutputContainer, as_targets
+from orbas.base.estimator import Estimator
+from orbas.fit.design import structure_features
+from orbas.fit.regularization import check_enough_structures, resolve_regularization
+from orbas.fit.targets import fit_targets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from ase import Atoms
     from numpy.typing import ArrayLike
 
-    from orbas._arrays import Names
-    from orbas.blocks import FloatArray
-    from orbas.models.design import Representation
-    from orbas.models.regularization import RegularizationLike
+    from orbas.base.arrays import Names
+    from orbas.base.blocks import FloatArray
+    from orbas.fit.design import Representation
+    from orbas.fit.regularization import RegularizationLike
 
 
 class RidgeRegressor(ArrayEstimator):

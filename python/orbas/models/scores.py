@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orbas.models.baseline import count_atoms
+from orbas.fit.baseline import count_atoms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ase import Atoms
 
-    from orbas.blocks import FloatArray
-    from orbas.io import Labels
+    from orbas.base.blocks import FloatArray
     from orbas.models.potential import Prediction
+    from orbas.structures.io import Labels
 
 
 @dataclass(frozen=True, slots=True)

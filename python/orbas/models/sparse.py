@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
-from orbas.invariants import Spectrum
+from orbas.fit.labels import fit_baseline, labels_of, targets_of
+from orbas.fit.noise import Noise
+from orbas.fit.regularization import resolve_regularization
+from orbas.fit.streamed import fit_streamed
+from orbas.invariants.spectra import Spectrum
 from orbas.models.kernel import KernelDesign, KernelTerm
-from orbas.models.labels import fit_baseline, labels_of, targets_of
-from orbas.models.noise import Noise
 from orbas.models.potential import Potential
-from orbas.models.regularization import resolve_regularization
-from orbas.models.streamed import fit_streamed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from orbas._core import SkinList
-    from orbas.blocks import Features, FloatArray
-    from orbas.energies import Energies
-    from orbas.models.labels import BaselineLike
-    from orbas.models.regularization import RegularizationLike
+    from orbas.base.blocks import Features, FloatArray
+    from orbas.base.energies import Energies
+    from orbas.fit.labels import BaselineLike
+    from orbas.fit.regularization import RegularizationLike
 
 #: Environments that representative ones are chosen among, at most.
 _CANDIDATES = 50_000

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
 
-from orbas._arrays import ArrayEstimator, OutputContainer
+from orbas.base.arrays import ArrayEstimator, OutputContainer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from orbas._arrays import Names
-    from orbas.blocks import FloatArray, IntArray
+    from orbas.base.arrays import Names
+    from orbas.base.blocks import FloatArray, IntArray
 
 Axis = Literal["features", "samples"]
 

@@ -13,7 +13,7 @@ import numpy as np
 from orbas.selection.base import SAME, Axis, Selector, compact, first_of_largest
 
 if TYPE_CHECKING:
-    from orbas.blocks import FloatArray, IntArray
+    from orbas.base.blocks import FloatArray, IntArray
 
 #: Below this dimension the full decomposition is faster than Lanczos iterations.
 _SMALL = 64

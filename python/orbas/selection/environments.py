@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from orbas._arrays import as_matrix
+from orbas.base.arrays import as_matrix
 from orbas.selection.cur import CUR
 from orbas.selection.fps import FPS
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from orbas.blocks import IntArray
+    from orbas.base.blocks import IntArray
 
 
 def select_environments(

@@ -13,7 +13,7 @@ import numpy as np
 from orbas.selection.base import SAME, Axis, Selector, compact, first_of_largest
 
 if TYPE_CHECKING:
-    from orbas.blocks import FloatArray, IntArray
+    from orbas.base.blocks import FloatArray, IntArray
 
 #: Squared distances below this fraction of the squared norms are summed from differences: the norms keep no digit.
 _CANCELLED = 1e-5

@@ -1,0 +1,205 @@
+"""Estimators of plain arrays: what scikit-learn asks of them, without its import.
+
+Rows are samples, columns are features. The rules and the wording of the errors are those of scikit-learn's
+``check_estimator``, which tests every subclass in full.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+
+import numpy as np
+
+from orbas.base.estimator import Estimator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from orbas.base.blocks import FloatArray
+
+    Names = NDArray[np.object_]
+
+Container = Literal["default", "pandas", "polars"]
+
+
+class ArrayEstimator(Estimator):
+    """An estimator of matrices: it remembers how many columns ``fit`` saw, and their names if they had any.
+
+    Attributes
+    ----------
+    n_features_in_
+        Number of columns in ``fit``.
+    feature_names_in_
+        Their names, if all were strings.
+    """
+
+    n_features_in_: int
+    feature_names_in_: Names
+
+    def _matrix_to_fit(self, x: Any) -> FloatArray:
+        """Return a checked matrix and remember its columns."""
+        matrix = as_matrix(x)
+        names = _column_names(x)
+        self.n_features_in_ = matrix.shape[1]
+        if names is not None:
+            self.feature_names_in_ = names
+        else:
+            self.__dict__.pop("feature_names_in_", None)
+        return matrix
+
+    def _matrix_to_use(self, x: Any) -> FloatArray:
+        """Return a checked matrix whose columns are those that were fitted."""
+        expected = self.n_features_in_
+        self._check_names(_column_names(x))
+        matrix = as_matrix(x)
+        if matrix.shape[1] != expected:
+            raise ValueError(
+                f"X has {matrix.shape[1]} features, but {type(self).__name__} is expecting {expected} features as input"
+            )
+        return matrix
+
+    def _check_names(self, names: Names | None) -> None:
+        fitted = self.__dict__.get("feature_names_in_")
+        if fitted is None and names is None:
+            return
+        if fitted is None or names is None:
+            known = f"{type(self).__name__} was fitted {'without' if fitted is None else 'with'} feature names"
+            has = "X has feature names" if fitted is None else "X does not have valid feature names"
+            warnings.warn(f"{has}, but {known}", stacklevel=4)
+            return
+        if list(names) == list(fitted):
+            return
+        unseen, missing = sorted(set(names) - set(fitted)), sorted(set(fitted) - set(names))
+        lines = ["The feature names should match those that were passed during fit."]
+        for title, found in [("unseen at fit time", unseen), ("seen at fit time, yet now missing", missing)]:
+            if found:
+                lines += [f"Feature names {title}:", *(f"- {name}" for name in found[:5])]
+                lines += ["- ..."] if len(found) > 5 else []
+        if not unseen and not missing:
+            lines.append("Feature names must be in the same order as they were in fit.")
+        raise ValueError("\n".join(lines) + "\n")
+
+    def _names_in(self, input_features: Sequence[str] | None) -> Names:
+        """Return the names of the columns in ``fit``: those it saw, those given, or x0, x1, ..."""
+        count = self.n_features_in_
+        fitted = self.__dict__.get("feature_names_in_")
+        if input_features is None:
+            return fitted if fitted is not None else np.array([f"x{k}" for k in range(count)], dtype=object)
+        given = np.asarray(input_features, dtype=object)
+        if fitted is not None and not np.array_equal(given, fitted):
+            raise ValueError("input_features is not equal to feature_names_in_")
+        if len(given) != count:
+            raise ValueError(
+                f"input_features should have length equal to the {count} features of fit, got {len(given)}"
+            )
+        return given
+
+
+class OutputContainer:
+    """``set_output`` of a transformer: arrays, or frames of pandas or polars with names on their columns."""
+
+    def set_output(self, *, transform: Container | None = None) -> Self:
+        """Choose what ``transform`` returns; "default" is an array, None leaves it as it is.
+
+        Raises
+        ------
+        ValueError
+            For an unknown container.
+        """
+        if transform is None:
+            return self
+        if transform not in get_args(Container):
+            raise ValueError(f"unknown output {transform!r}: choose one of {get_args(Container)}")
+        # The name is scikit-learn's: its clone copies the attribute.
+        self._sklearn_output_config = {"transform": transform}
+        return self
+
+    def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> Names:
+        """Return the names of the columns of ``transform``."""
+        raise NotImplementedError
+
+    def _contained(self, values: Any, like: Any) -> Any:
+        """Return values in the container that was asked for, with the index of ``like`` if it has one."""
+        chosen = getattr(self, "_sklearn_output_config", {}).get("transform")
+        if chosen is None:
+            sklearn = sys.modules.get("sklearn")
+            chosen = "default" if sklearn is None else sklearn.get_config()["transform_output"]
+        if chosen == "pandas":
+            import pandas as pd
+
+            index = like.index if isinstance(like, pd.DataFrame) else None
+            return pd.DataFrame(values, columns=self.get_feature_names_out(), index=index, copy=False)
+        if chosen == "polars":
+            import polars as pl
+
+            return pl.DataFrame(values, schema=list(self.get_feature_names_out()), orient="row")
+        return values
+
+
+def as_matrix(x: Any, name: str = "X") -> FloatArray:
+    """Return a finite real matrix [n_samples, n_features], float32 if it was, else float64; no copy if it is one.
+
+    Raises
+    ------
+    TypeError
+        For sparse matrices and things that are not numbers.
+    ValueError
+        For a wrong shape, complex numbers, or what is not finite.
+    """
+    if hasattr(x, "toarray"):
+        raise TypeError(f"sparse matrices are not supported: give {name} as an array, {name}.toarray()")
+    array = np.asarray(x)
+    if array.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: {name} is {array.dtype}")
+    if array.dtype not in (np.float32, np.float64):
+        array = array.astype(np.float64)
+    if array.ndim != 2:
+        raise ValueError(
+            f"Expected 2D array, got {array.ndim}D array instead: {name} has the shape {array.shape}. Reshape your data"
+        )
+    for count, kind in zip(array.shape, ("sample", "feature"), strict=True):
+        if count == 0:
+            raise ValueError(f"Found array with 0 {kind}(s) (shape={array.shape}) while a minimum of 1 is required.")
+    check_finite(array, name)
+    return array
+
+
+def as_targets(y: ArrayLike, n_samples: int) -> FloatArray:
+    """Return targets [n_samples] or [n_samples, n_targets] as float64.
+
+    Raises
+    ------
+    ValueError
+        If there are none, for a wrong shape, complex numbers, or what is not finite.
+    """
+    if y is None:
+        raise ValueError("requires y to be passed, but the target y is None")
+    array = np.asarray(y)
+    if array.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: y is {array.dtype}")
+    array = array.astype(np.float64)
+    if array.ndim not in (1, 2) or len(array) != n_samples:
+        raise ValueError(f"y must have {n_samples} rows, one per sample of X, got the shape {array.shape}")
+    check_finite(array, "y")
+    return array
+
+
+def check_finite(array: FloatArray, name: str) -> None:
+    """Raise ValueError, naming the first place, if something is NaN or infinite."""
+    # The sum of finite numbers may overflow; only then, or if something is wrong, is every number looked at.
+    if np.isfinite(np.sum(array)) or np.isfinite(array).all():
+        return
+    place = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
+    raise ValueError(f"{name} must be finite, but {name}{list(place)} is {array[place]} (NaN or inf)")
+
+
+def _column_names(x: Any) -> Names | None:
+    """Return the names of a data frame's columns, if all are strings."""
+    columns = getattr(x, "columns", None)
+    if columns is None or not all(isinstance(name, str) for name in columns):
+        return None
+    return np.array(list(columns), dtype=object)

@@ -1,0 +1,61 @@
+"""Energies with forces and virials, as the compiled core makes them in one pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ase import Atoms
+
+    from orbas.base.blocks import FloatArray
+
+#: Voigt order of ase: xx, yy, zz, yz, xz, xy.
+VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Energies:
+    """A sum of atomic energies and its derivatives.
+
+    Attributes
+    ----------
+    structures
+        Energies of the structures in eV, [n_structures].
+    atoms
+        Energies of the atoms in eV, one array [n_atoms] per structure.
+    forces
+        ``-dE/dr`` in eV/Å, one array [n_atoms, 3] per structure.
+    virials
+        ``dE/d(strain)`` in eV, [n_structures, 3, 3]: the derivative with respect to ``r -> (1 + strain) r``.
+    """
+
+    structures: FloatArray
+    atoms: list[FloatArray]
+    forces: list[FloatArray]
+    virials: FloatArray
+
+    @classmethod
+    def from_core(cls, frames: Sequence[Atoms], arrays: tuple[FloatArray, FloatArray, FloatArray]) -> Self:
+        """Cut the arrays of all atoms into structures."""
+        energies, forces, virials = arrays
+        ends = np.cumsum([len(frame) for frame in frames], dtype=np.int64)[:-1]
+        atoms = np.split(energies, ends) if len(frames) else []
+        cut = np.split(forces, ends) if len(frames) else []
+        return cls(np.array([part.sum() for part in atoms]), atoms, cut, virials)
+
+    def stress(self, frames: Sequence[Atoms]) -> FloatArray:
+        """Return the stress in eV/Å^3, [n_structures, 6], Voigt order of ase, tensile positive.
+
+        A structure that is not periodic in three directions has no volume, and not-a-number for a stress.
+        """
+        stress = np.full((len(frames), 6), np.nan)
+        for row, frame, virial in zip(stress, frames, self.virials, strict=True):
+            if all(frame.pbc):
+                symmetric = 0.5 * (virial + virial.T) / abs(np.linalg.det(frame.cell.array))
+                row[:] = [symmetric[a, b] for a, b in VOIGT]
+        return stress

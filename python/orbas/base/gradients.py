@@ -1,0 +1,78 @@
+"""Derivatives of features as arrays: rows for fitting on forces, and gradients of every center."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orbas import _core, structures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ase import Atoms
+
+    from orbas.base.blocks import FloatArray, IntArray
+    from orbas.density.expansion import DensityExpansion
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JacobianRows:
+    """Derivatives of the features of one structure, summed separately for each center species.
+
+    Columns are ordered as those of :meth:`orbas.Features.per_structure`: center species slowest, then features. A model
+    that is linear in them, ``E = per_structure() @ w``, has the forces ``-(positions @ w)`` and the virial
+    ``strain @ w``.
+
+    Attributes
+    ----------
+    positions
+        By the positions, in 1/Å: shape [n_atoms, 3, n_columns].
+    strain
+        By the strain, ``r -> (1 + strain) r``: shape [3, 3, n_columns].
+    """
+
+    positions: FloatArray
+    strain: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gradients:
+    """Derivatives of the features of every sample by the positions of the atoms in them.
+
+    Pairs ``offsets[i]`` to ``offsets[i + 1]`` are those of sample i, in rising order of the atom that moves; the center
+    itself is one of them. Periodic images of an atom move together and are one pair. Over all pairs of a sample the
+    values add up to zero.
+
+    Attributes
+    ----------
+    values
+        In 1/Å: shape [n_pairs, 3, n_features], or [n_pairs, 3, 2 * o3_lambda + 1, q] of a block.
+    offsets
+        Shape [n_samples + 1].
+    neighbors
+        Shape [n_pairs]: the atom that moves, as an index into its structure.
+    """
+
+    values: FloatArray
+    offsets: IntArray
+    neighbors: IntArray
+
+
+def rows_of(density: DensityExpansion, frames: Sequence[Atoms], features: str) -> Iterator[JacobianRows]:
+    """Check all structures, then yield the rows of one after the other.
+
+    Parameters
+    ----------
+    density
+        The expansion below the features.
+    frames
+        Structures.
+    features
+        As the compiled core calls them: "density", "power_spectrum" or "radial_spectrum".
+    """
+    listed = structures.as_frames(frames)
+    plan, _ = density.plan_for(listed)
+    batch = structures.to_batch(listed)
+    _core.check_species(plan, batch)
+    return (JacobianRows(*_core.jacobian_rows(plan, batch, k, features)) for k in range(len(listed)))

@@ -1,0 +1,288 @@
+"""The expansion of the neighbor density on radial functions times spherical harmonics."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from orbas import _core, structures
+from orbas.base.blocks import Block, BlockKey, EquivariantBlocks
+from orbas.base.energies import Energies
+from orbas.base.estimator import Estimator
+from orbas.base.gradients import Gradients, JacobianRows, rows_of
+from orbas.density import contraction, tables
+from orbas.density.contraction import ContractedBasis
+from orbas.density.weight import Cutoff, RadialScaling
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ase import Atoms
+
+    from orbas.base.blocks import FloatArray
+    from orbas.bases import PrimitiveBasis
+
+
+class DensityExpansion(Estimator):
+    """Coefficients ``c_anlm = sum_{j in a} f(r_ij) I_nl(r_ij) Y_lm(r_ij)`` of every atom (Eq. 4).
+
+    ``f`` is the cutoff function times the radial scaling; ``I_nl`` is the radial integral of a Gaussian of peak 1
+    and width ``density_width`` (Eq. 5), tabulated; the center itself contributes ``I_n0(0) / sqrt(4 pi)``, weighted,
+    to l = 0 of its own species. Equation numbers are those of Goscinski et al., J. Chem. Phys. 155, 104106 (2021).
+
+    Parameters
+    ----------
+    cutoff
+        Cutoff radius, width and smoothing.
+    density_width
+        Standard deviation of the Gaussians in Å; 0 for a delta density, where ``I_nl(r) = R_nl(r)``.
+    max_angular
+        The largest degree l, inclusive.
+    basis
+        A primitive basis of :mod:`orbas.bases` (an optimal basis makes its own expansion:
+        :attr:`orbas.OptimalBasis.expansion_`).
+    scaling
+        Radial scaling; None for none.
+    species
+        Atomic numbers that have channels; None takes those of the structures given to ``fit`` or, without a fit, to
+        ``transform``.
+    center_weight
+        Weight of the center's own density.
+    spline_accuracy
+        Largest error of the tabulated integrals, relative to ``min(1, their largest value)``.
+    """
+
+    def __init__(
+        self,
+        *,
+        cutoff: Cutoff,
+        density_width: float,
+        max_angular: int,
+        basis: PrimitiveBasis | ContractedBasis,
+        scaling: RadialScaling | None = None,
+        species: Sequence[int] | None = None,
+        center_weight: float = 1.0,
+        spline_accuracy: float = 1e-8,
+    ) -> None:
+        self.cutoff = cutoff
+        self.density_width = density_width
+        self.max_angular = max_angular
+        self.basis = basis
+        self.scaling = scaling
+        self.species = species
+        self.center_weight = center_weight
+        self.spline_accuracy = spline_accuracy
+
+    def fit(self, frames: Sequence[Atoms], y: object = None) -> Self:
+        """Take the species from structures, unless they were given; ``species_`` holds them."""
+        self.check()
+        self.species_ = self.given_species() or structures.species_of(structures.as_frames(frames))
+        return self
+
+    def transform(
+        self, frames: Sequence[Atoms], *, gradients: bool = False, single_precision: bool = False
+    ) -> EquivariantBlocks:
+        """Expand the density around every atom.
+
+        Parameters
+        ----------
+        frames
+            Structures.
+        gradients
+            Also compute derivatives by the positions, three times as many numbers as coefficients for every neighbor:
+            for a fit on forces see :meth:`jacobian_rows`, for forces of a model :meth:`pull_back`.
+        single_precision
+            Return coefficients as float32, half the memory: each is the number nearest to the float64 one, at most
+            ``2**-24 = 6e-8`` of it away. Derivatives stay float64.
+
+        Returns
+        -------
+        Blocks (nu=1, o3_lambda=l, o3_sigma=1, center_species): values [sample, m, q]. With a primitive basis
+        ``q = a * n_l + n``, species slowest. Blocks of one center species are views of one array.
+
+        Raises
+        ------
+        ValueError
+            For bad structures or coincident atoms; the message names the structure and the atoms.
+        orbas.UnknownSpeciesError
+            For a species without channels, before any work.
+        """
+        listed = structures.as_frames(frames)
+        plan, species = self.plan_for(listed)
+        batch = structures.to_batch(listed)
+        arrays = plan.density(batch, single_precision)
+        derivatives = _core.gradients(plan, batch, "density") if gradients else None
+        numbers = structures.atomic_numbers(listed)
+        samples = structures.samples_of(listed)
+        samples_of = {number: samples[numbers == number] for number in species}
+        counts = self.channel_counts(species)
+        blocks: dict[BlockKey, Block] = {}
+        starts = [np.cumsum([0, *((2 * l + 1) * q for l, q in enumerate(center))]) for center in counts]
+        for l in range(self.max_angular + 1):
+            for a, number in enumerate(species):
+                q = counts[a][l]
+                columns = slice(starts[a][l], starts[a][l + 1])
+                part = arrays[a][:, columns]
+                values = part.reshape(part.shape[0], 2 * l + 1, q, copy=False)
+                slopes = None
+                if derivatives is not None:
+                    rows, offsets, neighbors = derivatives[a]
+                    rows = rows[:, :, columns].reshape(rows.shape[0], 3, 2 * l + 1, q, copy=False)
+                    slopes = Gradients(rows, offsets, neighbors)
+                blocks[BlockKey(1, l, 1, number)] = Block(values, samples_of[number], slopes)
+        return EquivariantBlocks(blocks)
+
+    def jacobian_rows(self, frames: Sequence[Atoms]) -> Iterator[JacobianRows]:
+        """Yield the derivatives of the coefficients summed over each center species, one structure at a time.
+
+        Columns are, for each center species in turn, its coefficients by l, m and q. Forces of a linear model are
+        ``-(rows.positions @ w)``, its virial is ``rows.strain @ w``. Memory is that of one structure. All structures
+        are checked before the first is worked on.
+
+        Raises
+        ------
+        ValueError
+            For bad structures or, when their turn comes, coincident atoms.
+        orbas.UnknownSpeciesError
+            For a species without channels, before any work.
+        """
+        return rows_of(self, frames, "density")
+
+    def pull_back(self, frames: Sequence[Atoms], gradients: Mapping[tuple[int, int, int, int], FloatArray]) -> Energies:
+        """Turn ``dE/dc`` of every coefficient into forces and virials: the vector-Jacobian product.
+
+        Nothing larger than the gradients themselves is stored.
+
+        Parameters
+        ----------
+        frames
+            Structures.
+        gradients
+            ``dE/dc`` under the keys of :meth:`transform`, each of its block's shape [sample, m, q]; a key that is
+            missing counts as zero.
+
+        Returns
+        -------
+        Forces and virials of E; as energy stands ``sum c . dE/dc``, which is E if that is linear.
+
+        Raises
+        ------
+        ValueError
+            For an unknown key or a wrong shape.
+        """
+        listed = structures.as_frames(frames)
+        plan, species = self.plan_for(listed)
+        numbers = structures.atomic_numbers(listed)
+        counts = self.channel_counts(species)
+        known = {BlockKey(1, l, 1, number) for l in range(self.max_angular + 1) for number in species}
+        unknown = [tuple(key) for key in gradients if BlockKey(*key) not in known]
+        if unknown:
+            raise ValueError(f"no coefficients for the keys {unknown}")
+        arrays = []
+        for a, number in enumerate(species):
+            n = int(np.count_nonzero(numbers == number))
+            parts = []
+            for l, q in enumerate(counts[a]):
+                shape = (n, 2 * l + 1, q)
+                part = np.asarray(gradients.get(BlockKey(1, l, 1, number), np.zeros(shape)), dtype=np.float64)
+                if part.shape != shape:
+                    raise ValueError(
+                        f"the gradient of l = {l}, center species {number} must have the shape {shape}, "
+                        f"got {part.shape}"
+                    )
+                parts.append(part.reshape(n, (2 * l + 1) * q))
+            arrays.append(np.concatenate(parts, axis=1))
+        return Energies.from_core(listed, plan.weighted_coefficients(structures.to_batch(listed), arrays))
+
+    def fit_transform(self, frames: Sequence[Atoms], y: object = None) -> EquivariantBlocks:
+        """Fit, then transform the same structures."""
+        return self.fit(frames).transform(frames)
+
+    def channel_counts(self, species: Sequence[int]) -> list[tuple[int, ...]]:
+        """Return the number of channels per degree for every center species: [a][l]."""
+        centers = self._centers(len(species))
+        counts = [center.counts for center in centers]
+        return counts * len(species) if len(counts) == 1 else counts
+
+    def plan_for(self, frames: Sequence[Atoms]) -> tuple[_core.DensityPlan, tuple[int, ...]]:
+        """Return the compiled expansion for some structures, and its species."""
+        self.check()
+        species = getattr(self, "species_", None) or self.given_species() or structures.species_of(frames)
+        if not species:
+            raise ValueError(
+                "no species: give structures with atoms, fit first, or name the species in the constructor"
+            )
+        key = (*self.get_params(deep=False).items(), species)
+        cached = self.__dict__.get("_cached_plan")
+        if cached is not None and cached[0] == key:
+            return cached[1], species
+        plan = self._make_plan(species)
+        self._cached_plan = (key, plan)
+        return plan, species
+
+    def _make_plan(self, species: tuple[int, ...]) -> _core.DensityPlan:
+        centers = self._centers(len(species))
+        n_nodes, functions = tables.tabulate(
+            self.primitive_basis(),
+            centers,
+            max_angular=self.max_angular,
+            cutoff_radius=self.cutoff.radius,
+            density_width=self.density_width,
+            accuracy=self.spline_accuracy,
+        )
+        scaling = self.scaling
+        return _core.DensityPlan(
+            cutoff=(self.cutoff.radius, self.cutoff.width, self.cutoff.smoothing),
+            scaling=None if scaling is None else (scaling.rate, scaling.scale, scaling.exponent),
+            species=species,
+            center_weight=self.center_weight,
+            n_nodes=n_nodes,
+            channels=[center.counts for center in centers],
+            functions=functions,
+        )
+
+    def primitive_basis(self) -> PrimitiveBasis:
+        """Return the functions that everything is made of, also below a contracted basis."""
+        return self.basis.primitive if isinstance(self.basis, ContractedBasis) else self.basis
+
+    def _centers(self, n_species: int) -> tuple[contraction.CenterContraction, ...]:
+        if isinstance(self.basis, ContractedBasis):
+            return self.basis.centers
+        return (contraction.primitive(self.basis.counts(self.max_angular), n_species),)
+
+    def given_species(self) -> tuple[int, ...] | None:
+        """Return the species that the settings name; None if the data decide."""
+        if isinstance(self.basis, ContractedBasis):
+            return self.basis.species
+        if self.species is None:
+            return None
+        return tuple(sorted({int(number) for number in self.species}))
+
+    def check(self) -> None:
+        """Raise TypeError or ValueError for a setting out of its range."""
+        from orbas.bases import PrimitiveBasis
+
+        if not isinstance(self.cutoff, Cutoff):
+            raise TypeError(f"cutoff must be an orbas.Cutoff, got {self.cutoff!r}")
+        if self.scaling is not None and not isinstance(self.scaling, RadialScaling):
+            raise TypeError(f"scaling must be an orbas.RadialScaling or None, got {self.scaling!r}")
+        if not isinstance(self.basis, PrimitiveBasis | ContractedBasis):
+            raise TypeError(f"basis must be one of orbas.bases, got {self.basis!r}")
+        degree = self.max_angular
+        if isinstance(degree, bool) or not isinstance(degree, int | np.integer) or not 0 <= degree <= 40:
+            raise ValueError(f"max_angular must be an integer in 0..40, got {degree!r}")
+        if not (math.isfinite(self.density_width) and self.density_width >= 0):
+            raise ValueError(f"density_width must be a length >= 0 in Å, got {self.density_width!r}")
+        if not (0 < self.spline_accuracy < 1):
+            raise ValueError(f"spline_accuracy must lie in (0, 1), got {self.spline_accuracy!r}")
+        if not math.isfinite(self.center_weight):
+            raise ValueError(f"center_weight must be finite, got {self.center_weight!r}")
+        if self.species is not None:
+            listed = list(self.species)
+            if not listed or any(isinstance(a, bool) or int(a) != a or not 0 <= a <= 255 for a in listed):
+                raise ValueError(f"species must be None or a list of atomic numbers, got {self.species!r}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_cached_plan"}

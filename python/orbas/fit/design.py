@@ -1,0 +1,214 @@
+"""The design matrix of models whose row is a structure: features summed over its atoms by center species."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+
+from orbas.fit.baseline import count_atoms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ase import Atoms
+
+    from orbas._core import SkinList
+    from orbas.base.blocks import Features, FloatArray
+    from orbas.base.energies import Energies
+    from orbas.base.gradients import JacobianRows
+
+
+class Representation(Protocol):
+    """Anything with ``transform(frames) -> Features``, such as ``PowerSpectrum``."""
+
+    def transform(self, frames: Sequence[Atoms], /) -> Features:
+        """Return the invariant features of every atomic environment."""
+        ...
+
+
+@runtime_checkable
+class Differentiable(Representation, Protocol):
+    """A representation with derivatives: what models with forces need."""
+
+    def jacobian_rows(self, frames: Sequence[Atoms], /) -> Iterator[JacobianRows]:
+        """Yield the derivatives of the features summed over one structure after the other."""
+        ...
+
+    def linear_energies(
+        self, frames: Sequence[Atoms], weights: FloatArray, /, *, skin_list: SkinList | None = None
+    ) -> Energies:
+        """Evaluate a model that is linear in the features, with forces and virials."""
+        ...
+
+
+class Design(Protocol):
+    """What a model with weights is linear in: a row for every structure, and its derivatives.
+
+    ``n_columns`` is the length of a row, hence the number of weights.
+    """
+
+    @property
+    def n_columns(self) -> int:
+        """Number of weights."""
+        ...
+
+    def atoms(self, frames: Sequence[Atoms]) -> FloatArray:
+        """Return the part of every atom in the row of its structure, [n_atoms, n_columns]."""
+        ...
+
+    def outside(self, rows: FloatArray) -> FloatArray:
+        """Return the prior variance of atoms, relative to that of weights, which their rows do not hold, [n_atoms]."""
+        ...
+
+    def structures(self, frames: Sequence[Atoms]) -> FloatArray:
+        """Return the rows of structures, [n_structures, n_columns]."""
+        ...
+
+    def derivatives(self, frames: Sequence[Atoms]) -> Iterator[JacobianRows]:
+        """Yield the derivatives of the rows of one structure after the other."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StructureFeatures:
+    """Features summed over the atoms of a structure.
+
+    Attributes
+    ----------
+    values
+        Shape [n_structures, n_species * n_features]; center species vary slowest.
+    species
+        The center species that order the columns.
+    """
+
+    values: FloatArray
+    species: tuple[int, ...]
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> StructureFeatures:
+        """Return the chosen structures."""
+        return StructureFeatures(self.values[np.asarray(rows)], self.species)
+
+
+def structure_features(
+    representation: Representation, frames: Sequence[Atoms], *, chunk: int = 4096, progress: bool = False
+) -> StructureFeatures:
+    """Transform structures piece by piece and keep only the sums over each structure.
+
+    Parameters
+    ----------
+    representation
+        Gives :class:`orbas.Features`; its species must not depend on which structures it sees.
+    frames
+        Structures.
+    chunk
+        Number of atoms after which a piece ends (a structure is never cut): it bounds the memory, whether
+        there are many small molecules or a few large cells.
+    progress
+        Show a progress bar.
+
+    Raises
+    ------
+    ValueError
+        If there is no structure, ``chunk < 1``, the features of two pieces do not fit together, or a sum is
+        not finite.
+    """
+    if len(frames) == 0:
+        raise ValueError("there are no structures to compute features of")
+    if chunk < 1:
+        raise ValueError(f"chunk must be a positive number of atoms, got {chunk!r}")
+    from tqdm import tqdm
+
+    values: FloatArray | None = None
+    species: tuple[int, ...] = ()
+    with tqdm(total=len(frames), desc="features", unit="structure", disable=not progress) as bar:
+        for start, stop in pieces(frames, chunk):
+            features = _transform(representation, frames, start, stop)
+            summed = features.per_structure()
+            if values is None:
+                values, species = np.empty((len(frames), summed.shape[1])), features.species
+            if summed.shape != (stop - start, values.shape[1]) or features.species != species:
+                raise ValueError(
+                    f"structures {start} to {stop - 1} gave features of shape {summed.shape} for species "
+                    f"{features.species}, those before {values.shape[1]} columns for species {species}: "
+                    "give the representation its species, or fit it, so that no structure decides on them"
+                )
+            bad = np.flatnonzero(~np.isfinite(summed).all(axis=1))
+            if bad.size:
+                raise ValueError(f"the features of structure {start + bad[0]} are not finite")
+            values[start:stop] = summed
+            bar.update(stop - start)
+    assert values is not None
+    return StructureFeatures(values, species)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinearDesign:
+    """Features summed over the centers of each species of a structure.
+
+    Attributes
+    ----------
+    representation
+        Gives the features.
+    species
+        Center species that order the columns, slowest.
+    n_columns
+        Number of species times number of features.
+    """
+
+    representation: Representation
+    species: tuple[int, ...]
+    n_columns: int
+
+    @classmethod
+    def of(cls, representation: Representation, frames: Sequence[Atoms]) -> LinearDesign:
+        """Look at the features of one structure to learn species and columns."""
+        features = representation.transform(frames[:1])
+        return cls(representation, features.species, len(features.species) * features.values.shape[1])
+
+    def atoms(self, frames: Sequence[Atoms]) -> FloatArray:
+        """Return the features of every atom in the columns of its species, [n_atoms, n_columns]."""
+        features = self.representation.transform(frames)
+        width = self.n_columns // len(self.species)
+        rows = np.zeros((len(features.values), self.n_columns))
+        for a, number in enumerate(self.species):
+            own = features.center_numbers == number
+            rows[own, a * width : (a + 1) * width] = features.values[own]
+        return rows
+
+    def outside(self, rows: FloatArray) -> FloatArray:
+        """Return zeros, [n_atoms]: the model is what its columns are."""
+        return np.zeros(len(rows))
+
+    def structures(self, frames: Sequence[Atoms]) -> FloatArray:
+        """Return the summed features, [n_structures, n_columns]."""
+        return self.representation.transform(frames).per_structure()
+
+    def derivatives(self, frames: Sequence[Atoms]) -> Iterator[JacobianRows]:
+        """Yield the derivatives of the summed features of one structure after the other."""
+        if not isinstance(self.representation, Differentiable):
+            raise TypeError(f"{type(self.representation).__name__} has no derivatives to fit forces with")
+        return self.representation.jacobian_rows(frames)
+
+
+def _transform(representation: Representation, frames: Sequence[Atoms], start: int, stop: int) -> Features:
+    """Transform one piece; an error that counts structures within the piece says where the piece begins."""
+    try:
+        return representation.transform(frames[start:stop])
+    except Exception as error:
+        if start > 0:
+            error.add_note(f"structures are counted from structure {start} of the list here")
+        raise
+
+
+def pieces(frames: Sequence[Atoms], chunk: int) -> Iterator[tuple[int, int]]:
+    """Yield ranges of structures that end as soon as they hold ``chunk`` atoms."""
+    start, atoms = 0, 0
+    for index, count in enumerate(count_atoms(frames).tolist()):
+        atoms += count
+        if atoms >= chunk:
+            yield start, index + 1
+            start, atoms = index + 1, 0
+    if start < len(frames):
+        yield start, len(frames)

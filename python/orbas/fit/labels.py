@@ -1,0 +1,73 @@
+"""From labels of structures to what a model is fitted to: what is left above a baseline of energies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from orbas.fit.baseline import CompositionBaseline
+from orbas.fit.noise import Target
+from orbas.fit.regularization import check_enough_structures
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ase import Atoms
+
+    from orbas.base.blocks import FloatArray
+    from orbas.fit.regularization import Regularization
+    from orbas.structures.io import Labels
+
+BaselineLike = Literal["composition"] | Mapping[str, float] | Mapping[int, float]
+
+
+def labels_of(
+    frames: Sequence[Atoms],
+    energy_key: str,
+    forces_key: str | None = None,
+    stress_key: str | None = None,
+    virial_key: str | None = None,
+) -> Labels:
+    """Return the labels: every structure has an energy, some may be without forces or stress.
+
+    Raises
+    ------
+    LabelError
+        If an energy is missing, no structure has what was named, or a label is unusable.
+    """
+    from orbas.structures.io import collect_labels
+
+    return collect_labels(frames, energy_key, forces_key, stress_key, virial_key, partial=True)
+
+
+def energies_of(frames: Sequence[Atoms], energy_key: str) -> FloatArray:
+    """Return the energies [n_structures] in eV under a key; raise LabelError if any is missing."""
+    energies: FloatArray = np.asarray(labels_of(frames, energy_key).energies, dtype=np.float64)
+    return energies
+
+
+def fit_baseline(
+    given: BaselineLike, frames: Sequence[Atoms], energies: FloatArray, rule: Regularization
+) -> CompositionBaseline:
+    """Return the fitted baseline; everything that can be wrong without knowing the features is raised."""
+    check_enough_structures(rule, len(frames))
+    if isinstance(given, Mapping):
+        return CompositionBaseline(given).fit(frames, energies)
+    if given != "composition":
+        raise ValueError(f"unknown baseline {given!r}: give 'composition' or a dict of energies")
+    return CompositionBaseline().fit(frames, energies)
+
+
+def targets_of(frames: Sequence[Atoms], labels: Labels, baseline: CompositionBaseline) -> list[Target]:
+    """Return the labels above the baseline, structure by structure; a stress as the virial it stands for."""
+    above = labels.energies - baseline.predict(frames)
+    targets = []
+    for k, frame in enumerate(frames):
+        forces = None if labels.forces is None else labels.forces[k]
+        virial = None
+        if labels.stress is not None and np.isfinite(labels.stress[k]).all():
+            virial = labels.stress[k] * abs(np.linalg.det(frame.cell.array))
+        targets.append(Target(float(above[k]), forces, virial))
+    return targets

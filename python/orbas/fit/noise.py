@@ -1,0 +1,123 @@
+"""What is expected of labels: their noise, which is one over their weight in a fit."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ase import Atoms
+
+    from orbas.base.blocks import FloatArray
+    from orbas.base.gradients import JacobianRows
+
+#: Voigt components, and the weight of each so that the sum of squares is that of the full tensor.
+_VOIGT = ((0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1))
+_VOIGT_WEIGHTS = np.array([1.0, 1.0, 1.0, math.sqrt(2), math.sqrt(2), math.sqrt(2)])
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """The expected error of labels after a fit; rows of the design matrix are divided by it.
+
+    Parameters
+    ----------
+    energy
+        In eV per square root of atoms: the energy of N atoms is off by ``energy * sqrt(N)``.
+    forces
+        In eV/Å.
+    virial
+        In eV per square root of atoms, each of nine components.
+    by_config
+        Others for structures whose ``info["config_type"]`` is the key.
+
+    Raises
+    ------
+    ValueError
+        If one is not positive and finite.
+    """
+
+    energy: float = 0.002
+    forces: float = 0.05
+    virial: float = 0.02
+    by_config: Mapping[str, Noise] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        for name in ("energy", "forces", "virial"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"the noise of {name} must be positive, got {value!r}")
+        for config, other in self.by_config.items():
+            if not isinstance(other, Noise) or other.by_config:
+                raise ValueError(f"by_config[{config!r}] must be a Noise without a by_config, got {other!r}")
+        object.__setattr__(self, "by_config", dict(self.by_config))
+
+    def of(self, frame: Atoms) -> Noise:
+        """Return the noise of one structure."""
+        return self.by_config.get(str(frame.info.get("config_type")), self)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """The labels of one structure above the baseline.
+
+    ``energy`` in eV; ``forces`` [n_atoms, 3] in eV/Å or None; ``virial`` [6] in eV or None: the derivative of the
+    energy by the strain, stress times volume, in Voigt order.
+    """
+
+    energy: float
+    forces: FloatArray | None = None
+    virial: FloatArray | None = None
+
+    @property
+    def has_derivatives(self) -> bool:
+        """Whether anything but the energy is known."""
+        return self.forces is not None or self.virial is not None
+
+
+def energy_width(noise: Noise, n_atoms: int) -> float:
+    """Return the expected error of the energy of a structure in eV; one without atoms counts as one atom."""
+    return noise.energy * math.sqrt(max(n_atoms, 1))
+
+
+def energy_widths(frames: Sequence[Atoms], noise: Noise | None) -> FloatArray:
+    """Return what the energy of every structure is divided by in a fit, [n_structures]; ones without noise."""
+    if noise is None:
+        return np.ones(len(frames))
+    return np.array([energy_width(noise.of(frame), len(frame)) for frame in frames])
+
+
+def weighted_rows(
+    row: FloatArray, derivatives: JacobianRows | None, target: Target, noise: Noise, n_atoms: int
+) -> tuple[FloatArray, FloatArray]:
+    """Return the rows [k, n_columns] of one structure and their targets [k], divided by the noise.
+
+    Parameters
+    ----------
+    row
+        What is multiplied by the weights to give the energy, [n_columns].
+    derivatives
+        Of that row; None if the target has an energy only.
+    target
+        Labels.
+    noise
+        Of this structure.
+    n_atoms
+        Number of its atoms.
+    """
+    width = energy_width(noise, n_atoms)
+    rows, targets = [row[None] / width], [np.array([target.energy / width])]
+    if derivatives is not None and target.forces is not None:
+        rows.append(derivatives.positions.reshape(3 * n_atoms, -1) / -noise.forces)
+        targets.append(target.forces.ravel() / noise.forces)
+    if derivatives is not None and target.virial is not None:
+        factors = _VOIGT_WEIGHTS / (noise.virial * math.sqrt(max(n_atoms, 1)))
+        symmetric = 0.5 * (derivatives.strain + derivatives.strain.transpose(1, 0, 2))
+        rows.append(symmetric[_VOIGT] * factors[:, None])
+        targets.append(target.virial * factors)
+    return np.concatenate(rows), np.concatenate(targets)

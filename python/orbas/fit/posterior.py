@@ -1,0 +1,46 @@
+"""What a fit knows of its weights: error bars of predictions.
+
+With weights of prior variance ``noise / alpha`` the variance of ``x . w`` after the fit is
+``noise x^T (X^T X + alpha)^-1 x``; without the noise it is the leverage of x: large where the training rows say little.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from orbas.base.blocks import FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Posterior:
+    """The distribution of weights after a ridge regression with the rows ``X = U diag(s) V^T``.
+
+    Attributes
+    ----------
+    directions
+        V, orthonormal columns, [n_columns, k]; about other directions the rows say nothing.
+    singular_values
+        s, [k].
+    alpha
+        The regularizer, in the units of ``X^2``.
+    noise
+        Variance of a row.
+    """
+
+    directions: FloatArray
+    singular_values: FloatArray
+    alpha: float
+    noise: float
+
+    def leverages(self, rows: FloatArray) -> FloatArray:
+        """Return ``x^T (X^T X + alpha)^-1 x`` of rows [n, n_columns], shape [n]."""
+        seen = rows @ self.directions
+        result: FloatArray = np.sum(seen**2 / (self.singular_values**2 + self.alpha), axis=1)
+        if self.directions.shape[1] < self.directions.shape[0]:
+            # Squares of what is orthogonal to all rows; a difference of norms would only keep half of the digits.
+            result += np.sum((rows - seen @ self.directions.T) ** 2, axis=1) / self.alpha
+        return result

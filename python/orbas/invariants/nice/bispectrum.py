@@ -1,0 +1,174 @@
+"""The bispectrum: invariants of three neighbors, every triple of channels once, nothing contracted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from orbas import _core, structures
+from orbas.base.blocks import Features
+from orbas.base.energies import Energies
+from orbas.base.estimator import Estimator
+from orbas.invariants.nice.rows import Kind, rows_of
+from orbas.invariants.nice.selection import Symmetry, reached, select_couplings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ase import Atoms
+
+    from orbas._core import SkinList
+    from orbas.base.blocks import FloatArray
+    from orbas.base.gradients import JacobianRows
+    from orbas.density.expansion import DensityExpansion
+
+
+class Bispectrum(Estimator):
+    """Invariants of order 3: ``(2 l3 + 1)^(-1/2) sum_m1m2m3 <l1 m1; l2 m2 | l3 m3> c_1 c_2 c_3``, up to a sign.
+
+    The plain third order of the iteration (Eq. 11), over even l1 + l2 + l3, with ``c_k`` the coefficient of channel
+    q_k, degree l_k and order m_k. A product does not depend on the order of its three channels; each set of three
+    stands once, times the root of the number of its orders, so that norms and scalar products are those of the full
+    cube.
+
+    Parameters
+    ----------
+    density
+        A primitive or contracted expansion, with the same number of channels for all center species.
+    """
+
+    def __init__(self, density: DensityExpansion) -> None:
+        self.density = density
+
+    def fit(self, frames: Sequence[Atoms], y: object = None) -> Self:
+        """Fit the density expansion: it takes its species from the structures, unless they were given."""
+        self.density.fit(frames)
+        return self
+
+    def transform(self, frames: Sequence[Atoms]) -> Features:
+        """Compute the bispectrum of every atom, [n_atoms, n_features].
+
+        Raises
+        ------
+        ValueError
+            For bad structures or coincident atoms; the message names the structure and the atoms.
+        orbas.UnknownSpeciesError
+            For a species without channels, before any work.
+        """
+        listed = structures.as_frames(frames)
+        plan, species = self.density.plan_for(listed)
+        compiled = self._plan(species)
+        numbers = structures.atomic_numbers(listed)
+        skipped = sum(compiled.n_invariants()[:2])
+        values = np.zeros((len(numbers), compiled.n_invariants()[2]))
+        for array, number in zip(plan.density(structures.to_batch(listed)), species, strict=True):
+            values[numbers == number] = compiled.invariants(array)[:, skipped:]
+        return Features(values, structures.samples_of(listed), numbers, species, len(listed))
+
+    def fit_transform(self, frames: Sequence[Atoms], y: object = None) -> Features:
+        """Fit, then transform the same structures."""
+        return self.fit(frames).transform(frames)
+
+    def linear_energies(
+        self, frames: Sequence[Atoms], weights: FloatArray, *, skin_list: SkinList | None = None
+    ) -> Energies:
+        """Evaluate ``sum_i weights[species of i] . features_i`` with forces and virials, without storing gradients.
+
+        Parameters
+        ----------
+        frames
+            Structures.
+        weights
+            Shape [n_species, n_features], in eV per unit of a feature; species as in ``transform(frames).species``.
+        skin_list
+            Taken, as other representations do, but not used: the search is a small part of the work here.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many weights as features, one is not finite, or for bad structures.
+        """
+        listed = structures.as_frames(frames)
+        plan, species = self.density.plan_for(listed)
+        compiled = self._plan(species)
+        first, second, third = compiled.n_invariants()
+        array = np.ascontiguousarray(weights, dtype=np.float64)
+        if array.shape != (len(species), third):
+            raise ValueError(f"weights must have the shape {(len(species), third)}, got {array.shape}")
+        batch, numbers = structures.to_batch(listed), structures.atomic_numbers(listed)
+        energies, gradients = np.zeros(len(numbers)), []
+        for density, number, row in zip(plan.density(batch), species, array, strict=True):
+            padded = np.concatenate([np.zeros(first + second), row])
+            energies[numbers == number], gradient = compiled.linear(density, compiled.readout(padded))
+            gradients.append(gradient)
+        _, forces, virials = plan.weighted_coefficients(batch, gradients)
+        return Energies.from_core(listed, (energies, forces, virials))
+
+    def jacobian_rows(self, frames: Sequence[Atoms]) -> Iterator[JacobianRows]:
+        """Yield the derivatives of ``transform(frames).per_structure()``, one structure at a time: rows for a fit.
+
+        Forces of a linear model are ``-(rows.positions @ w)``, its virial is ``rows.strain @ w``. By the cheaper of the
+        modes of :meth:`orbas.NICE.jacobian_rows`, in the memory of one structure. All structures are checked before the
+        first is worked on.
+
+        Raises
+        ------
+        ValueError
+            For bad structures or, when their turn comes, coincident atoms.
+        orbas.UnknownSpeciesError
+            For a species without channels, before any work.
+        """
+        listed = structures.as_frames(frames)
+        _, species = self.density.plan_for(listed)
+        compiled = self._plan(species)
+        *below, n_features = compiled.n_invariants()
+        kind = Kind(compiled, slice(None), first=sum(below))
+        return rows_of(self.density, listed, [kind] * len(species), n_features)
+
+    def _plan(self, species: tuple[int, ...]) -> _core.EquivariantPlan:
+        counts = self.density.channel_counts(species)
+        if len(set(counts)) > 1:
+            raise ValueError("the density must have the same number of channels for all center species")
+        cached = self.__dict__.get("_cached_plan")
+        if cached is not None and cached[0] == counts[0]:
+            compiled: _core.EquivariantPlan = cached[1]
+            return compiled
+        compiled = _core.EquivariantPlan(counts[0], _steps(counts[0]))
+        self._cached_plan = (counts[0], compiled)
+        return compiled
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_cached_plan"}
+
+
+def _steps(channels: Sequence[int]) -> list[Any]:
+    """Two steps: all products of two channels, and those of three in one order each."""
+    ones = [np.ones(q) for q in channels]
+    below = {(l, 1): one for l, one in enumerate(ones)}
+    most = len(channels) - 1
+    couplings = select_couplings(ones, below, None, halve=True, max_lambda=most, signs=(1,))
+    outputs: dict[Symmetry, list[Any]] = {(l, 1): [] for l in range(len(channels))}
+    # The third channel counts from the last of the first two on: (degree, channel) of these, by row of the output.
+    for c in couplings:
+        for symmetry in reached(c.l, c.second, most, (1,)):
+            for first, second in c.pairs[: c.count(symmetry[0])].tolist():
+                outputs[symmetry].append(((c.l, first), (c.second[0], second)))
+    pairs, factors = [], []
+    for (l, _), rows in outputs.items():
+        for third in range(channels[l]):
+            for row, (first, second) in enumerate(rows):
+                if (l, third) >= second:
+                    equal = len({first, second, (l, third)})
+                    orders = {1: 1, 2: 3, 3: 6}[equal]
+                    pairs.append((l, third, row))
+                    # The pair of the first two carries the root of its own orders.
+                    factors.append(np.sqrt(orders / (1 if first == second else 2)))
+    empty = np.zeros((0, 3), dtype=np.uint32)
+    first_step = (
+        [(c.l, c.second, c.pairs, c.factors, c.distinct) for c in couplings],
+        [(symmetry, None) for symmetry in outputs],
+        (empty, np.zeros(0), None),
+    )
+    listed = np.array(pairs, dtype=np.uint32).reshape(-1, 3)
+    return [first_step, ([], [], (listed, np.array(factors), None))]

@@ -1,0 +1,221 @@
+"""Invariant features of every atom: power spectrum and radial spectrum of a density expansion."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from orbas import _core, structures
+from orbas.base.blocks import Features
+from orbas.base.energies import Energies
+from orbas.base.estimator import Estimator
+from orbas.base.gradients import Gradients, JacobianRows, rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ase import Atoms
+
+    from orbas._core import SkinList
+    from orbas.base.blocks import FloatArray
+    from orbas.density.expansion import DensityExpansion
+
+
+class Spectrum(Estimator):
+    """What all spectra share: the density they are made of, and how samples are labeled."""
+
+    #: What the compiled core calls these features.
+    _core_name: ClassVar[str]
+
+    def __init__(self, density: DensityExpansion) -> None:
+        self.density = density
+
+    def fit(self, frames: Sequence[Atoms], y: object = None) -> Self:
+        """Fit the density expansion: it takes its species from the structures, unless they were given."""
+        self.density.fit(frames)
+        return self
+
+    def transform(
+        self, frames: Sequence[Atoms], *, gradients: bool = False, single_precision: bool = False
+    ) -> Features:
+        """Compute the features of every atom, [n_atoms, n_features]; the densities are not kept.
+
+        Parameters
+        ----------
+        frames
+            Structures.
+        gradients
+            Also compute derivatives by the positions, three times as many numbers as features for every neighbor: for
+            a fit on forces see :meth:`jacobian_rows`, for forces of a model :meth:`linear_energies`.
+        single_precision
+            Return features as float32, half the memory: each is the number nearest to the float64 one, at most
+            ``2**-24 = 6e-8`` of it away. Derivatives stay float64.
+
+        Raises
+        ------
+        ValueError
+            For bad structures or coincident atoms; the message names the structure and the atoms.
+        orbas.UnknownSpeciesError
+            For a species without channels, before any work.
+        """
+        listed = structures.as_frames(frames)
+        plan, species = self.density.plan_for(listed)
+        batch = structures.to_batch(listed)
+        values = self._evaluate(plan, batch, single_precision)
+        (derivatives,) = _core.gradients(plan, batch, self._core_name) if gradients else (None,)
+        return Features(
+            values=values,
+            samples=structures.samples_of(listed),
+            center_numbers=structures.atomic_numbers(listed),
+            species=species,
+            n_structures=len(listed),
+            gradients=None if derivatives is None else Gradients(*derivatives),
+        )
+
+    def fit_transform(self, frames: Sequence[Atoms], y: object = None) -> Features:
+        """Fit, then transform the same structures."""
+        return self.fit(frames).transform(frames)
+
+    def jacobian_rows(self, frames: Sequence[Atoms]) -> Iterator[JacobianRows]:
+        """Yield the derivatives of ``transform(frames).per_structure()``, one structure at a time: rows for a fit.
+
+        Forces of a linear model are ``-(rows.positions @ w)``, its virial is ``rows.strain @ w``. Memory is that of one
+        structure. All structures are checked before the first is worked on.
+
+        Raises
+        ------
+        ValueError
+            For bad structures or, when their turn comes, coincident atoms.
+        orbas.UnknownSpeciesError
+            For a species without channels, before any work.
+        """
+        return rows_of(self.density, frames, self._core_name)
+
+    def linear_energies(
+        self, frames: Sequence[Atoms], weights: FloatArray, *, skin_list: SkinList | None = None
+    ) -> Energies:
+        """Evaluate ``sum_i weights[species of i] . features_i`` with forces and virials, without storing gradients.
+
+        One pass from structures to forces in the compiled core: the adjoint of features and expansion.
+
+        Parameters
+        ----------
+        frames
+            Structures.
+        weights
+            Shape [n_species, n_features], in eV per unit of a feature; species as in ``transform(frames).species``.
+        skin_list
+            Neighbors remembered from call to call, for simulations; the last bits of the result then depend on the
+            calls before. None searches anew.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many weights as features, one is not finite, or for bad structures.
+        orbas.UnknownSpeciesError
+            For a species without channels, before any work.
+        """
+        listed = structures.as_frames(frames)
+        plan, species = self.density.plan_for(listed)
+        array = np.ascontiguousarray(weights, dtype=np.float64)
+        if array.ndim != 2 or array.shape[0] != len(species):
+            raise ValueError(f"weights must have the shape [{len(species)} species, features], got {array.shape}")
+        return Energies.from_core(listed, self._contract(plan, structures.to_batch(listed), array, skin_list))
+
+    def strain_gradients(self, frames: Sequence[Atoms]) -> FloatArray:
+        """Compute the derivatives of the features of every atom by the strain, ``r -> (1 + strain) r``.
+
+        Returns
+        -------
+        Array [n_atoms, 6, n_features], components in the order of Voigt (xx, yy, zz, yz, xz, xy).
+
+        Raises
+        ------
+        ValueError, orbas.UnknownSpeciesError
+            As :meth:`transform`.
+        """
+        listed = structures.as_frames(frames)
+        plan, _ = self.density.plan_for(listed)
+        return _core.strain_gradients(plan, structures.to_batch(listed), self._core_name)
+
+    def sparse_points(self, zeta: int, parts: Sequence[tuple[FloatArray, FloatArray]]) -> Any:
+        """Return what :meth:`sparse_kernel` takes, from points of unit norm and their weights for every species."""
+        return _core.SparsePoints(zeta, parts)
+
+    def sparse_kernel(
+        self, frames: list[Atoms], batch: _core.Batch, points: Any, skin_list: SkinList | None
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Evaluate a sparse kernel model: energies [n_atoms], forces [n_atoms, 3] and virials [n_structures, 3, 3].
+
+        What :class:`orbas.models.SparseGPR` calls; ``batch`` holds the structures, ``points`` come from
+        :meth:`sparse_points`.
+        """
+        plan, _ = self.density.plan_for(frames)
+        return self._compare(plan, batch, points, skin_list)
+
+    def _evaluate(self, plan: _core.DensityPlan, batch: _core.Batch, single: bool) -> FloatArray:
+        raise NotImplementedError
+
+    def _compare(
+        self, plan: _core.DensityPlan, batch: _core.Batch, points: _core.SparsePoints, skin_list: SkinList | None
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        raise NotImplementedError
+
+    def _contract(
+        self, plan: _core.DensityPlan, batch: _core.Batch, weights: FloatArray, skin_list: SkinList | None
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        raise NotImplementedError
+
+
+class PowerSpectrum(Spectrum):
+    """The power spectrum ``p_{q1 q2 l} = (2l + 1)^(-1/2) sum_m c_{q1 lm} c_{q2 lm}`` (Eq. 10).
+
+    Features are ordered by l, then by pairs ``q1 <= q2`` row by row; pairs of different channels carry sqrt 2, so
+    that norms and scalar products are those of the full array.
+
+    Parameters
+    ----------
+    density
+        A primitive or contracted expansion.
+    """
+
+    _core_name = "power_spectrum"
+
+    def _evaluate(self, plan: _core.DensityPlan, batch: _core.Batch, single: bool) -> FloatArray:
+        return plan.power_spectrum(batch, single)
+
+    def _contract(
+        self, plan: _core.DensityPlan, batch: _core.Batch, weights: FloatArray, skin_list: SkinList | None
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        return plan.linear_power_spectrum(batch, weights, skin_list)
+
+    def _compare(
+        self, plan: _core.DensityPlan, batch: _core.Batch, points: _core.SparsePoints, skin_list: SkinList | None
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        return plan.sparse_power_spectrum(batch, points, skin_list)
+
+
+class RadialSpectrum(Spectrum):
+    """The coefficients of degree 0, ``c_q00``: two-body features, invariant as they are.
+
+    Parameters
+    ----------
+    density
+        A primitive or contracted expansion; its degrees above 0 are computed in vain, so give ``max_angular=0``.
+    """
+
+    _core_name = "radial_spectrum"
+
+    def _evaluate(self, plan: _core.DensityPlan, batch: _core.Batch, single: bool) -> FloatArray:
+        return plan.radial_spectrum(batch, single)
+
+    def _contract(
+        self, plan: _core.DensityPlan, batch: _core.Batch, weights: FloatArray, skin_list: SkinList | None
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        return plan.linear_radial_spectrum(batch, weights, skin_list)
+
+    def _compare(
+        self, plan: _core.DensityPlan, batch: _core.Batch, points: _core.SparsePoints, skin_list: SkinList | None
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        return plan.sparse_radial_spectrum(batch, points, skin_list)

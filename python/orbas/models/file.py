@@ -1,0 +1,104 @@
+"""A fitted potential as one file, ``.orbas``: settings and numbers, nothing that runs.
+
+- :mod:`orbas.files.container`: the file: one JSON document and named arrays, with a digest over every byte;
+- :mod:`orbas.files.encoding`: the walk from objects to JSON and arrays, and back;
+- ``representation_codecs``, ``codecs``: the table of known classes, each with what is checked when it is read.
+
+To add a class, add its codec to a table: :func:`~orbas.files.encoding.estimator_codec` with the names of its
+fitted attributes, or :func:`~orbas.files.encoding.record_codec` for a dataclass. What is read predicts the same
+bits as what was written.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orbas.errors import ModelFileError, NotFittedError
+from orbas.files import container
+from orbas.files.encoding import components, decode, encode
+from orbas.models import Potential, codecs, representation_codecs
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+    from orbas.files.container import Contents
+
+__all__ = ["ModelFile", "components_of", "load", "open_model", "save"]
+
+CODECS = (*representation_codecs.CODECS, *codecs.CODECS)
+UNITS = {"length": "Angstrom", "energy": "eV"}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A model, and the file it was read from."""
+
+    model: Potential
+    contents: Contents
+
+
+def save(potential: Potential, path: str | os.PathLike[str]) -> None:
+    """Write a fitted potential; see :meth:`orbas.models.Potential.save`."""
+    species = list(potential.species_)
+    model, tensors = encode(potential, CODECS)
+    container.write(path, {"units": UNITS, "species": species, "model": model}, tensors)
+
+
+def load(path: str | os.PathLike[str]) -> Potential:
+    """Read a potential of :meth:`orbas.models.Potential.save`: it predicts the same bits.
+
+    Raises
+    ------
+    orbas.ModelFileError
+        If the file is not a model, is damaged or contradicts itself, or was written by a newer orbas.
+    OSError
+        If there is no such file or it cannot be read.
+    """
+    return open_model(path).model
+
+
+def open_model(path: str | os.PathLike[str]) -> ModelFile:
+    """Read a potential and what the file says about itself; raises as :func:`load`."""
+    contents = container.read(path)
+    try:
+        return ModelFile(_model_of(contents), contents)
+    except ModelFileError as error:
+        raise ModelFileError(f"{Path(path)}: {error}; have it saved again by who fitted it") from error
+
+
+def components_of(model: Potential) -> Iterator[Any]:
+    """Yield the objects that a model is made of, the model first."""
+    return components(model, CODECS)
+
+
+def _model_of(contents: Contents) -> Potential:
+    document = contents.document
+    known = {"units", "species", "model"}
+    missing, unknown = known - document.keys(), document.keys() - known
+    if missing:
+        raise ModelFileError(f"its document lacks {', '.join(sorted(missing))}")
+    if unknown and not contents.is_newer:
+        raise ModelFileError(f"its document has unknown sections: {reprlib.repr(sorted(unknown))}")
+    if document["units"] != UNITS:
+        raise ModelFileError(f"its units are {reprlib.repr(document['units'])}, those of orbas {UNITS}")
+    model, used = decode(document["model"], contents.tensors, CODECS)
+    if not isinstance(model, Potential):
+        raise ModelFileError(f"it holds a {type(model).__name__}, which is no potential")
+    unused = contents.tensors.keys() - used
+    if unused and not contents.is_newer:
+        raise ModelFileError(f"nothing refers to its arrays {reprlib.repr(sorted(unused))}")
+    _check_species(model, document["species"])
+    return model
+
+
+def _check_species(model: Potential, species: Any) -> None:
+    try:
+        fitted = list(model.species_)
+    except NotFittedError as error:
+        raise ModelFileError(f"its model is not fitted: {error}") from error
+    if species != fitted:
+        raise ModelFileError(f"its species are {reprlib.repr(species)}, those of its model {fitted}")

@@ -1,0 +1,235 @@
+"""An optimal basis with a target: principal covariates regression of the coefficients of degree 0."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Self
+
+import numpy as np
+
+from orbas import structures
+from orbas.fit.baseline import CompositionBaseline
+from orbas.fit.noise import Noise, Target
+from orbas.fit.regularization import check_enough_structures, resolve_regularization
+from orbas.fit.streamed import fit_streamed
+from orbas.models.pcovr.projector import captured, orthonormal, projector
+from orbas.models.pcovr.target import TwoBodyDesign
+from orbas.optimal.basis import OptimalBasis
+from orbas.optimal.fitted_basis import FittedBasis, Mixing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ase import Atoms
+    from numpy.typing import ArrayLike
+
+    from orbas.base.blocks import FloatArray
+    from orbas.density.expansion import DensityExpansion
+    from orbas.fit.regularization import RegularizationLike
+
+
+class PCovRBasis(FittedBasis):
+    """Radial functions between those of the largest variance and those of the best linear two-body potential.
+
+    Only coefficients of degree 0 are invariant, as the target is: there the functions are those of principal covariates
+    regression, :func:`orbas.models.pcovr.projector` of their covariance (Eq. 6) and of w, the ridge regression of
+    energies above the baseline, and of forces if they are given, on the primitive coefficients summed over structures.
+    For degrees above 0 they are those of :class:`OptimalBasis`. Nothing is centered. Goscinski et al., J. Chem. Phys.
+    155, 104106 (2021), Fig. 6.
+
+    Parameters
+    ----------
+    density
+        The expansion on a large primitive basis, such as ``GTO(20)``.
+    n_optimal
+        Number of functions kept: one number for every l, or a list with one per l. With separate mixing it counts
+        the functions of each neighbor species.
+    alpha
+        Weight of the variance, in [0, 1], as in scikit-matter: 1 is the principal components, 0.1 the 1:9 weighting of
+        the paper. At 0 there is a single function for l = 0, the linear two-body potential.
+    mixing, per_center
+        As in :class:`OptimalBasis`.
+    orthonormalize
+        Whether the functions of l = 0 are made orthonormal, first to last (QR); they span the same. If not, the
+        variance of a coefficient is its eigenvalue L times that of all primitive ones: functions of little use stay
+        small.
+    regularization
+        How the ridge regularizer is chosen: see :mod:`orbas.fit.regularization`; not :class:`LeaveOneOut`
+        with forces. Folds are made of whole structures.
+    baseline
+        ``"composition"`` fits an energy per species; a dict gives isolated-atom energies in eV.
+    noise
+        Expected errors of the labels; None is ``Noise()`` with forces, and weight one for every structure without.
+
+    Attributes
+    ----------
+    species_, contraction_, expansion_
+        As in :class:`OptimalBasis`.
+    residual_variance_
+        Fraction of the variance that is lost **by linear decoding** with q = 1, 2, ... functions for every l (and
+        species, when separate), up to what was kept: an array, or a dict by center species.
+    weights_
+        w, over the joint index (a, n) of degree 0, in eV per unit of a coefficient: an array, or a dict by center
+        species.
+    ridge_alpha_
+        The relative ridge regularizer of w.
+    baseline_
+        The fitted :class:`~orbas.models.CompositionBaseline`.
+    n_environments_
+        Number of environments seen.
+
+    Notes
+    -----
+    A weak regularizer makes functions of large coefficients that nearly cancel. Their tables lose as many digits: where
+    ``spline_accuracy`` can no longer be reached the expansion says so, and a larger regularizer is the remedy.
+    """
+
+    def __init__(
+        self,
+        density: DensityExpansion,
+        n_optimal: int | Sequence[int] = 4,
+        alpha: float = 0.1,
+        *,
+        mixing: Mixing = "combined",
+        per_center: bool = False,
+        orthonormalize: bool = False,
+        regularization: RegularizationLike = "cv",
+        baseline: Literal["composition"] | Mapping[str, float] | Mapping[int, float] = "composition",
+        noise: Noise | None = None,
+    ) -> None:
+        self.density = density
+        self.n_optimal = n_optimal
+        self.alpha = alpha
+        self.mixing = mixing
+        self.per_center = per_center
+        self.orthonormalize = orthonormalize
+        self.regularization = regularization
+        self.baseline = baseline
+        self.noise = noise
+
+    def fit(
+        self,
+        frames: Sequence[Atoms],
+        energies: ArrayLike | None = None,
+        *,
+        forces: Sequence[ArrayLike] | None = None,
+        energy_key: str = "REF_energy",
+        forces_key: str | None = None,
+    ) -> Self:
+        """Fit on structures and their energies, with or without forces.
+
+        Parameters
+        ----------
+        frames
+            Structures.
+        energies
+            Total energies in eV, [n_structures]; None takes those under ``energy_key``.
+        forces
+            In eV/Å, one array [n_atoms, 3] per structure, if energies are given too.
+        energy_key, forces_key
+            Names of the labels, as in :func:`orbas.structures.io.collect_labels`, if no arrays are given; a
+            ``forces_key`` of None leaves forces out.
+
+        Raises
+        ------
+        LabelError
+            If labels that were named are missing or not finite.
+        ValueError
+            For settings out of range, bad structures, labels of a wrong shape, or too few structures for the
+            regularization.
+        """
+        variance = self.check()
+        rule = resolve_regularization(self.regularization)
+        listed = structures.as_frames(frames)
+        check_enough_structures(rule, len(listed))
+        energies, forces = _labels(listed, energies, forces, energy_key, forces_key)
+        baseline = CompositionBaseline(None if self.baseline == "composition" else self.baseline)
+        above = energies - baseline.fit(listed, energies).predict(listed)
+        variance.fit(listed)
+        design = TwoBodyDesign.of(self.density, variance.species_, self.per_center)
+        noise = Noise() if forces is not None and self.noise is None else self.noise
+        targets = [Target(energy, None if forces is None else forces[k]) for k, energy in enumerate(above.tolist())]
+        fit = fit_streamed(design, listed, targets, noise, rule)
+        weights, self.ridge_alpha_ = fit.weights, fit.alpha
+        self.baseline_ = baseline
+        self.n_environments_ = variance.n_environments_
+        self._contract(variance, weights)
+        return self
+
+    def check(self) -> OptimalBasis:
+        """Raise TypeError or ValueError for a setting out of its range; return the basis of the variance alone."""
+        variance = OptimalBasis(self.density, self.n_optimal, mixing=self.mixing, per_center=self.per_center)
+        variance.check()
+        if isinstance(self.alpha, bool) or not 0.0 <= self.alpha <= 1.0:
+            raise ValueError(f"alpha, the weight of the variance, must lie in [0, 1], got {self.alpha!r}")
+        count = variance.wanted_counts(self.density.max_angular + 1)[0]
+        if self.alpha == 0.0 and count > 1:
+            raise ValueError(f"alpha=0 has a single function for l = 0, got n_optimal={count}: give 1, or alpha > 0")
+        if self.noise is not None and not isinstance(self.noise, Noise):
+            raise TypeError(f"noise must be an orbas.models.Noise or None, got {self.noise!r}")
+        if isinstance(self.baseline, str) and self.baseline != "composition":
+            raise ValueError(f"unknown baseline {self.baseline!r}: give 'composition' or a dict of energies")
+        return variance
+
+    def _contract(self, variance: OptimalBasis, weights: FloatArray) -> None:
+        """Replace the principal components of degree 0 by those of the modified covariance."""
+        kept = variance._by_kind(variance.contraction_)
+        values = variance._by_kind(variance.eigenvalues_)
+        of_kind = dict(zip(kept, np.split(weights, len(kept)), strict=True))
+        residuals = {}
+        for kind, matrices in kept.items():
+            covariances = variance.covariance(0, kind)
+            parts = np.split(of_kind[kind], len(covariances))
+            curves = []
+            for g, (covariance, part) in enumerate(zip(covariances, parts, strict=True)):
+                columns = projector(covariance, part, self.alpha)[:, : matrices[0][g].shape[1]]
+                matrices[0][g] = orthonormal(columns) if self.orthonormalize else columns
+                curves.append(captured(covariance, columns))
+            for l in range(1, len(matrices)):
+                curves += [np.cumsum(v)[: m.shape[1]] for v, m in zip(values[kind][l], matrices[l], strict=True)]
+            total = sum(float(v.sum()) for groups in values[kind] for v in groups)
+            residuals[kind] = _residual(curves, total)
+        self.weights_ = self._of_centers(of_kind)
+        self.residual_variance_ = self._of_centers(residuals)
+        self._set_contraction(variance.species_, kept)
+
+
+def _residual(captured_by: list[FloatArray], total: float) -> FloatArray:
+    """Return the fraction lost with q functions of every group and degree; those with fewer keep what they have."""
+    most = max((curve.size for curve in captured_by), default=0)
+    kept = np.zeros(most)
+    for curve in captured_by:
+        if curve.size:
+            kept += np.pad(curve, (0, most - curve.size), mode="edge")
+    return np.maximum(total - kept, 0.0) / total if total > 0 else np.zeros(most)
+
+
+def _labels(
+    frames: list[Atoms],
+    energies: ArrayLike | None,
+    forces: Sequence[ArrayLike] | None,
+    energy_key: str,
+    forces_key: str | None,
+) -> tuple[FloatArray, list[FloatArray] | None]:
+    """Return energies and forces, from arrays or by their keys, checked."""
+    if (energies is None and forces is not None) or (energies is not None and forces_key is not None):
+        raise ValueError("give energies and forces both as arrays, or both by their keys")
+    if energies is None:
+        from orbas.structures.io import collect_labels
+
+        found = collect_labels(frames, energy_key, forces_key)
+        energies = found.energies
+        forces = None if found.forces is None else [force for force in found.forces if force is not None]
+    totals = np.asarray(energies, dtype=np.float64)
+    if totals.shape != (len(frames),):
+        raise ValueError(f"{len(frames)} structures need one energy each, got the shape {totals.shape}")
+    if forces is None:
+        return totals, None
+    arrays = [np.asarray(force, dtype=np.float64) for force in forces]
+    if len(arrays) != len(frames):
+        raise ValueError(f"{len(frames)} structures need one array of forces each, got {len(arrays)}")
+    for k, (frame, array) in enumerate(zip(frames, arrays, strict=True)):
+        if array.shape != (len(frame), 3) or not np.isfinite(array).all():
+            raise ValueError(
+                f"structure {k}: forces must be finite and of the shape ({len(frame)}, 3), got {array.shape}"
+            )
+    return totals, arrays

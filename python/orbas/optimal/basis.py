@@ -1,0 +1,387 @@
+"""The optimal radial basis of a data set: principal components of its own density coefficients.
+
+Goscinski et al., J. Chem. Phys. 155, 104106 (2021), Eq. 6-9, 17, 18. The primitive basis may be as large as one likes:
+it is only used to fit; what is evaluated afterwards is a table of the few contracted functions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self, get_args
+
+import numpy as np
+
+from orbas import structures
+from orbas.density.contraction import ContractedBasis
+from orbas.density.expansion import DensityExpansion
+from orbas.optimal.fitted_basis import FittedBasis, Mixing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ase import Atoms
+
+    from orbas.base.blocks import FloatArray
+    from orbas.optimal.fitted_basis import Matrices
+
+#: Coefficients held at a time while fitting, in bytes.
+CHUNK_BYTES = 1 << 22
+
+
+@dataclass(slots=True)
+class _Covariance:
+    """Sums of ``c c^T`` over environments and m, for one kind of center: [l][species a, species b] -> [n_l, n_l]."""
+
+    environments: int = 0
+    sums: dict[tuple[int, int, int], FloatArray] = field(default_factory=dict)
+
+    def add(self, l: int, a: int, b: int, product: FloatArray) -> None:
+        key = (l, a, b)
+        self.sums[key] = self.sums[key] + product if key in self.sums else product
+
+    def joint(self, l: int, n: int, species: Sequence[int]) -> FloatArray:
+        """Eq. 6 over the joint index (a, n), divided by the number of all environments."""
+        zero = np.zeros((n, n))
+        rows = [[self.sums.get((l, a, b), zero) for b in species] for a in species]
+        matrix = np.block(rows) if n else np.zeros((0, 0))
+        return matrix / max(1, self.environments)
+
+
+@dataclass(frozen=True, slots=True)
+class Spectrum:
+    """Eigenpairs of one kind of center: ``[l][group]``, a group being a species, or all of them when combined."""
+
+    values: list[list[FloatArray]]
+    vectors: list[list[FloatArray]]
+
+    def residual_variance(self) -> FloatArray:
+        """Fraction of the variance lost when q functions are kept of every group and degree, q = 1, 2, ..."""
+        flat = [values for groups in self.values for values in groups]
+        kept = np.zeros(max((values.size for values in flat), default=0))
+        for values in flat:
+            kept[: values.size] += values
+        total = kept.sum()
+        lost = total - np.cumsum(kept)
+        return np.maximum(lost, 0.0) / total if total > 0 else np.zeros_like(kept)
+
+    def counts_for(self, residual: float) -> list[list[int]]:
+        """Fewest functions, taken in the order of their variance over all l and groups, that leave a residual."""
+        ranked = sorted(
+            (-float(value), l, g)
+            for l, groups in enumerate(self.values)
+            for g, values in enumerate(groups)
+            for value in values
+        )
+        total = -sum(value for value, _, _ in ranked)
+        counts = [[0] * len(groups) for groups in self.values]
+        left = total
+        for value, l, g in ranked:
+            if left <= residual * total:
+                break
+            left += value
+            counts[l][g] += 1
+        return counts
+
+
+class OptimalBasis(FittedBasis):
+    """Principal components of the density coefficients of a data set, per degree l.
+
+    Parameters
+    ----------
+    density
+        The expansion on a large primitive basis, such as ``GTO(20)``.
+    n_optimal
+        Number of functions kept: one number for every l, or a list with one per l. With separate mixing it counts
+        the functions of each neighbor species.
+    residual
+        Instead of ``n_optimal``: keep the fewest functions, in the order of their variance over all l, whose
+        residual variance is at most this fraction; their number then differs by l.
+    mixing
+        ``"combined"``: one covariance over the joint index (a, n), so that a function mixes species (Eq. 18);
+        ``"separate"``: one per neighbor species (Eq. 6).
+    per_center
+        One basis for every center species instead of one for all.
+
+    Attributes
+    ----------
+    species_
+        Sorted atomic numbers seen.
+    contraction_
+        ``[l]`` -> U [n_species * n_l, q_l] when combined (species slowest); ``[l][a]`` -> U [n_l, q_al] when
+        separate; with ``per_center`` a dict from center species to that.
+    eigenvalues_
+        Variances in descending order, nested like ``contraction_`` and complete (not cut to ``n_optimal``).
+    residual_variance_
+        Fraction of the variance lost with q = 1, 2, ... functions for every l (and species, when separate): an
+        array, or a dict by center species.
+    expansion_
+        A :class:`DensityExpansion` whose tables are the contracted functions: the primitive coefficients are never
+        made, and q functions cost what q functions of any basis cost.
+    n_environments_
+        Number of environments seen.
+
+    Notes
+    -----
+    The covariance is not centered and is divided by the number of all environments, with or without neighbors of a
+    species. An eigenvector's sign is such that its first component of (nearly) largest magnitude is positive.
+    """
+
+    def __init__(
+        self,
+        density: DensityExpansion,
+        n_optimal: int | Sequence[int] | None = None,
+        *,
+        residual: float | None = None,
+        mixing: Mixing = "combined",
+        per_center: bool = False,
+    ) -> None:
+        self.density = density
+        self.n_optimal = n_optimal
+        self.residual = residual
+        self.mixing = mixing
+        self.per_center = per_center
+
+    def fit(self, frames: Sequence[Atoms], y: object = None, sample_weight: FloatArray | None = None) -> Self:
+        """Fit on structures, forgetting earlier ones.
+
+        ``sample_weight`` gives every atom's environment a weight in the covariance, [n_atoms], such as those of Eq. 16
+        (:func:`orbas.invariants.nice.term_weights`).
+
+        Raises
+        ------
+        ValueError
+            For settings out of range, bad structures, or structures without a single atom.
+        """
+        self._covariances: dict[int | None, _Covariance] = {}
+        self._seen: set[int] = set()
+        return self.partial_fit(frames, sample_weight=sample_weight)
+
+    def partial_fit(self, frames: Sequence[Atoms], y: object = None, sample_weight: FloatArray | None = None) -> Self:
+        """Add structures to what was seen: batches of any size, with any species, equal one fit of them all."""
+        counts = self.check()
+        if not hasattr(self, "_covariances"):
+            self._covariances, self._seen = {}, set()
+        listed = structures.as_frames(frames)
+        self._accumulate(listed, counts, sample_weight)
+        if not any(covariance.environments for covariance in self._covariances.values()):
+            raise ValueError("an optimal basis needs at least one atom to fit on")
+        self._solve(counts)
+        return self
+
+    def covariance(self, l: int, center_species: int | None = None) -> list[FloatArray]:
+        """Return what was diagonalized (Eq. 6), uncentered and divided by the number of environments.
+
+        Parameters
+        ----------
+        l
+            Degree.
+        center_species
+            With ``per_center``: whose environments; else None.
+
+        Returns
+        -------
+        One matrix over the joint index (a, n) when combined, [n_l, n_l] for each neighbor species when separate.
+
+        Raises
+        ------
+        ValueError
+            If the basis was read from a file, which does not hold covariances, or for a degree or center species that
+            it does not have.
+        """
+        counts, kinds = self.check(), list(self.species_) if self.per_center else [None]
+        if not getattr(self, "_covariances", None):
+            raise ValueError("this basis was read from a file, which holds no covariances: fit it")
+        if not 0 <= l < len(counts) or center_species not in kinds:
+            raise ValueError(f"no covariance of l = {l}, center species {center_species}")
+        covariance = self._covariances.get(center_species, _Covariance())
+        return [covariance.joint(l, counts[l], group) for group in self._groups(self.species_)]
+
+    def captured_variance(self, other: OptimalBasis) -> float:
+        """Return the fraction of the variance seen here that the functions of another basis keep.
+
+        Of both, one has the primitive basis, species, mixing and kinds of centers of the other. For the basis itself it
+        is 1 minus its residual variance, and nothing of the same size keeps more.
+
+        Raises
+        ------
+        ValueError
+            If the two do not fit together, or this one was read from a file, which does not hold covariances.
+        """
+        kinds: list[int | None] = list(self.species_) if self.per_center else [None]
+        alike = (self.mixing, self.per_center, self.species_) == (other.mixing, other.per_center, other.species_)
+        if not alike or not getattr(self, "_covariances", None):
+            raise ValueError("captured_variance compares two bases fitted with the same species, mixing and centers")
+        total = kept = 0.0
+        kept_by_kind = other._by_kind(other.contraction_)
+        for kind in kinds:
+            for l in range(self.density.max_angular + 1):
+                for joint, matrix in zip(self.covariance(l, kind), kept_by_kind[kind][l], strict=True):
+                    total += float(np.trace(joint))
+                    kept += float(np.sum(matrix * (joint @ matrix)))
+        return kept / total if total > 0 else 1.0
+
+    # --- fitting ----------------------------------------------------------------------------------------------
+
+    def check(self) -> tuple[int, ...]:
+        """Raise TypeError or ValueError for a setting out of its range; return the primitive functions per degree."""
+        if not isinstance(self.density, DensityExpansion) or isinstance(self.density.basis, ContractedBasis):
+            raise TypeError(f"density must be a DensityExpansion on a primitive basis, got {self.density!r}")
+        self.density.check()
+        if self.mixing not in get_args(Mixing):
+            raise ValueError(f"unknown mixing {self.mixing!r}: choose one of {get_args(Mixing)}")
+        if (self.n_optimal is None) == (self.residual is None):
+            raise ValueError("give either n_optimal (how many functions) or residual (how much variance may be lost)")
+        if self.residual is not None and not 0 < self.residual < 1:
+            raise ValueError(f"residual must lie in (0, 1), got {self.residual!r}")
+        degrees = self.density.max_angular + 1
+        if self.n_optimal is not None:
+            wanted = self.wanted_counts(degrees)
+            if (
+                len(wanted) != degrees
+                or any(isinstance(q, bool) or int(q) != q or q < 0 for q in wanted)
+                or not sum(wanted)
+            ):
+                raise ValueError(
+                    f"n_optimal must be a positive integer or one for each of {degrees} degrees, got {self.n_optimal!r}"
+                )
+        return self.density.primitive_basis().counts(self.density.max_angular)
+
+    def wanted_counts(self, degrees: int) -> list[int]:
+        """Return how many functions ``n_optimal`` asks for at every degree."""
+        given = self.n_optimal
+        return [given] * degrees if isinstance(given, int | np.integer) else list(given or [])
+
+    def _accumulate(self, frames: list[Atoms], counts: tuple[int, ...], weights: FloatArray | None) -> None:
+        species = self.density.given_species()
+        if species is None:
+            species = structures.species_of(frames)
+        if not species:
+            return
+        expansion = DensityExpansion(**{**self.density.get_params(deep=False), "species": species})
+        width = len(species) * sum((2 * l + 1) * n for l, n in enumerate(counts))
+        most = max(1, CHUNK_BYTES // (8 * width))
+        expansion.plan_for(frames)
+        scales = _scales(weights, frames)
+        start = 0
+        while start < len(frames):
+            end, atoms = start, 0
+            while end < len(frames) and (end == start or atoms + len(frames[end]) <= most):
+                atoms += len(frames[end])
+                end += 1
+            part = None if scales is None else np.concatenate(scales[start:end])
+            self._add_chunk(expansion, frames[start:end], species, counts, part)
+            start = end
+        self._seen.update(species)
+
+    def _add_chunk(
+        self,
+        expansion: DensityExpansion,
+        frames: list[Atoms],
+        species: tuple[int, ...],
+        counts: tuple[int, ...],
+        scales: FloatArray | None,
+    ) -> None:
+        numbers = structures.atomic_numbers(frames)
+        for key, block in expansion.transform(frames).items():
+            covariance = self._covariances.setdefault(key.center_species if self.per_center else None, _Covariance())
+            l, n = key.o3_lambda, counts[key.o3_lambda]
+            if l == 0:
+                covariance.environments += len(block.samples)
+            values = block.values
+            if scales is not None:
+                values = values * scales[numbers == key.center_species][:, None, None]
+            rows = values.reshape(-1, values.shape[2])  # [sample * m, a * n]
+            parts = np.split(np.arange(rows.shape[1]), len(species)) if n else []
+            if self.mixing == "combined":
+                product = rows.T @ rows
+                for a, first in zip(species, parts, strict=False):
+                    for b, second in zip(species, parts, strict=False):
+                        covariance.add(l, a, b, product[np.ix_(first, second)])
+            else:
+                for a, part in zip(species, parts, strict=False):
+                    own = rows[:, part]
+                    covariance.add(l, a, a, own.T @ own)
+
+    def _solve(self, counts: tuple[int, ...]) -> None:
+        species = tuple(sorted(self._seen))
+        environments = sum(covariance.environments for covariance in self._covariances.values())
+        keys: list[int | None] = list(species) if self.per_center else [None]
+        spectra = {key: self._diagonalize(self._covariances.get(key, _Covariance()), counts, species) for key in keys}
+        self.set_fitted(species, environments, spectra, {key: self._cut(spectra[key]) for key in keys})
+
+    def set_fitted(
+        self,
+        species: tuple[int, ...],
+        n_environments: int,
+        spectra: Mapping[int | None, Spectrum],
+        kept: Mapping[int | None, Matrices],
+    ) -> None:
+        """Set the fitted attributes: from a fit, or from a file.
+
+        ``spectra`` and ``kept`` (the contraction matrices, [l][group]) have one entry per center species, or a
+        single one under None.
+        """
+        self.n_environments_ = n_environments
+        self.eigenvalues_ = self._nested({kind: spectrum.values for kind, spectrum in spectra.items()})
+        self.residual_variance_ = self._of_centers({k: spectrum.residual_variance() for k, spectrum in spectra.items()})
+        self._set_contraction(species, kept)
+
+    def _groups(self, species: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """Return the neighbor species that are contracted together."""
+        return [species] if self.mixing == "combined" else [(a,) for a in species]
+
+    def _diagonalize(self, covariance: _Covariance, counts: tuple[int, ...], species: tuple[int, ...]) -> Spectrum:
+        values, vectors = [], []
+        for l, n in enumerate(counts):
+            pairs = [eigenpairs(covariance.joint(l, n, group)) for group in self._groups(species)]
+            values.append([value for value, _ in pairs])
+            vectors.append([vector for _, vector in pairs])
+        return Spectrum(values, vectors)
+
+    def _cut(self, spectrum: Spectrum) -> Matrices:
+        if self.residual is not None:
+            wanted = spectrum.counts_for(self.residual)
+        else:
+            degrees = len(spectrum.values)
+            per_degree = zip(self.wanted_counts(degrees), spectrum.values, strict=True)
+            wanted = [[int(q)] * len(groups) for q, groups in per_degree]
+        return [
+            [matrix[:, :q] for matrix, q in zip(matrices, counts, strict=True)]
+            for matrices, counts in zip(spectrum.vectors, wanted, strict=True)
+        ]
+
+
+def _scales(weights: FloatArray | None, frames: list[Atoms]) -> list[FloatArray] | None:
+    """Return what multiplies the coefficients of every atom, structure by structure: the roots of the weights."""
+    if weights is None:
+        return None
+    array = np.asarray(weights, dtype=np.float64)
+    ends = np.cumsum([len(frame) for frame in frames], dtype=np.int64)
+    if array.shape != (ends[-1],) or not np.isfinite(array).all() or (array < 0).any():
+        raise ValueError(f"sample_weight must hold {ends[-1]} finite numbers >= 0, got the shape {array.shape}")
+    return np.split(np.sqrt(array), ends[:-1])
+
+
+def eigenpairs(matrix: FloatArray, count: int | None = None) -> tuple[FloatArray, FloatArray]:
+    """Eigenvalues in descending order (rounding below zero cut off) and eigenvectors as columns, signs fixed.
+
+    With ``count`` only the largest ones are returned.
+    """
+    if matrix.shape[0] == 0:
+        return np.zeros(0), np.zeros((0, 0))
+    # Divide and conquer, which finds all pairs: a subset costs the same reduction to three diagonals, and LAPACK's
+    # bisection takes longer from a quarter of them on. numpy's function works without the interpreter lock.
+    values, vectors = np.linalg.eigh(matrix)
+    return np.maximum(values[::-1], 0.0)[:count], with_fixed_signs(vectors[:, ::-1][:, :count])
+
+
+def with_fixed_signs(vectors: FloatArray) -> FloatArray:
+    """Return vectors, the columns, with the sign that makes the first component of the largest magnitude positive.
+
+    Magnitudes within 1e-6 of the largest count as equal: the component could else change with the rounding of two that
+    are equal by symmetry. Columns of zeros stay.
+    """
+    size = np.abs(vectors)
+    leading = np.argmax(size >= (1 - 1e-6) * size.max(axis=0), axis=0)
+    signs = np.sign(vectors[leading, np.arange(vectors.shape[1])])
+    return np.ascontiguousarray(vectors * signs)
