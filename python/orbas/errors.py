@@ -29,8 +29,24 @@ class LabelError(ValueError):
     """Labels asked for by key are missing, inconsistent or not finite."""
 
 
+class NotAFileError(OSError, ValueError):
+    """A folder, a device, a pipe that nobody writes to, or a file that is too large to be read."""
+
+
+class StructureFileError(ValueError):
+    """A file of structures is damaged, cut short or not one; names the file, the line and the cause."""
+
+
 class ModelFileError(ValueError):
     """A model file is damaged, contradicts itself, is not one, or was written by a newer orbas."""
 
 
-__all__ = ["InternalError", "LabelError", "ModelFileError", "NotFittedError", "UnknownSpeciesError"]
+__all__ = [
+    "InternalError",
+    "LabelError",
+    "ModelFileError",
+    "NotAFileError",
+    "NotFittedError",
+    "StructureFileError",
+    "UnknownSpeciesError",
+]

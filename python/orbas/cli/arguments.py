@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never
 
 from orbas import settings
+from orbas.errors import NotAFileError
 from orbas.settings import FIELDS, Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 ENSEMBLES = ("nve", "nvt", "npt")
 ON_EXTRAPOLATION = ("warn", "raise", "ignore")
+#: Bytes of a file of settings.
+_MOST_TOML = 1 << 20
 REPRESENTATIONS = ("power_spectrum", "radial_spectrum", "density")
 
 
@@ -82,9 +85,13 @@ def given_flags(options: argparse.Namespace) -> dict[str, Any]:
 def _read_toml(path: Path) -> dict[str, Any]:
     import tomllib
 
+    from orbas.files.door import open_input
+
     try:
-        with path.open("rb") as file:
+        with open_input(path, most=_MOST_TOML) as file:
             return tomllib.load(file)
+    except NotAFileError:
+        raise
     except ValueError as error:  # of TOML or of UTF-8
         raise SettingsError(f"{path} is not TOML: {error}") from error
 

@@ -20,10 +20,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import re
 import reprlib
-import stat
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -32,10 +30,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from orbas import _core
-from orbas.errors import ModelFileError
+from orbas.errors import ModelFileError, NotAFileError
+from orbas.files.door import open_input
 from orbas.files.replacing import replacing
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
@@ -166,23 +166,12 @@ def read(path: str | os.PathLike[str]) -> Contents:
         If there is no such file or it cannot be read.
     """
     try:
-        with _open(Path(path)) as file:
-            return _read(file, os.fstat(file.fileno()).st_size)
+        with open_input(path, pipes=False) as file:
+            return _read(file, file.most_left)
+    except NotAFileError as error:
+        raise ModelFileError(f"{Path(path)}: {error.strerror}: give the name of a model file") from error
     except ModelFileError as error:
         raise ModelFileError(f"{Path(path)}: {error}") from error
-
-
-def _open(path: Path) -> BinaryIO:
-    """Open a regular file without ever waiting for one that is not."""
-    # Asked before opening, since opening a device may already do something, and after, since a name may change.
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise ModelFileError("not a regular file (but a folder, pipe or device): give the name of a model file")
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    file = os.fdopen(os.open(path, flags), "rb")
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise ModelFileError("not a regular file: give the name of a model file")
-    return file
 
 
 def _read(file: BinaryIO, size: int) -> Contents:
