@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from orbas.files.replacing import replacing
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from os import PathLike
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -40,6 +44,12 @@ class Parity:
     unit: str
     labels: FloatArray
     predictions: FloatArray
+
+
+def save_figure(figure: Figure, path: str | PathLike[str], dpi: int) -> None:
+    """Write a figure whole or not at all, in the format that the suffix names (``.png``, ``.pdf``, ``.svg``)."""
+    with replacing(path) as file:
+        figure.savefig(file, format=Path(path).suffix[1:].lower() or "png", dpi=dpi)
 
 
 def plot_parity(parities: Sequence[Parity], title: str) -> Figure:

@@ -34,9 +34,9 @@ def same_bits(a, b):
 def test_a_basis_read_again_is_the_same_to_the_bit(tmp_path, molecules, mixing, per_center, amount):
     setup = density(scaling=orbas.RadialScaling(1, 2, 7), species=(np.int64(8), 1, 6, 7), center_weight=0.5)
     fitted = orbas.OptimalBasis(setup, mixing=mixing, per_center=per_center, **amount).fit(molecules)
-    save_basis(fitted, tmp_path / "basis")
-    again = load_basis(tmp_path / "basis")
-    assert [path.name for path in tmp_path.iterdir()] == ["basis"]
+    save_basis(fitted, tmp_path / "basis.orbas")
+    again = load_basis(tmp_path / "basis.orbas")
+    assert [path.name for path in tmp_path.iterdir()] == ["basis.orbas"]
     for name in ("contraction_", "eigenvalues_", "residual_variance_"):
         assert same_bits(getattr(again, name), getattr(fitted, name))
     assert same_bits(again.radial_functions(R), fitted.radial_functions(R))

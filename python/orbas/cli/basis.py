@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from orbas import settings
 from orbas.cli import arguments, inputs
+from orbas.files.outputs import FileKind, check_outputs
 from orbas.optimal.basis_file import load_basis, save_basis
+from orbas.plots import save_figure
 
 if TYPE_CHECKING:
     import argparse
@@ -21,8 +23,8 @@ _SHOWN = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 50, 64, 80, 100)
 
 def fit(options: argparse.Namespace, console: Console) -> None:
     """Fit a basis to structures and write it."""
+    check_outputs({"--output": (options.output, FileKind.BASIS)}, [*options.structures, options.config])
     optimal = settings.build_optimal(arguments.read_settings(options, settings.SECTIONS))
-    inputs.check_output(options.output)
     structures = inputs.read_structures(options.structures, console)
     console.say(f"read   {structures.summary}")
     with console.timed("fit"):
@@ -35,16 +37,15 @@ def fit(options: argparse.Namespace, console: Console) -> None:
 
 def show(options: argparse.Namespace, console: Console) -> None:
     """Print what a basis file holds."""
+    check_outputs({"--plot": (options.plot, FileKind.PICTURE)}, [options.basis])
     optimal = load_basis(options.basis)
-    if options.plot is not None:
-        inputs.check_output(options.plot)
     console.title(f"{options.basis}: {summary(optimal)}")
     console.say(f"neighbor species {inputs.symbols(optimal.species_)}; {optimal.n_environments_:,} environments seen\n")
     console.say(settings.to_toml(settings.describe(optimal)))
     _print_channels(optimal, console)
     _print_residuals(optimal, console)
     if options.plot is not None:
-        optimal.plot().savefig(options.plot, dpi=200)
+        save_figure(optimal.plot(), options.plot, dpi=200)
         console.say(f"\nwrote {options.plot}")
     plot = None if options.plot is None else str(options.plot)
     console.document({"command": "basis show", "basis": str(options.basis), "plot": plot, **_document(optimal)})

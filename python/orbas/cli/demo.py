@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from orbas import datasets, plots, settings
 from orbas.cli import study
+from orbas.files.outputs import FileKind, check_outputs
+from orbas.files.replacing import replacing
 from orbas.optimal.basis_file import save_basis
 
 if TYPE_CHECKING:
@@ -26,7 +29,9 @@ _SAMPLE = 20
 def run(options: argparse.Namespace, console: Console) -> None:
     """Run the demonstration: tables on stdout, pictures and a basis in a folder."""
     scale = study.QUICK if options.quick else study.FULL
+    names = _files(options.output)
     options.output.mkdir(parents=True, exist_ok=True)
+    check_outputs({f"the file {path.name}": (path, kind) for path, kind in names.values()})
     frames = datasets.qm9()
     train, test = frames[: scale.train], frames[-scale.test :]
     console.say(f"orbas on QM9: {len(frames):,} molecules of H, C, N, O and F come with the package\n")
@@ -44,7 +49,8 @@ def run(options: argparse.Namespace, console: Console) -> None:
     _print_energies(console, energies)
 
     with console.timed("files"):
-        files = _write(options.output, curves, energies, test[:_SAMPLE])
+        files = {name: path for name, (path, _) in names.items()}
+        _write(files, curves, energies, test[:_SAMPLE])
     _print_files(console, options.output, files)
     console.document(_document(scale, curves, energies, files, console.timings))
 
@@ -96,24 +102,31 @@ def _say_seconds(console: Console, step: str) -> None:
     console.say(f"  ({console.timings[step]:.1f} s)\n")
 
 
-def _write(folder: Path, curves: list[ResidualCurve], energies: EnergyStudy, sample: list[Atoms]) -> dict[str, Path]:
-    """Write pictures, and what the suggested commands work on; return paths by what they are."""
-    from ase.io import write
-
-    files = {
-        "residual_variance": folder / "residual_variance.png",
-        "optimal_functions": folder / "optimal_functions.png",
-        "optimal_basis": folder / "qm9_basis.npz",
-        "its_settings": folder / "qm9_basis.toml",
-        "some_test_molecules": folder / "molecules.xyz",
+def _files(folder: Path) -> dict[str, tuple[Path, FileKind]]:
+    """Return path and kind of every file by what it is."""
+    return {
+        "residual_variance": (folder / "residual_variance.png", FileKind.PICTURE),
+        "optimal_functions": (folder / "optimal_functions.png", FileKind.PICTURE),
+        "optimal_basis": (folder / "qm9_basis.orbas", FileKind.BASIS),
+        "its_settings": (folder / "qm9_basis.toml", FileKind.SETTINGS),
+        "some_test_molecules": (folder / "molecules.xyz", FileKind.STRUCTURES),
     }
+
+
+def _write(files: dict[str, Path], curves: list[ResidualCurve], energies: EnergyStudy, sample: list[Atoms]) -> None:
+    """Write pictures, and what the suggested commands work on."""
+    from ase.io.extxyz import write_extxyz
+
     figure = plots.plot_residual_variance(curves, "Density around C atoms of QM9 (cutoff 3.5 Å)")
-    figure.savefig(files["residual_variance"], dpi=200)
-    energies.basis.plot().savefig(files["optimal_functions"], dpi=200)
+    plots.save_figure(figure, files["residual_variance"], dpi=200)
+    plots.save_figure(energies.basis.plot(), files["optimal_functions"], dpi=200)
     save_basis(energies.basis, files["optimal_basis"])
-    files["its_settings"].write_text(settings.to_toml(settings.describe(energies.basis)), encoding="utf-8")
-    write(files["some_test_molecules"], sample, format="extxyz")
-    return files
+    with replacing(files["its_settings"]) as file:
+        file.write(settings.to_toml(settings.describe(energies.basis)).encode())
+    text = io.StringIO()
+    write_extxyz(text, sample)
+    with replacing(files["some_test_molecules"]) as file:
+        file.write(text.getvalue().encode())
 
 
 def _document(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orbas.cli import evaluation, inputs, inspect
+from orbas.files.outputs import FileKind, check_outputs
 from orbas.files.replacing import replacing
 from orbas.models.file import components_of, open_model
 
@@ -22,7 +23,10 @@ SCHEMA = 1
 
 def run(options: argparse.Namespace, console: Console) -> None:
     """Predict labeled structures; print errors, write predictions, draw them."""
-    _check_outputs(options.plot, options.output)
+    check_outputs(
+        {"--output": (options.output, FileKind.STRUCTURES), "--plot": (options.plot, FileKind.PICTURE)},
+        [options.model, *options.structures],
+    )
     model = open_model(options.model).model
     found = _evaluated(model, options.structures, options, console)
     console.title(f"{options.model} on {found.known.summary}")
@@ -48,7 +52,10 @@ def run(options: argparse.Namespace, console: Console) -> None:
 def report(options: argparse.Namespace, console: Console) -> None:
     """Write what `inspect` and `eval` print, and the parity plot beside it."""
     picture = options.output.with_suffix(".png") if options.test else None
-    _check_outputs(picture, options.output)
+    check_outputs(
+        {"--output": (options.output, FileKind.PAGE), "the picture beside --output": (picture, FileKind.PICTURE)},
+        [options.model, *(options.test or ())],
+    )
     file = open_model(options.model)
     described = inspect.describe(file)
     found = _evaluated(file.model, options.test, options, console) if options.test else None
@@ -78,12 +85,6 @@ def _evaluated(model: Potential, paths: Sequence[Path], options: argparse.Namesp
     keys = {name: getattr(options, name) for name in ("energy_key", "forces_key", "stress_key", "virial_key")}
     structures = inputs.read_structures(paths, console, **{name: key for name, key in keys.items() if key is not None})
     return evaluation.evaluate(model, evaluation.Labeled.of(structures), console, error_bars="reach_" in vars(model))
-
-
-def _check_outputs(*paths: Path | None) -> None:
-    for path in paths:
-        if path is not None:
-            inputs.check_output(path)
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:

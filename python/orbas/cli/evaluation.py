@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from orbas.files.outputs import is_packed
 from orbas.files.replacing import replacing
 from orbas.fit.baseline import check_species, count_atoms
 from orbas.fit.labels import labels_of
 from orbas.models import Prediction, Score, score, score_by_config
 from orbas.models.scores import config_of
-from orbas.plots import Parity, plot_parity
+from orbas.plots import Parity, plot_parity, save_figure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -160,7 +161,7 @@ class Evaluation:
             known = np.isfinite(labels.stress) & np.isfinite(found.stress)
             if known.any():
                 parities.append(Parity("stress", "eV/Å³", labels.stress[known], found.stress[known]))
-        plot_parity(parities, title).savefig(path, dpi=150)
+        save_figure(plot_parity(parities, title), path, dpi=150)
 
     def write(self, path: Path) -> None:
         """Write the structures with predictions as ``orbas_energy``, ``orbas_forces`` and so on, beside the labels.
@@ -185,7 +186,7 @@ class Evaluation:
             write_extxyz(text, [copy])
         content = text.getvalue().encode()
         with replacing(path) as file:
-            file.write(gzip.compress(content) if path.suffix == ".gz" else content)
+            file.write(gzip.compress(content) if is_packed(path) else content)
 
     def _group(self, name: str, members: Any, found: Score) -> Group:
         frames = self.known.structures.frames

@@ -9,6 +9,7 @@ import numpy as np
 
 from orbas import invariants, settings, structures
 from orbas.cli import arguments, inputs
+from orbas.files.outputs import FileKind, check_outputs
 from orbas.fit.baseline import check_species
 from orbas.optimal.basis_file import load_basis, write_archive
 from orbas.settings import SettingsError
@@ -31,8 +32,10 @@ def run(options: argparse.Namespace, console: Console) -> None:
         raise SettingsError(
             "--per-structure: coefficients of the density are not invariant, so their sums mean nothing"
         )
+    check_outputs(
+        {"--output": (options.output, FileKind.FEATURES)}, [*options.structures, options.basis, options.config]
+    )
     density, described = _density(options)
-    inputs.check_output(options.output)
     found = inputs.read_structures(options.structures, console)
     console.say(f"read  {found.summary}")
     species = density.fit(found.frames).species_

@@ -9,6 +9,8 @@ from orbas import settings
 from orbas.cli import arguments, basis, evaluation, inputs
 from orbas.cli.console import plain_warnings
 from orbas.cli.evaluation import Labeled
+from orbas.files.outputs import FileKind, check_outputs
+from orbas.fit.checkpoint import generations
 from orbas.models import recommended
 from orbas.models import settings as model_settings
 from orbas.settings import SettingsError
@@ -30,9 +32,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     model_settings.check_model(given)
     if options.checkpoint is not None and model_settings.chooses_itself(given):
         raise SettingsError("--checkpoint is for fits of given settings, not for model.kind = 'recommended'")
-    for path in (options.output, options.checkpoint):
-        if path is not None:
-            inputs.check_output(path)
+    _check_outputs(options, given)
     train, test = _read(given, console)
     with plain_warnings():
         if model_settings.chooses_itself(given):
@@ -61,6 +61,19 @@ def run(options: argparse.Namespace, console: Console) -> None:
         **errors,
         "seconds": console.timings,
     })  # fmt: skip
+
+
+def _check_outputs(options: argparse.Namespace, given: Settings) -> None:
+    data = given["data"]
+    newer, older = (None, None) if options.checkpoint is None else generations(options.checkpoint)
+    check_outputs(
+        {
+            "--output": (options.output, FileKind.MODEL),
+            "--checkpoint": (newer, FileKind.CHECKPOINT),
+            "the checkpoint before it": (older, FileKind.CHECKPOINT),
+        },
+        [options.config, *data["train"], *data.get("test", ())],
+    )
 
 
 def _read(given: Settings, console: Console) -> tuple[Labeled, Labeled | None]:

@@ -44,7 +44,7 @@ class Checkpoint:
     """
 
     def __init__(self, path: Path, identity: str, interval: float = 30.0) -> None:
-        self._generations = (path, path.with_name(path.name + ".previous"))
+        self._generations = generations(path)
         self._identity = identity
         self._interval = interval
         self._saved = time.monotonic()
@@ -95,6 +95,11 @@ class Checkpoint:
             path.replace(previous)
         write_archive(path, arrays)
         self._saved = time.monotonic()
+
+
+def generations(path: Path) -> tuple[Path, Path]:
+    """Return the names of a checkpoint and of the one before it."""
+    return path, path.with_name(path.name + ".previous")
 
 
 def identity_of(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from orbas.errors import ModelFileError, NotFittedError
 from orbas.files import container
 from orbas.files.encoding import components, decode, encode
+from orbas.files.outputs import FileKind, check_output
 from orbas.models import Potential, codecs, representation_codecs
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class ModelFile:
 
 def save(potential: Potential, path: str | os.PathLike[str]) -> None:
     """Write a fitted potential; see :meth:`orbas.models.Potential.save`."""
+    check_output(path, FileKind.MODEL)
     species = list(potential.species_)
     model, tensors = encode(potential, CODECS)
     container.write(path, {"units": UNITS, "species": species, "model": model}, tensors)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from orbas import settings
+from orbas.files.outputs import FileKind, check_output
 from orbas.files.replacing import replacing
 from orbas.optimal.basis import OptimalBasis, Spectrum
 
@@ -46,6 +47,7 @@ def save_basis(optimal: OptimalBasis, path: str | os.PathLike[str]) -> None:
     """
     if not isinstance(optimal, OptimalBasis):
         raise TypeError(f"a basis file holds an orbas.OptimalBasis, got a {type(optimal).__name__}")
+    check_output(path, FileKind.BASIS)
     metadata = {
         "format": FORMAT,
         "schema": SCHEMA,
