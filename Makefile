@@ -3,7 +3,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.stamp
-SOURCES := $(shell find src bindings -name '*.rs') Cargo.toml bindings/Cargo.toml pyproject.toml
+SOURCES := $(shell find src bindings -name '*.rs') build.rs Cargo.toml bindings/Cargo.toml pyproject.toml
+
+# Local builds have the instructions of this machine only, a third of the time. Wheels, and tests of Rust, have all.
+$(STAMP)-build bench: export ORBAS_LEVELS := native
 
 .PHONY: demo test check-rust check-python bench clean
 .DELETE_ON_ERROR:
@@ -15,7 +18,8 @@ $(STAMP)-venv: pyproject.toml
 	touch $@
 
 $(STAMP)-build: $(STAMP)-venv $(SOURCES)
-	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet
+	@echo "Compiling the core for this processor: about a minute on two cores."
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release
 	touch $@
 
 $(STAMP)-test: $(STAMP)-build pyproject.toml

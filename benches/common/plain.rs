@@ -124,7 +124,7 @@ impl<'p> Adjoint<'p> {
         let (table, channels) = (&self.tables[kind][neighbor], &self.settings.channels[kind]);
         let max_angular = channels.len() - 1;
         let (y, slopes) =
-            spherical_harmonics(&[vector], max_angular, true, Level::Baseline).expect("a direction");
+            spherical_harmonics(&[vector], max_angular, true, Level::detect()).expect("a direction");
         let (slopes, n_lm) = (slopes.expect("gradients"), n_harmonics(max_angular));
         let weight = self.settings.weight;
         let (f, df) = (weight.value(r), weight.derivative(r));

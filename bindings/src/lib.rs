@@ -13,11 +13,18 @@ mod parallel;
 mod plan;
 mod structures;
 
+use orbas::simd::Level;
+use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
 
 /// The compiled core of orbas; use it through the `orbas` package.
 #[pymodule]
 fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    if Level::available().is_empty() {
+        let text = "this build of orbas has only instructions of another processor: build it on this machine, or with \
+                    ORBAS_LEVELS=all";
+        return Err(PyImportError::new_err(text));
+    }
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     errors::register(m)?;
     parallel::register(m)?;

@@ -66,7 +66,7 @@ impl DensityPlan {
     /// The instruction set in use.
     #[getter]
     fn level(&self) -> String {
-        format!("{:?}", self.0.level())
+        self.0.level().name().to_owned()
     }
 
     /// Coefficients, one array [center, width] per center species: for each degree [m, q].
@@ -310,8 +310,9 @@ fn degree_data((channel, nodes): Degree<'_>) -> DegreeData {
 
 fn parse_level(name: Option<&str>) -> PyResult<Level> {
     let Some(name) = name else { return Ok(Level::detect()) };
-    let level = Level::available().into_iter().find(|level| format!("{level:?}").eq_ignore_ascii_case(name));
+    let mut levels = Level::available().into_iter();
+    let level = if name == "narrowest" { levels.next() } else { levels.find(|level| level.name() == name) };
     level.ok_or_else(|| {
-        PyValueError::new_err(format!("level {name:?} is not one of {:?}", Level::available()))
+        PyValueError::new_err(format!("level {name:?} is not narrowest or one of {:?}", Level::available()))
     })
 }

@@ -25,6 +25,8 @@ mod splines;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+use std::fmt;
+
 pub use aligned::Aligned;
 pub use copies::{copy_past_caches, sum_lanes};
 pub use coupling::{
@@ -130,53 +132,94 @@ pub trait Kernel {
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
-/// An instruction set this crate has code for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
+/// An instruction set that this build has code for and this processor has: a value proves both.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Level(Instructions);
+
+/// What can be compiled; which of them are, `build.rs` decides. Unit tests have all.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Instructions {
     /// What every processor of the target has (SSE2 on x86-64, NEON on aarch64).
+    #[cfg(any(test, compile_baseline))]
     Baseline,
     /// 4 lanes with fused multiply-add.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", any(test, compile_avx2)))]
     Avx2,
     /// 8 lanes with fused multiply-add.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", any(test, compile_avx512)))]
     Avx512,
 }
 
 impl Level {
-    /// The levels that this processor can run, narrowest first.
+    /// The levels that this build has and this processor can run, narrowest first. None if the build was made for
+    /// another machine (`ORBAS_LEVELS=native`).
     #[must_use]
     pub fn available() -> Vec<Self> {
-        let mut levels = vec![Self::Baseline];
-        #[cfg(target_arch = "x86_64")]
-        levels.extend([Self::Avx2, Self::Avx512].into_iter().filter(|&level| x86::has(level)));
-        levels
+        let compiled = [
+            #[cfg(any(test, compile_baseline))]
+            Some(Instructions::Baseline),
+            #[cfg(all(target_arch = "x86_64", any(test, compile_avx2)))]
+            x86::has_avx2().then_some(Instructions::Avx2),
+            #[cfg(all(target_arch = "x86_64", any(test, compile_avx512)))]
+            x86::has_avx512().then_some(Instructions::Avx512),
+        ];
+        compiled.into_iter().flatten().map(Self).collect()
     }
 
     /// The widest level of this processor.
+    ///
+    /// # Panics
+    /// If there is none, see [`Level::available`].
     #[must_use]
     pub fn detect() -> Self {
-        Self::available().into_iter().max().unwrap_or(Self::Baseline)
+        Self::available()
+            .pop()
+            .expect("the instructions that orbas was built for: build it again, on this machine")
+    }
+
+    /// Its name, in lower case.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            #[cfg(any(test, compile_baseline))]
+            Instructions::Baseline => "baseline",
+            #[cfg(all(target_arch = "x86_64", any(test, compile_avx2)))]
+            Instructions::Avx2 => "avx2",
+            #[cfg(all(target_arch = "x86_64", any(test, compile_avx512)))]
+            Instructions::Avx512 => "avx512",
+        }
     }
 
     /// Numbers in one vector of this level.
     #[must_use]
     pub fn lanes(self) -> usize {
-        match self {
-            Self::Baseline => Portable::LANES,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => x86::Avx2::LANES,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => x86::Avx512::LANES,
+        match self.0 {
+            #[cfg(any(test, compile_baseline))]
+            Instructions::Baseline => Portable::LANES,
+            #[cfg(all(target_arch = "x86_64", any(test, compile_avx2)))]
+            Instructions::Avx2 => x86::Avx2::LANES,
+            #[cfg(all(target_arch = "x86_64", any(test, compile_avx512)))]
+            Instructions::Avx512 => x86::Avx512::LANES,
         }
     }
 
-    /// Runs a kernel with the instructions of this level (of the baseline, should the processor lack them).
+    /// Runs a kernel with the instructions of this level.
     pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
-        match self {
-            Self::Baseline => kernel.run(Portable::new()),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 | Self::Avx512 => x86::run(self, kernel),
+        match self.0 {
+            #[cfg(any(test, compile_baseline))]
+            Instructions::Baseline => kernel.run(Portable::new()),
+            // SAFETY: `available`, which alone makes levels, found the features.
+            #[cfg(all(target_arch = "x86_64", any(test, compile_avx2)))]
+            Instructions::Avx2 => unsafe { x86::run_avx2(kernel) },
+            // SAFETY: as above.
+            #[cfg(all(target_arch = "x86_64", any(test, compile_avx512)))]
+            Instructions::Avx512 => unsafe { x86::run_avx512(kernel) },
         }
+    }
+}
+
+impl fmt::Debug for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }

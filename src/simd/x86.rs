@@ -3,7 +3,7 @@
 #[allow(clippy::wildcard_imports)] // the whole instruction set, by its own names
 use std::arch::x86_64::*;
 
-use super::{Kernel, Lanes, Level, Simd, Single};
+use super::{Kernel, Lanes, Simd, Single};
 
 /// Token: AVX2 and FMA exist on this processor.
 #[derive(Debug, Clone, Copy)]
@@ -13,39 +13,26 @@ pub struct Avx2(());
 #[derive(Debug, Clone, Copy)]
 pub struct Avx512(());
 
+#[cfg(any(test, compile_avx2))]
 #[target_feature(enable = "avx2,fma,popcnt")]
-fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
+pub(super) fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Avx2(()))
 }
 
+#[cfg(any(test, compile_avx512))]
 #[target_feature(enable = "avx2,fma,popcnt,avx512f")]
-fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
+pub(super) fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Avx512(()))
 }
 
-/// Whether this processor has what a level is compiled for.
-pub(super) fn has(level: Level) -> bool {
-    let avx2 = is_x86_feature_detected!("avx2")
-        && is_x86_feature_detected!("fma")
-        && is_x86_feature_detected!("popcnt");
-    match level {
-        Level::Baseline => true,
-        Level::Avx2 => avx2,
-        Level::Avx512 => avx2 && is_x86_feature_detected!("avx512f"),
-    }
+/// Whether this processor has what `run_avx2` is compiled for.
+pub(super) fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("popcnt")
 }
 
-/// Runs `kernel` at `level` if the processor has it, else at the baseline.
-pub(super) fn run<K: Kernel>(level: Level, kernel: K) -> K::Output {
-    if !has(level) {
-        return kernel.run(super::Portable::new());
-    }
-    // SAFETY: all features that the functions are compiled for were detected above.
-    match level {
-        Level::Baseline => kernel.run(super::Portable::new()),
-        Level::Avx2 => unsafe { run_avx2(kernel) },
-        Level::Avx512 => unsafe { run_avx512(kernel) },
-    }
+/// Whether this processor has what `run_avx512` is compiled for.
+pub(super) fn has_avx512() -> bool {
+    has_avx2() && is_x86_feature_detected!("avx512f")
 }
 
 /// Numbers of a line of a table, aligned for one load.
@@ -89,7 +76,7 @@ static HALVES: [Line<8>; 16] = {
 macro_rules! lanes {
     ($token:ty, $element:ty, $vector:ident, $lanes:literal, $splat:ident, $load:ident, $store:ident, $add:ident,
      $mul:ident, $fma:ident) => {
-        // SAFETY (every block below): `self` is a token, made only by `run` after the features were detected;
+        // SAFETY (every block below): `self` is a token, made only by [`super::Level::run`] after the features were detected;
         // the pointer forms pass their duty to the caller.
         impl Lanes for $token {
             type Element = $element;
@@ -177,7 +164,7 @@ lanes!(
 macro_rules! implement {
     ($token:ident, $lanes:literal, $load:ident, $store:ident, $stream:ident, $sub:ident,
      $div:ident, $fnma:ident, $sqrt:ident, $min:ident, $max:ident, $less:expr, $compress:expr, $indices:expr, $split:expr, { $($more:item)* }) => {
-        // SAFETY (every block below): `self` is a token, made only by `run` after the features were detected;
+        // SAFETY (every block below): `self` is a token, made only by [`super::Level::run`] after the features were detected;
         // the slices are checked to hold LANES numbers, the pointer forms pass that duty to their caller.
         impl Simd for $token {
             type Single = Single<Self>;
