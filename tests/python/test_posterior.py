@@ -211,6 +211,35 @@ def test_a_few_odd_structures_do_not_blind_the_flag(name):
         assert np.mean(flags(fitted, FAR[kind]())) >= 0.95, kind
 
 
+def exploded():
+    """A frame of a run that went wrong."""
+    (atoms,) = diamond(1, 7)
+    atoms.positions += 0.4 * np.random.default_rng(1).normal(size=(8, 3))
+    return atoms
+
+
+ODD = {
+    "exploded": exploded,
+    "nearly coincident": lambda: ase.Atoms("Si2", positions=[[0, 0, 0], [0, 0, 0.7]]),
+    "crushed": lambda: scaled(diamond(1, 3), 0.6)[0],
+    "large": lambda: ase.Atoms("Si2", positions=[[0, 0, 0], [0, 0, 0.7]], cell=[9, 9, 9]) * (12, 1, 1),
+    "alone": lambda: ase.Atoms("Si"),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_one_odd_structure_does_not_raise_the_yardstick(flagged, odd):
+    """It is in the training set, hence not far; what was far before still is."""
+    frames = labeled([*diamond(25, 0), ODD[odd]()], noise=0.01)
+    fitted = type(flagged)(**flagged.get_params(deep=False)).fit(frames, **ALL)
+    assert np.mean(flags(fitted, diamond(60, 100))) <= 0.05
+    assert not flags(fitted, frames[-1:]).any()
+    # An exploded crystal is a liquid of a kind; a crushed one looks like all that is dense.
+    for kind, make in FAR.items():
+        assert np.mean(flags(fitted, make())) >= 0.95, kind
+    assert fitted.reach_[14].largest <= 2.0 * flagged.reach_[14].largest
+
+
 def test_training_environments_are_within_reach(flagged):
     largest = max(ratios.max() for ratios in flagged.extrapolation(diamond(25, 0)))
     assert largest == pytest.approx(1.0, abs=1e-9)

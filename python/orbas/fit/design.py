@@ -71,6 +71,20 @@ class Design(Protocol):
         ...
 
 
+class LocalDesign(Design, Protocol):
+    """A design that can be evaluated in pieces of a structure."""
+
+    @property
+    def n_numbers(self) -> int:
+        """How many numbers are held for an atom while :meth:`atoms` makes its row, about: what pieces are cut by."""
+        ...
+
+    @property
+    def cutoff(self) -> float | None:
+        """How far an environment reaches, in Å; None if that is not known."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class StructureFeatures:
     """Features summed over the atoms of a structure.
@@ -166,6 +180,17 @@ class LinearDesign:
         """Look at the features of one structure to learn species and columns."""
         features = representation.transform(frames[:1])
         return cls(representation, features.species, len(features.species) * features.values.shape[1])
+
+    @property
+    def n_numbers(self) -> int:
+        """Numbers of a row, and of the features that it is made of."""
+        return self.n_columns + self.n_columns // len(self.species)
+
+    @property
+    def cutoff(self) -> float | None:
+        """That of the density; None for a representation of the user's own that has no ``density``."""
+        cutoff = getattr(getattr(self.representation, "density", None), "cutoff", None)
+        return None if cutoff is None else float(cutoff.radius)
 
     def atoms(self, frames: Sequence[Atoms]) -> FloatArray:
         """Return the features of every atom in the columns of its species, [n_atoms, n_columns]."""

@@ -36,6 +36,15 @@ class Posterior:
     alpha: float
     noise: float
 
+    def covariance(self, rows: FloatArray) -> FloatArray:
+        """Return ``x^T (X^T X + alpha)^-1 y`` of all pairs of rows [n, n_columns], shape [n, n]."""
+        seen = rows @ self.directions
+        result: FloatArray = (seen / (self.singular_values**2 + self.alpha)) @ seen.T
+        if self.directions.shape[1] < self.directions.shape[0]:
+            rest = rows - seen @ self.directions.T
+            result += rest @ rest.T / self.alpha
+        return result
+
     def leverages(self, rows: FloatArray) -> FloatArray:
         """Return ``x^T (X^T X + alpha)^-1 x`` of rows [n, n_columns], shape [n]."""
         seen = rows @ self.directions

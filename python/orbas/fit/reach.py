@@ -5,6 +5,10 @@ weights are known to many digits; that says nothing of whether the energy is lin
 environment counts as one observation of its own energy, with a noise of a tenth of the typical signal, and what is left
 open of another environment is its leverage ``x^T (X^T X + alpha)^-1 x``: below 1 for those of the training set, and
 large for what points out of their span. The scale of the noise decides how small a component of features counts.
+
+What a few odd environments say is not the yardstick of all others: it is the largest leverage that is usual, by the
+median and the median deviation of the logarithms. Odd ones are in the training set all the same, hence not far: they
+count as often as it takes for their leverage to be usual.
 """
 
 from __future__ import annotations
@@ -23,6 +27,12 @@ if TYPE_CHECKING:
 _NOISE = 0.01
 #: Directions that hold less than this fraction of the noise in all environments together are as good as empty.
 _EMPTY = 0.02
+#: Usual are logarithms of leverages up to this many median deviations above the median.
+_DEVIATIONS = 6.0
+#: No more than this fraction of the structures can be odd.
+_ODD = 0.1
+#: A squared norm counts up to this many times the median for the scale of the noise.
+_LONG = 10.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,14 +44,14 @@ class Reach:
     environments
         The leverages of environments; ``directions`` are the few that training environments reach into.
     largest
-        Leverage of the outermost training environment.
+        The largest usual leverage of a training environment.
     """
 
     environments: Posterior
     largest: float
 
     @classmethod
-    def of(cls, rows: FloatArray, outside: FloatArray) -> Self:
+    def of(cls, rows: FloatArray, outside: FloatArray, shares: FloatArray | None = None) -> Self:
         """Take in environments.
 
         Parameters
@@ -50,23 +60,73 @@ class Reach:
             Of the design, [n_environments, n_columns].
         outside
             From :meth:`Design.outside`, [n_environments].
+        shares
+            What each counts among the others, one over the atoms of its structure: one large odd structure is no more
+            than one. [n_environments]; None for all alike.
         """
-        scale = float(np.mean(np.sum(rows**2, axis=1) + outside)) or 1.0
-        alpha = _NOISE * scale
-        directions, squares = _principal(rows, _EMPTY * alpha)
-        environments = Posterior(directions, np.sqrt(squares), alpha, 1.0)
+        alpha = _NOISE * _scale(np.sum(rows**2, axis=1) + outside)
+        environments = _posterior(rows, alpha)
         leverages = environments.leverages(rows) + outside / alpha
         # An atom without features is not a place that others could be near to.
-        somewhere = rows.any(axis=1)
-        return cls(environments, float(leverages[somewhere if somewhere.any() else slice(None)].max()))
+        somewhere = rows.any(axis=1) if rows.any() else np.ones(len(rows), dtype=bool)
+        shares = np.ones(len(rows)) if shares is None else shares
+        usual = _largest_usual(leverages[somewhere], shares[somewhere])
+        odd = np.flatnonzero((leverages > usual) & somewhere)
+        if odd.size:
+            counts = np.ones(len(rows))
+            counts[odd] = _counts(environments, rows[odd], usual - outside[odd] / alpha)
+            environments = _posterior(np.sqrt(counts)[:, None] * rows, alpha)
+        return cls(environments, usual)
 
     def ratios(self, rows: FloatArray, outside: FloatArray) -> FloatArray:
-        """Return the root of the leverages over the largest of the training environments, [n_environments]."""
+        """Return the root of the leverages over the largest usual one, [n_environments]."""
         leverages = self.environments.leverages(rows) + outside / self.environments.alpha
         if self.largest == 0:  # no training environment has features: whatever has is infinitely far
             return np.where(leverages > 0, np.inf, 0.0)
         ratios: FloatArray = np.sqrt(leverages / self.largest)
         return ratios
+
+
+def _scale(squares: FloatArray) -> float:
+    """Return the mean of squared norms, in which a few long rows count no more than others."""
+    some = squares[squares > 0]
+    return float(np.mean(np.minimum(squares, _LONG * np.median(some)))) if some.size else 1.0
+
+
+def _largest_usual(leverages: FloatArray, shares: FloatArray) -> float:
+    """Return the largest leverage, or what a robust look at all of them takes for it."""
+    logs = np.log(np.maximum(leverages, np.finfo(np.float64).tiny))
+    median = _quantile(logs, shares, 0.5)
+    deviation = _quantile(np.abs(logs - median), shares, 0.5)
+    if median + _DEVIATIONS * deviation >= logs.max():
+        return float(leverages.max())
+    return float(max(np.exp(median + _DEVIATIONS * deviation), _quantile(leverages, shares, 1.0 - _ODD)))
+
+
+def _quantile(values: FloatArray, shares: FloatArray, fraction: float) -> float:
+    """Return the least value that has this fraction of all shares at or below it."""
+    order = np.argsort(values)
+    below = np.cumsum(shares[order])
+    return float(values[order[min(np.searchsorted(below, fraction * below[-1] * (1.0 - 1e-12)), len(order) - 1)]])
+
+
+def _counts(environments: Posterior, rows: FloatArray, wanted: FloatArray) -> FloatArray:
+    """Return how often rows must count for leverages of no more than wanted, [n].
+
+    One after the other, the largest first: to count one row more often also lowers the leverages of others.
+    """
+    shared, counts = environments.covariance(rows), np.ones(len(rows))
+    for k in np.argsort(-np.diag(shared)):
+        leverage = shared[k, k]
+        if 0.0 < wanted[k] < leverage:
+            counts[k] += 1.0 / wanted[k] - 1.0 / leverage
+            shared -= np.outer(shared[:, k], shared[k]) * ((1.0 - wanted[k] / leverage) / leverage)
+    return counts
+
+
+def _posterior(rows: FloatArray, alpha: float) -> Posterior:
+    directions, squares = _principal(rows, _EMPTY * alpha)
+    return Posterior(directions, np.sqrt(squares), alpha, 1.0)
 
 
 def _principal(rows: FloatArray, least: float) -> tuple[FloatArray, FloatArray]:

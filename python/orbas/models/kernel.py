@@ -163,6 +163,17 @@ class KernelDesign:
         """Number of columns of every term."""
         return [sum(term.widths.values()) for term in self.terms]
 
+    @property
+    def n_numbers(self) -> int:
+        """Numbers of a row, and of the features and kernels that it is made of."""
+        points = [array for term in self.terms for array in term.points.values()]
+        return 2 * self.n_columns + max((2 * array.shape[1] + 2 * len(array) for array in points), default=0)
+
+    @property
+    def cutoff(self) -> float | None:
+        """The largest of all terms."""
+        return max(float(term.spectrum.density.cutoff.radius) for term in self.terms)
+
     def atoms(self, frames: Sequence[Atoms]) -> FloatArray:
         """Return phi of every atom, [n_atoms, n_columns]."""
         return np.concatenate([term.atoms(frames) for term in self.terms], axis=1)

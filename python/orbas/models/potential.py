@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from orbas.base.estimator import Estimator
-from orbas.fit.baseline import check_species, species_of
+from orbas.fit.baseline import check_species, count_atoms, species_of
 from orbas.fit.design import pieces
+from orbas.fit.environments import environments, piece_of, summed
 from orbas.fit.labels import labels_of
 from orbas.fit.reach import Reach
 from orbas.models.scores import Score, score
+from orbas.structures.batch import as_frames
 
 if TYPE_CHECKING:
     import os
@@ -26,13 +27,12 @@ if TYPE_CHECKING:
     from orbas.base.energies import Energies
     from orbas.calculators import OrbasCalculator
     from orbas.fit.baseline import CompositionBaseline
-    from orbas.fit.design import Design
+    from orbas.fit.design import LocalDesign
     from orbas.fit.posterior import Posterior
     from orbas.fit.regularization import RidgeFit
 
 #: Training environments looked at for how far the training set reaches, about.
 _N_REACH = 4096
-_CHUNK = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +134,7 @@ class Potential(Estimator):
         """Return empty neighbor memories with a skin in Å, one for every cutoff of the model."""
         raise NotImplementedError
 
-    def _design(self) -> Design:
+    def _design(self) -> LocalDesign:
         """Return what the fitted model is linear in."""
         raise NotImplementedError
 
@@ -172,39 +172,36 @@ class Potential(Estimator):
         NotFittedError, UnknownSpeciesError, ValueError
             As :meth:`evaluate`.
         """
+        frames = as_frames(frames)
         self._check(frames)
-        design = self._design()
-        variances = []
-        for start, stop in pieces(frames, _CHUNK):
-            rows = design.atoms(frames[start:stop])
-            outside = design.outside(rows) / self.posterior_.alpha
-            ends = np.cumsum([0, *(len(frame) for frame in frames[start:stop])])
-            summed = np.stack([rows[a:b].sum(axis=0) for a, b in itertools.pairwise(ends)])
-            more = np.array([outside[a:b].sum() for a, b in itertools.pairwise(ends)])
-            variances.append(self.posterior_.noise * (self.posterior_.leverages(summed) + more))
+        design, variances = self._design(), []
+        for start, stop in pieces(frames, piece_of(design)):
+            rows, outside = summed(design, frames[start:stop])
+            leverages = self.posterior_.leverages(rows) + outside / self.posterior_.alpha
+            variances.append(self.posterior_.noise * leverages)
         return np.sqrt(np.concatenate(variances)) if variances else np.zeros(0)
 
     def extrapolation(self, frames: Sequence[Atoms]) -> list[FloatArray]:
         """Return how far the environment of every atom is from the training set, one array [n_atoms] per structure.
 
         The root of its leverage among the training environments of its species (:mod:`orbas.fit.reach`) over the
-        largest of theirs: above 1 it is farther out than any of those. Labels do not enter.
+        largest that is usual among those: above 1 it is outside. Labels do not enter. Large structures are looked at
+        in pieces.
 
         Raises
         ------
         NotFittedError, UnknownSpeciesError, ValueError
             As :meth:`evaluate`.
         """
+        frames = as_frames(frames)
         self._check(frames)
-        result: list[FloatArray] = []
-        for start, stop in pieces(frames, _CHUNK):
-            rows, outside, numbers = _environments(self._design(), frames[start:stop])
-            ratios = np.empty(len(rows))
-            for number in np.unique(numbers).tolist():
-                own = numbers == number
-                ratios[own] = self.reach_[number].ratios(rows[own], outside[own])
-            result.extend(np.split(ratios, np.cumsum([len(frame) for frame in frames[start : stop - 1]])))
-        return result
+        counts = count_atoms(frames)
+        ratios = np.empty(int(counts.sum()))
+        for part in environments(self._design(), frames):
+            for number in np.unique(part.numbers).tolist():
+                own = part.numbers == number
+                ratios[part.places[own]] = self.reach_[number].ratios(part.rows[own], part.outside[own])
+        return np.split(ratios, np.cumsum(counts)[:-1]) if len(frames) else []
 
     def score(
         self,
@@ -240,21 +237,21 @@ class Potential(Estimator):
         self.posterior_ = fit.posterior
         return self
 
-    def _set_reach(self, design: Design, frames: Sequence[Atoms]) -> None:
+    def _set_reach(self, design: LocalDesign, frames: Sequence[Atoms]) -> None:
         """Take in training environments, of structures evenly spread, and of every species."""
         step = max(1, sum(map(len, frames)) // _N_REACH)
         firsts = {next(k for k, frame in enumerate(frames) if number in frame.numbers) for number in self.species_}
         spread = [frames[k] for k in sorted(firsts | set(range(0, len(frames), step)))]
-        found: dict[int, list[tuple[FloatArray, FloatArray]]] = {number: [] for number in self.species_}
-        for start, stop in pieces(spread, _CHUNK):
-            rows, outside, numbers = _environments(design, spread[start:stop])
-            for number in np.unique(numbers).tolist():
-                own = numbers == number
-                found[number].append((rows[own], outside[own]))
+        counts = count_atoms(spread)
+        shares = np.repeat(1.0 / np.maximum(counts, 1), counts)
+        found: dict[int, list[tuple[FloatArray, ...]]] = {number: [] for number in self.species_}
+        for part in environments(design, spread):
+            for number in np.unique(part.numbers).tolist():
+                own = part.numbers == number
+                found[number].append((part.rows[own], part.outside[own], shares[part.places[own]]))
         self.reach_ = {}
         for number, parts in found.items():
-            rows, outside = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-            self.reach_[number] = Reach.of(rows, outside)
+            self.reach_[number] = Reach.of(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
     def _check(self, frames: Sequence[Atoms]) -> None:
         """Raise for a model that is not fitted, or a species that it does not know."""
@@ -298,9 +295,3 @@ class Potential(Estimator):
         atoms = [own + of_number[frame.numbers] for own, frame in zip(energies.atoms, frames, strict=True)]
         totals = energies.structures + self.baseline_.predict(frames)
         return Result(totals, atoms, energies.forces, energies.virials)
-
-
-def _environments(design: Design, frames: Sequence[Atoms]) -> tuple[FloatArray, FloatArray, np.ndarray]:
-    """Return the rows of atoms, what these do not hold, and atomic numbers."""
-    rows = design.atoms(frames)
-    return rows, design.outside(rows), np.concatenate([frame.numbers for frame in frames])
