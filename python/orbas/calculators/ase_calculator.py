@@ -91,7 +91,7 @@ class OrbasCalculator(Calculator):
     """
 
     # Declared by ase, as a list and a set.
-    implemented_properties = [*_PROPERTIES, *_DIAGNOSTICS]
+    implemented_properties = [*_PROPERTIES, *_DIAGNOSTICS]  # noqa: RUF012
     ignored_changes = set(_INDIFFERENT)  # noqa: RUF012
 
     virial: FloatArray | None
