@@ -34,6 +34,7 @@ _HOMES = {
     "LabelError": "errors",
     "ModelFileError": "errors",
     "NotFittedError": "errors",
+    "SettingsError": "errors",
     "UnknownSpeciesError": "errors",
     "neighbor_list": "structures",
     "SkinList": "structures",
@@ -66,6 +67,7 @@ __all__ = [
     "RadialScaling",
     "RadialSpectrum",
     "SelectedPowerSpectrum",
+    "SettingsError",
     "SkinList",
     "UnknownSpeciesError",
     "__version__",
@@ -91,7 +93,14 @@ if TYPE_CHECKING:
     from orbas import bases, calculators, datasets, metrics, models, selection
     from orbas.base import Energies, EquivariantBlocks, Features, Gradients, JacobianRows
     from orbas.density import Cutoff, DensityExpansion, RadialScaling
-    from orbas.errors import InternalError, LabelError, ModelFileError, NotFittedError, UnknownSpeciesError
+    from orbas.errors import (
+        InternalError,
+        LabelError,
+        ModelFileError,
+        NotFittedError,
+        SettingsError,
+        UnknownSpeciesError,
+    )
     from orbas.invariants import NICE, Bispectrum, PowerSpectrum, RadialSpectrum, SelectedPowerSpectrum
     from orbas.models.file import load
     from orbas.models.pcovr import PCovRBasis

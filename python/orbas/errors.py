@@ -6,6 +6,7 @@ import functools
 import sys
 
 from orbas._core import InternalError, UnknownSpeciesError
+from orbas.base.fields import SettingsError
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -47,6 +48,7 @@ __all__ = [
     "ModelFileError",
     "NotAFileError",
     "NotFittedError",
+    "SettingsError",
     "StructureFileError",
     "UnknownSpeciesError",
 ]

@@ -15,6 +15,8 @@ from enum import Enum
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
+from orbas.base.fields import SettingsError as SettingsError
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
@@ -26,10 +28,6 @@ Settings = dict[str, dict[str, Any]]
 
 #: Primitive bases that are made of one number, by class name.
 BASIS_KINDS = ("GTO", "DVR", "LaplacianEigenstates")
-
-
-class SettingsError(ValueError):
-    """A setting is unknown, missing, of a wrong type or out of range; the message names its field."""
 
 
 class Kind(Enum):

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import orbas
 import pytest
-from orbas import model_settings, models, settings
+from orbas import models, settings
+from orbas.models import settings as model_settings
 from training import CONFIG, fails, fails_to_train, train, write_inputs
 
 

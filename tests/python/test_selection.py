@@ -172,8 +172,8 @@ def test_zeros_have_nothing_to_select():
     ("selector", "message"),
     [
         (CUR(9), "n=9 of n_features=8"),
-        (CUR(0), "positive"),
-        (CUR(2.0), "positive"),
+        (CUR(0), "an integer from 1 on, got 0"),
+        (CUR(2.0), "an integer from 1 on, got 2.0"),
         (CUR(2, axis="rows"), "axis"),
         (FPS(2, start=8), r"0\.\.7"),
         (FPS(2, start="first"), "start"),

@@ -300,13 +300,13 @@ def test_coincident_atoms_are_refused(two_terms):
         ({"zeta": 0}, "zeta must be an integer"),
         ({"zeta": 2.0}, "zeta must be an integer"),
         ({"zeta": [2, 2]}, "zeta has 2 values for 1"),
-        ({"delta": 0.0}, "delta must be positive"),
-        ({"delta": np.nan}, "delta must be positive"),
+        ({"delta": 0.0}, "delta must be a number from 1e-10 to 1e10"),
+        ({"delta": np.nan}, "delta must be a number from 1e-10 to 1e10"),
         ({"n_sparse": 1}, "n_sparse must be an integer >= 2"),
         ({"n_sparse": {6: 2}}, "n_sparse says nothing of species"),
         ({"n_sparse": {6: 2, 14: 2, 8: 1}}, "n_sparse asks for species 8"),
         ({"selection": "best"}, "'best'"),
-        ({"representation": "soap"}, "needs a PowerSpectrum or RadialSpectrum"),
+        ({"representation": "soap"}, "representation must be an orbas.PowerSpectrum or orbas.RadialSpectrum"),
     ],
 )
 def test_bad_settings_are_refused(frames, changes, error):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import Any, Self
 
+from orbas.base.names import did_you_mean
+
 
 class Estimator:
     """``get_params``, ``set_params`` and a repr; the constructor of a subclass only stores its arguments."""
@@ -38,7 +40,7 @@ class Estimator:
         for key, value in params.items():
             name, _, rest = key.partition("__")
             if name not in names:
-                raise ValueError(f"{type(self).__name__} has no parameter {name!r}; it has: {', '.join(names)}")
+                raise ValueError(f"{type(self).__name__} has no parameter {name!r}{did_you_mean(name, names)}")
             if rest:
                 getattr(self, name).set_params(**{rest: value})
             else:

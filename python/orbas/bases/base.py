@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
-import operator
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orbas.base.fields import SettingsError, check_settings, setting
+from orbas.base.kinds import LENGTH, Integer, Number
 from orbas.bases.quadrature import (
     GAUSSIAN_BAND,
     Grid,
@@ -24,34 +24,23 @@ if TYPE_CHECKING:
 
 # The grid grows with cutoff_radius / density_width: a Gaussian narrower than this is a delta to any spline.
 _NARROWEST = 1e-3
-
-
-def check_count(name: str, value: Any, least: int) -> int:
-    """Return ``value`` as an int of at least ``least``; bools and floats are a TypeError."""
-    if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    count = operator.index(value)
-    if count < least:
-        raise ValueError(f"{name} must be at least {least}, got {count}")
-    return count
+#: Degrees l that a basis is asked for, and numbers of functions: more than anybody can tell apart.
+DEGREE = Integer(0, 100)
+FUNCTIONS = Integer(1, 1000)
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
     """The checked surroundings of a basis: lengths in Å, ``max_angular`` inclusive."""
 
-    max_angular: int
-    cutoff_radius: float
-    density_width: float
+    max_angular: int = field(metadata=setting(DEGREE, "largest degree l"))
+    cutoff_radius: float = field(metadata=setting(LENGTH, "cutoff radius"))
+    density_width: float = field(metadata=setting(Number(0, 1e6, "Å"), "width of the Gaussian; 0 for a delta"))
 
     def __post_init__(self) -> None:
-        check_count("max_angular", self.max_angular, 0)
-        if not (math.isfinite(self.cutoff_radius) and self.cutoff_radius > 0):
-            raise ValueError(f"the cutoff radius must be a positive length in Å, got {self.cutoff_radius!r}")
-        if not (math.isfinite(self.density_width) and self.density_width >= 0):
-            raise ValueError(f"the density width must be a length in Å, or 0 for a delta, got {self.density_width!r}")
+        check_settings(self, owner="")
         if 0 < self.density_width < _NARROWEST * self.cutoff_radius:
-            raise ValueError(
+            raise SettingsError(
                 f"a density width of {self.density_width} Å is below {_NARROWEST} of the cutoff radius "
                 f"{self.cutoff_radius} Å: use density_width=0, the delta density, instead"
             )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.polynomial import chebyshev
 
-from orbas.bases.base import OrthonormalizedBasis, Setup, check_count
+from orbas.base.fields import check_settings, checked, setting
+from orbas.base.kinds import LENGTH, Maybe
+from orbas.bases.base import DEGREE, OrthonormalizedBasis, Setup
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,7 +53,7 @@ class Custom(OrthonormalizedBasis):
     """
 
     callables: tuple[RadialFunction, ...] | tuple[tuple[RadialFunction, ...], ...]
-    support: float | None
+    support: float | None = field(metadata=setting(Maybe(LENGTH, meaning="the cutoff radius"), "where functions end"))
 
     def __init__(
         self,
@@ -65,14 +67,13 @@ class Custom(OrthonormalizedBasis):
             callables = tuple(_as_functions(entry, degree) for degree, entry in enumerate(callables))
         if not any(callable(entry) or entry for entry in callables):
             raise ValueError("a Custom basis needs at least one function")
-        if support is not None and not (math.isfinite(support) and support > 0):
-            raise ValueError(f"the support must be a positive length in Å, got {support!r}")
         object.__setattr__(self, "callables", callables)
         object.__setattr__(self, "support", support)
+        check_settings(self)
 
     def counts(self, max_angular: int) -> tuple[int, ...]:
         """Return the number of functions given for each l."""
-        check_count("max_angular", max_angular, 0)
+        checked(DEGREE, "max_angular", max_angular)
         return tuple(len(self._of_degree(degree)) for degree in range(max_angular + 1))
 
     def _of_degree(self, degree: int) -> tuple[RadialFunction, ...]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orbas.bases.base import PrimitiveBasis, Setup, check_count
+from orbas.base.fields import check_settings, checked, setting
+from orbas.bases.base import DEGREE, FUNCTIONS, PrimitiveBasis, Setup
 from orbas.bases.quadrature import Grid, gauss_legendre
 
 if TYPE_CHECKING:
@@ -33,19 +34,20 @@ class DVR(PrimitiveBasis):
 
     Raises
     ------
-    TypeError, ValueError
-        If ``n_radial`` is not an integer, or below 1. On use: if the functions or the delta density are
+    SettingsError
+        If ``n_radial`` is not an integer from 1 to 1000. On use: if the functions or the delta density are
         asked for at r = 0.
     """
 
-    n_radial: int
+    n_radial: int = field(metadata=setting(FUNCTIONS, "number of nodes, hence of functions for every l"))
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "n_radial", check_count("n_radial", self.n_radial, 1))
+        check_settings(self)
 
     def counts(self, max_angular: int) -> tuple[int, ...]:
         """Return ``n_radial`` for every l."""
-        return (self.n_radial,) * (check_count("max_angular", max_angular, 0) + 1)
+        degree: int = checked(DEGREE, "max_angular", max_angular)
+        return (self.n_radial,) * (degree + 1)
 
     def _end(self, setup: Setup) -> float:
         return setup.cutoff_radius + 3.0 * setup.density_width

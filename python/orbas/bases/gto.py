@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orbas.bases.base import OrthonormalizedBasis, Setup, check_count
+from orbas.base.fields import check_settings, checked, setting
+from orbas.bases.base import DEGREE, FUNCTIONS, OrthonormalizedBasis, Setup
 from orbas.bases.quadrature import GAUSSIAN_BAND
 
 if TYPE_CHECKING:
@@ -36,19 +37,20 @@ class GTO(OrthonormalizedBasis):
 
     Raises
     ------
-    TypeError, ValueError
-        If ``n_radial`` is not an integer, or below 1. On use: if there are too many
+    SettingsError
+        If ``n_radial`` is not an integer from 1 to 1000. On use: if there are too many
         functions to tell apart (more than about 35).
     """
 
-    n_radial: int
+    n_radial: int = field(metadata=setting(FUNCTIONS, "number of functions for every l"))
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "n_radial", check_count("n_radial", self.n_radial, 1))
+        check_settings(self)
 
     def counts(self, max_angular: int) -> tuple[int, ...]:
         """Return ``n_radial`` for every l."""
-        return (self.n_radial,) * (check_count("max_angular", max_angular, 0) + 1)
+        degree: int = checked(DEGREE, "max_angular", max_angular)
+        return (self.n_radial,) * (degree + 1)
 
     def _widths(self, setup: Setup) -> NDArray[np.float64]:
         order = np.arange(self.n_radial)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orbas.bases.base import OrthonormalizedBasis, Setup, check_count
+from orbas.base.fields import check_settings, checked, setting
+from orbas.bases.base import DEGREE, FUNCTIONS, OrthonormalizedBasis, Setup
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,18 +34,18 @@ class LaplacianEigenstates(OrthonormalizedBasis):
 
     Raises
     ------
-    TypeError, ValueError
-        If ``n_radial`` is not an integer, or below 1.
+    SettingsError
+        If ``n_radial`` is not an integer from 1 to 1000.
     """
 
-    n_radial: int
+    n_radial: int = field(metadata=setting(FUNCTIONS, "number of functions at l = 0"))
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "n_radial", check_count("n_radial", self.n_radial, 1))
+        check_settings(self)
 
     def counts(self, max_angular: int) -> tuple[int, ...]:
         """Return the ragged number of functions, ``n_radial`` at l = 0 and fewer at higher l."""
-        check_count("max_angular", max_angular, 0)
+        checked(DEGREE, "max_angular", max_angular)
         return tuple(len(bessel_zeros(self.n_radial, degree)) for degree in range(max_angular + 1))
 
     def _extent(self, setup: Setup) -> tuple[float, float]:

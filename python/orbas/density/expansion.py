@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -11,10 +11,14 @@ from orbas import _core, structures
 from orbas.base.blocks import Block, BlockKey, EquivariantBlocks
 from orbas.base.energies import Energies
 from orbas.base.estimator import Estimator
+from orbas.base.fields import check_settings, setting
 from orbas.base.gradients import Gradients, JacobianRows, rows_of
+from orbas.base.kinds import Instance, Integer, Maybe, Number
+from orbas.bases import PrimitiveBasis
 from orbas.density import contraction, tables
 from orbas.density.contraction import ContractedBasis
 from orbas.density.weight import Cutoff, RadialScaling
+from orbas.structures.species import SpeciesList
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,9 +26,9 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from orbas.base.blocks import FloatArray
-    from orbas.bases import PrimitiveBasis
 
 
+@dataclass(eq=False, repr=False)
 class DensityExpansion(Estimator):
     """Coefficients ``c_anlm = sum_{j in a} f(r_ij) I_nl(r_ij) Y_lm(r_ij)`` of every atom (Eq. 4).
 
@@ -46,34 +50,33 @@ class DensityExpansion(Estimator):
     scaling
         Radial scaling; None for none.
     species
-        Atomic numbers that have channels; None takes those of the structures given to ``fit`` or, without a fit, to
-        ``transform``.
+        Atomic numbers or symbols that have channels; None takes those of the structures given to ``fit`` or, without a
+        fit, to ``transform``.
     center_weight
         Weight of the center's own density.
     spline_accuracy
         Largest error of the tabulated integrals, relative to ``min(1, their largest value)``.
     """
 
-    def __init__(
-        self,
-        *,
-        cutoff: Cutoff,
-        density_width: float,
-        max_angular: int,
-        basis: PrimitiveBasis | ContractedBasis,
-        scaling: RadialScaling | None = None,
-        species: Sequence[int] | None = None,
-        center_weight: float = 1.0,
-        spline_accuracy: float = 1e-8,
-    ) -> None:
-        self.cutoff = cutoff
-        self.density_width = density_width
-        self.max_angular = max_angular
-        self.basis = basis
-        self.scaling = scaling
-        self.species = species
-        self.center_weight = center_weight
-        self.spline_accuracy = spline_accuracy
+    _: KW_ONLY
+    cutoff: Cutoff = field(metadata=setting(Instance(lambda: (Cutoff,), "an orbas.Cutoff"), "cutoff function"))
+    density_width: float = field(metadata=setting(Number(0, 1e6, "Å"), "width of the Gaussians; 0 for deltas"))
+    max_angular: int = field(metadata=setting(Integer(0, 40), "largest degree l"))
+    basis: PrimitiveBasis | ContractedBasis = field(
+        metadata=setting(Instance(lambda: (PrimitiveBasis, ContractedBasis), "one of orbas.bases"), "primitive basis")
+    )
+    scaling: RadialScaling | None = field(
+        default=None,
+        metadata=setting(Maybe(Instance(lambda: (RadialScaling,), "an orbas.RadialScaling")), "radial scaling"),
+    )
+    species: Sequence[int | str] | None = field(
+        default=None,
+        metadata=setting(Maybe(SpeciesList(), meaning="those of the structures"), "species that have channels"),
+    )
+    center_weight: float = field(default=1.0, metadata=setting(Number(-1e6, 1e6), "weight of the center's own density"))
+    spline_accuracy: float = field(
+        default=1e-8, metadata=setting(Number(1e-14, 0.1), "largest error of the tabulated integrals")
+    )
 
     def fit(self, frames: Sequence[Atoms], y: object = None) -> Self:
         """Take the species from structures, unless they were given; ``species_`` holds them."""
@@ -258,31 +261,15 @@ class DensityExpansion(Estimator):
             return self.basis.species
         if self.species is None:
             return None
-        return tuple(sorted({int(number) for number in self.species}))
+        return SpeciesList().take(self.species)
 
     def check(self) -> None:
-        """Raise TypeError or ValueError for a setting out of its range."""
-        from orbas.bases import PrimitiveBasis
-
-        if not isinstance(self.cutoff, Cutoff):
-            raise TypeError(f"cutoff must be an orbas.Cutoff, got {self.cutoff!r}")
-        if self.scaling is not None and not isinstance(self.scaling, RadialScaling):
-            raise TypeError(f"scaling must be an orbas.RadialScaling or None, got {self.scaling!r}")
-        if not isinstance(self.basis, PrimitiveBasis | ContractedBasis):
-            raise TypeError(f"basis must be one of orbas.bases, got {self.basis!r}")
-        degree = self.max_angular
-        if isinstance(degree, bool) or not isinstance(degree, int | np.integer) or not 0 <= degree <= 40:
-            raise ValueError(f"max_angular must be an integer in 0..40, got {degree!r}")
-        if not (math.isfinite(self.density_width) and self.density_width >= 0):
-            raise ValueError(f"density_width must be a length >= 0 in Å, got {self.density_width!r}")
-        if not (0 < self.spline_accuracy < 1):
-            raise ValueError(f"spline_accuracy must lie in (0, 1), got {self.spline_accuracy!r}")
-        if not math.isfinite(self.center_weight):
-            raise ValueError(f"center_weight must be finite, got {self.center_weight!r}")
-        if self.species is not None:
-            listed = list(self.species)
-            if not listed or any(isinstance(a, bool) or int(a) != a or not 0 <= a <= 255 for a in listed):
-                raise ValueError(f"species must be None or a list of atomic numbers, got {self.species!r}")
+        """Raise SettingsError for a setting of a wrong type or out of its range."""
+        check_settings(self)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_cached_plan"}
+
+
+#: Of what stands on one.
+DENSITY = Instance(lambda: (DensityExpansion,), "an orbas.DensityExpansion")

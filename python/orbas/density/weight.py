@@ -6,9 +6,11 @@ they stay out of the splines.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
+
+from orbas.base.fields import SettingsError, check_settings, setting
+from orbas.base.kinds import LENGTH, Choice, Number
 
 Smoothing = Literal["cosine", "smooth"]
 
@@ -30,21 +32,21 @@ class Cutoff:
 
     Raises
     ------
-    ValueError
-        If a length is not finite and positive, the width exceeds the radius, or the smoothing is unknown.
+    SettingsError
+        If a length is not between 1e-6 and 1e6 Å, the width exceeds the radius, or the smoothing is unknown; it is a
+        ValueError and a TypeError.
     """
 
-    radius: float
-    width: float = 0.5
-    smoothing: Smoothing = "cosine"
+    radius: float = field(metadata=setting(LENGTH, "cutoff radius"))
+    width: float = field(default=0.5, metadata=setting(LENGTH, "width of the transition to zero"))
+    smoothing: Smoothing = field(
+        default="cosine", metadata=setting(Choice(get_args(Smoothing)), "form of the transition to zero")
+    )
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.radius) and self.radius > 0):
-            raise ValueError(f"the cutoff radius must be a positive length in Å, got {self.radius!r}")
-        if not (math.isfinite(self.width) and 0 < self.width <= self.radius):
-            raise ValueError(f"the cutoff width must lie in (0, {self.radius}] Å, got {self.width!r}")
-        if self.smoothing not in get_args(Smoothing):
-            raise ValueError(f"unknown smoothing {self.smoothing!r}: choose one of {get_args(Smoothing)}")
+        check_settings(self)
+        if self.width > self.radius:
+            raise SettingsError(f"Cutoff.width must be at most the radius, {self.radius} Å, got {self.width}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,26 +56,21 @@ class RadialScaling:
     Parameters
     ----------
     rate
-        ``c >= 0``; at ``c = 0`` the weight is the power law ``(r0/r)^m``.
+        c, from 0 to 1e6; at ``c = 0`` the weight is the power law ``(r0/r)^m``.
     scale
-        ``r0 > 0`` in Å.
+        r0 in Å, from 1e-6 to 1e6.
     exponent
-        ``m >= 0``; ``m = 0`` switches the scaling off.
+        m, from 0 to 100; ``m = 0`` switches the scaling off.
 
     Raises
     ------
-    ValueError
-        If a number is not finite or out of its range.
+    SettingsError
+        If a number is out of its range; it is a ValueError and a TypeError.
     """
 
-    rate: float
-    scale: float
-    exponent: float
+    rate: float = field(metadata=setting(Number(0, 1e6), "c of the radial scaling c / (c + (r / r0)^m)"))
+    scale: float = field(metadata=setting(LENGTH, "r0 of the radial scaling"))
+    exponent: float = field(metadata=setting(Number(0, 100), "m of the radial scaling"))
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.rate) and self.rate >= 0):
-            raise ValueError(f"the rate of a radial scaling must be >= 0, got {self.rate!r}")
-        if not (math.isfinite(self.scale) and self.scale > 0):
-            raise ValueError(f"the scale of a radial scaling must be a positive length in Å, got {self.scale!r}")
-        if not (math.isfinite(self.exponent) and self.exponent >= 0):
-            raise ValueError(f"the exponent of a radial scaling must be >= 0, got {self.exponent!r}")
+        check_settings(self)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from orbas.base.estimator import Estimator
+from orbas.base.fields import check_settings, setting
+from orbas.base.kinds import Choice, Maybe, Number, OneOf
+from orbas.structures.species import BySpecies, atomic_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +21,13 @@ if TYPE_CHECKING:
     from orbas.base.blocks import FloatArray, IntArray
 
 
+#: Of atoms, in eV: all-electron energies of the heaviest reach a million.
+ENERGIES = BySpecies(Number(-1e8, 1e8, "eV"), "energies")
+#: Of models: what they stand on.
+BASELINE = OneOf((Choice(("composition",)), ENERGIES))
+
+
+@dataclass(eq=False, repr=False)
 class CompositionBaseline(Estimator):
     """``E0(A) = sum_i e(species of i)``: fitted to atom counts, or from given isolated-atom energies.
 
@@ -34,8 +44,9 @@ class CompositionBaseline(Estimator):
         dict from atomic number to eV, in rising order of the atomic number; after ``fit``.
     """
 
-    def __init__(self, energies: Mapping[str, float] | Mapping[int, float] | None = None) -> None:
-        self.energies = energies
+    energies: Mapping[str, float] | Mapping[int, float] | None = field(
+        default=None, metadata=setting(Maybe(ENERGIES, meaning="fitted"), "energies of isolated atoms")
+    )
 
     def fit(self, frames: Sequence[Atoms], energies: ArrayLike) -> Self:
         """Fit the energies of the species, or check that the given ones cover the structures.
@@ -54,6 +65,7 @@ class CompositionBaseline(Estimator):
         UnknownSpeciesError
             If energies are given and a structure has a species without one.
         """
+        check_settings(self)
         targets = np.asarray(energies, dtype=np.float64)
         if len(frames) == 0 or targets.shape != (len(frames),):
             raise ValueError(f"{len(frames)} structures need one energy each, got shape {targets.shape}")
@@ -140,16 +152,5 @@ def _name(number: int) -> str:
 
 def _by_number(energies: Mapping[str, float] | Mapping[int, float]) -> dict[int, float]:
     """Return energies by atomic number in rising order."""
-    from ase.data import atomic_numbers
-
-    result: dict[int, float] = {}
-    for key, value in energies.items():
-        if isinstance(key, str) and key not in atomic_numbers:
-            raise ValueError(f"{key!r} in the baseline energies is not the symbol of an element")
-        number = atomic_numbers[key] if isinstance(key, str) else int(key)
-        if number in result:
-            raise ValueError(f"the baseline energies hold species {_name(number)} twice")
-        if not math.isfinite(value):
-            raise ValueError(f"the baseline energy of {_name(number)} is not finite: {value!r}")
-        result[number] = float(value)
+    result = {atomic_number(key): float(value) for key, value in energies.items()}
     return dict(sorted(result.items()))

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orbas.base.fields import SettingsError, check_settings, setting
+from orbas.base.kinds import Instance, Maybe, Number, Tables
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
 #: Voigt components, and the weight of each so that the sum of squares is that of the full tensor.
 _VOIGT = ((0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1))
+_PER_ROOT = Number(1e-10, 1e10, "eV")
 _VOIGT_WEIGHTS = np.array([1.0, 1.0, 1.0, math.sqrt(2), math.sqrt(2), math.sqrt(2)])
 
 
@@ -38,28 +42,36 @@ class Noise:
 
     Raises
     ------
-    ValueError
-        If one is not positive and finite.
+    SettingsError
+        If one is not a number from 1e-10 to 1e10.
     """
 
-    energy: float = 0.002
-    forces: float = 0.05
-    virial: float = 0.02
-    by_config: Mapping[str, Noise] = field(default_factory=dict, hash=False)
+    energy: float = field(default=0.002, metadata=setting(_PER_ROOT, "of energies, per root of the number of atoms"))
+    forces: float = field(default=0.05, metadata=setting(Number(1e-10, 1e10, "eV/Å"), "of forces"))
+    virial: float = field(default=0.02, metadata=setting(_PER_ROOT, "of virials, per root of the number of atoms"))
+    by_config: Mapping[str, Noise] = field(
+        default_factory=dict,
+        hash=False,
+        metadata=setting(
+            Tables(lambda: Noise, "config_type"), "others by config_type; what they leave out is as for all"
+        ),
+    )
 
     def __post_init__(self) -> None:
-        for name in ("energy", "forces", "virial"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise ValueError(f"the noise of {name} must be positive, got {value!r}")
+        check_settings(self)
         for config, other in self.by_config.items():
-            if not isinstance(other, Noise) or other.by_config:
-                raise ValueError(f"by_config[{config!r}] must be a Noise without a by_config, got {other!r}")
-        object.__setattr__(self, "by_config", dict(self.by_config))
+            if other.by_config:
+                raise SettingsError(f"Noise.by_config[{config!r}] must be without a by_config of its own")
 
     def of(self, frame: Atoms) -> Noise:
         """Return the noise of one structure."""
         return self.by_config.get(str(frame.info.get("config_type")), self)
+
+
+#: Of models.
+NOISE = Maybe(
+    Instance(lambda: (Noise,), "an orbas.models.Noise"), meaning="the default where there are forces or virials"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

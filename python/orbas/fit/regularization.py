@@ -10,12 +10,13 @@ is flat to 1 % over two decades of alpha where the mean magnitude has a clear mi
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from orbas.base.fields import check_settings, checked, setting
+from orbas.base.kinds import SEED, Choice, Instance, Integer, ListOf, Number, OneOf
 from orbas.fit.ridge import Ridge
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Half decades from 1e-12 to 1.
 DEFAULT_ALPHAS: tuple[float, ...] = tuple(10.0 ** (exponent / 2) for exponent in range(-24, 1))
+_ALPHA = Number(1e-100, 1e100)
+_ALPHAS = setting(ListOf(_ALPHA, "alphas"), "relative alphas to choose from")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +40,14 @@ class LeaveOneOut:
 
     Raises
     ------
-    ValueError
-        If an alpha is not positive and finite, or there is none.
+    SettingsError
+        If an alpha is not from 1e-100 to 1e100, or there is none.
     """
 
-    alphas: tuple[float, ...] = DEFAULT_ALPHAS
+    alphas: tuple[float, ...] = field(default=DEFAULT_ALPHAS, metadata=_ALPHAS)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "alphas", _checked_alphas(self.alphas))
+        check_settings(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +65,16 @@ class KFold:
 
     Raises
     ------
-    ValueError
-        If ``n_folds < 2``, or an alpha is not positive and finite, or there is none.
+    SettingsError
+        If ``n_folds < 2``, or an alpha is not from 1e-100 to 1e100, or there is none.
     """
 
-    n_folds: int = 5
-    seed: int = 0
-    alphas: tuple[float, ...] = DEFAULT_ALPHAS
+    n_folds: int = field(default=5, metadata=setting(Integer(2), "number of folds"))
+    seed: int = field(default=0, metadata=setting(SEED, "of the permutation that makes the folds"))
+    alphas: tuple[float, ...] = field(default=DEFAULT_ALPHAS, metadata=_ALPHAS)
 
     def __post_init__(self) -> None:
-        if self.n_folds < 2:
-            raise ValueError(f"n_folds must be at least 2, got {self.n_folds!r}")
-        object.__setattr__(self, "alphas", _checked_alphas(self.alphas))
+        check_settings(self)
 
     def folds(self, n_structures: int) -> list[IntArray]:
         """Return the sorted row indices of every fold."""
@@ -94,17 +95,15 @@ class HoldOut:
 
     Raises
     ------
-    ValueError
-        If ``n_validation < 1``, or an alpha is not positive and finite, or there is none.
+    SettingsError
+        If ``n_validation < 1``, or an alpha is not from 1e-100 to 1e100, or there is none.
     """
 
-    n_validation: int = 800
-    alphas: tuple[float, ...] = DEFAULT_ALPHAS
+    n_validation: int = field(default=800, metadata=setting(Integer(1), "structures at the end that choose alpha"))
+    alphas: tuple[float, ...] = field(default=DEFAULT_ALPHAS, metadata=_ALPHAS)
 
     def __post_init__(self) -> None:
-        if self.n_validation < 1:
-            raise ValueError(f"n_validation must be at least 1, got {self.n_validation!r}")
-        object.__setattr__(self, "alphas", _checked_alphas(self.alphas))
+        check_settings(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +119,14 @@ class Evidence:
 
     Raises
     ------
-    ValueError
-        If an alpha is not positive and finite, or there is none.
+    SettingsError
+        If an alpha is not from 1e-100 to 1e100, or there is none.
     """
 
-    alphas: tuple[float, ...] = DEFAULT_ALPHAS
+    alphas: tuple[float, ...] = field(default=DEFAULT_ALPHAS, metadata=_ALPHAS)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "alphas", _checked_alphas(self.alphas))
+        check_settings(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,18 +135,33 @@ class Fixed:
 
     Raises
     ------
-    ValueError
-        If alpha is not positive and finite.
+    SettingsError
+        If alpha is not from 1e-100 to 1e100.
     """
 
-    alpha: float
+    alpha: float = field(metadata=setting(_ALPHA, "the alpha, which has no unit"))
 
     def __post_init__(self) -> None:
-        _checked_alphas((self.alpha,))
+        check_settings(self)
 
 
 Regularization = LeaveOneOut | KFold | HoldOut | Evidence | Fixed
 RegularizationLike = Regularization | Literal["cv", "loo", "evidence"]
+
+
+#: The rules by their names in files; some stand for the rule with its defaults in Python too.
+RULES: dict[str, type[Regularization]] = {
+    "cv": KFold,
+    "loo": LeaveOneOut,
+    "evidence": Evidence,
+    "hold_out": HoldOut,
+    "fixed": Fixed,
+}
+_BY_NAME: dict[str, Regularization] = {"cv": KFold(), "loo": LeaveOneOut(), "evidence": Evidence()}
+#: Of models.
+RULE = OneOf(
+    (Choice(tuple(_BY_NAME)), Instance(lambda: tuple(RULES.values()), "a rule such as KFold() or Fixed(alpha)"))
+)
 
 
 def resolve_regularization(given: RegularizationLike) -> Regularization:
@@ -155,21 +169,11 @@ def resolve_regularization(given: RegularizationLike) -> Regularization:
 
     Raises
     ------
-    ValueError
+    SettingsError
         If it is neither a rule nor one of the strings.
     """
-    if isinstance(given, Regularization):
-        return given
-    if given == "cv":
-        return KFold()
-    if given == "loo":
-        return LeaveOneOut()
-    if given == "evidence":
-        return Evidence()
-    raise ValueError(
-        f"unknown regularization {given!r}: give KFold(), LeaveOneOut(), HoldOut(), Evidence(), Fixed(alpha), "
-        "or 'cv' for KFold(), 'loo' for LeaveOneOut(), 'evidence' for Evidence()"
-    )
+    rule = checked(RULE, "regularization", given)
+    return _BY_NAME[rule] if isinstance(rule, str) else rule
 
 
 def check_enough_structures(rule: Regularization, n_structures: int) -> None:
@@ -262,11 +266,3 @@ def _chosen(
         noise = float(np.mean((targets - ridge.design @ weights) ** 2))
     posterior = ridge.posterior(alpha * ridge.scale, noise)
     return RidgeFit(weights, alpha, ridge.scale, alphas[::-1].copy(), errors[::-1].copy(), posterior)
-
-
-def _checked_alphas(alphas: tuple[float, ...]) -> tuple[float, ...]:
-    """Return the alphas as a tuple of positive floats."""
-    values = tuple(float(alpha) for alpha in alphas)
-    if not values or not all(math.isfinite(alpha) and alpha > 0 for alpha in values):
-        raise ValueError(f"alphas must be positive numbers, got {alphas!r}")
-    return values

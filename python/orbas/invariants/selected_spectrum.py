@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from orbas import structures
 from orbas.base.blocks import Features
+from orbas.base.fields import setting
 from orbas.base.gradients import JacobianRows
+from orbas.base.kinds import Integer, ListOf
 from orbas.invariants.spectra import PowerSpectrum
 
 if TYPE_CHECKING:
@@ -23,9 +25,9 @@ if TYPE_CHECKING:
     from orbas._core import SkinList
     from orbas.base.blocks import FloatArray, IntArray
     from orbas.base.energies import Energies
-    from orbas.density.expansion import DensityExpansion
 
 
+@dataclass(eq=False, repr=False)
 class SelectedPowerSpectrum(PowerSpectrum):
     """Some features of a :class:`PowerSpectrum`, such as those that :class:`orbas.selection.CUR` picks.
 
@@ -42,9 +44,7 @@ class SelectedPowerSpectrum(PowerSpectrum):
         Indices of the features in the order of :class:`PowerSpectrum`, each at most once: the order of the columns.
     """
 
-    def __init__(self, density: DensityExpansion, selection: ArrayLike) -> None:
-        super().__init__(density)
-        self.selection = selection
+    selection: ArrayLike = field(metadata=setting(ListOf(Integer(0), "indices"), "indices of the features"))
 
     def transform(
         self, frames: Sequence[Atoms], *, gradients: bool = False, single_precision: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -10,7 +11,9 @@ from orbas import _core, structures
 from orbas.base.blocks import Features
 from orbas.base.energies import Energies
 from orbas.base.estimator import Estimator
+from orbas.base.fields import check_settings, setting
 from orbas.base.gradients import Gradients, JacobianRows, rows_of
+from orbas.density.expansion import DENSITY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,17 +25,18 @@ if TYPE_CHECKING:
     from orbas.density.expansion import DensityExpansion
 
 
+@dataclass(eq=False, repr=False)
 class Spectrum(Estimator):
     """What all spectra share: the density they are made of, and how samples are labeled."""
 
     #: What the compiled core calls these features.
     _core_name: ClassVar[str]
 
-    def __init__(self, density: DensityExpansion) -> None:
-        self.density = density
+    density: DensityExpansion = field(metadata=setting(DENSITY, "expansion that the features are made of"))
 
     def fit(self, frames: Sequence[Atoms], y: object = None) -> Self:
         """Fit the density expansion: it takes its species from the structures, unless they were given."""
+        check_settings(self)
         self.density.fit(frames)
         return self
 
@@ -59,6 +63,7 @@ class Spectrum(Estimator):
         orbas.UnknownSpeciesError
             For a species without channels, before any work.
         """
+        check_settings(self)
         listed = structures.as_frames(frames)
         plan, species = self.density.plan_for(listed)
         batch = structures.to_batch(listed)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
+from orbas.base.fields import check_settings, setting
 from orbas.fit.design import Differentiable, LinearDesign, structure_features
 from orbas.fit.labels import fit_baseline, labels_of, targets_of
 from orbas.fit.noise import Noise
 from orbas.fit.regularization import fit_ridge, resolve_regularization
+from orbas.fit.settings import REPRESENTATION
 from orbas.fit.streamed import fit_streamed
 from orbas.models.potential import Potential, Prediction
 
@@ -23,14 +25,13 @@ if TYPE_CHECKING:
     from orbas.base.energies import Energies
     from orbas.fit.baseline import CompositionBaseline
     from orbas.fit.design import Representation, StructureFeatures
-    from orbas.fit.labels import BaselineLike
-    from orbas.fit.regularization import RegularizationLike
 
 
 #: Numbers in a design matrix that may always be kept.
 _DENSE = 2**25
 
 
+@dataclass(eq=False, repr=False)
 class LinearPotential(Potential):
     """``E(A) = E0(composition) + sum_i w(species of i) . x_i``, w by ridge regression.
 
@@ -50,19 +51,8 @@ class LinearPotential(Potential):
         Anything whose ``transform(frames)`` returns :class:`orbas.Features`; used as it is, never fitted
         here. Forces also need its ``jacobian_rows`` and ``linear_energies``. ``sklearn.base.clone`` also clones it,
         hence forgets what it was fitted to.
-    regularization
-        How alpha is chosen: :class:`KFold` (``"cv"`` stands for ``KFold()``), :class:`LeaveOneOut`
-        (``"loo"``, energies alone), :class:`HoldOut`, :class:`Evidence` (``"evidence"``) or :class:`Fixed`. Alphas have
-        no unit; see :mod:`orbas.fit.regularization`.
-    noise
-        Expected errors of the labels, hence their weights; None is ``Noise()`` if there are forces or virials.
-    baseline
-        ``"composition"`` fits an energy per species to all training structures; a dict gives isolated-atom
-        energies in eV by symbol or atomic number.
-    chunk
-        About how many atoms are transformed at once; bounds the memory.
-    progress
-        Show a progress bar while features are computed.
+    regularization, noise, baseline, chunk, progress
+        As of :class:`orbas.fit.settings.FitSettings`.
 
     Attributes
     ----------
@@ -72,22 +62,7 @@ class LinearPotential(Potential):
         The center species that order the weights.
     """
 
-    def __init__(
-        self,
-        representation: Representation,
-        *,
-        regularization: RegularizationLike = "cv",
-        noise: Noise | None = None,
-        baseline: BaselineLike = "composition",
-        chunk: int = 4096,
-        progress: bool = False,
-    ) -> None:
-        self.representation = representation
-        self.regularization = regularization
-        self.noise = noise
-        self.baseline = baseline
-        self.chunk = chunk
-        self.progress = progress
+    representation: Representation = field(metadata=setting(REPRESENTATION, "features of every atom"))
 
     def fit(
         self,
@@ -122,6 +97,7 @@ class LinearPotential(Potential):
             If there are too few structures for the regularization, a setting is unknown, or features are not
             finite or do not fit together.
         """
+        check_settings(self)
         rule = resolve_regularization(self.regularization)
         labels = labels_of(frames, energy_key, forces_key, stress_key, virial_key)
         baseline = fit_baseline(self.baseline, frames, labels.energies, rule)

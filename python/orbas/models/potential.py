@@ -13,6 +13,7 @@ from orbas.fit.design import pieces
 from orbas.fit.environments import environments, piece_of, summed
 from orbas.fit.labels import labels_of
 from orbas.fit.reach import Reach
+from orbas.fit.settings import FitSettings
 from orbas.models.scores import Score, score
 from orbas.structures.batch import as_frames
 
@@ -72,7 +73,7 @@ class Prediction:
         )
 
 
-class Potential(Estimator):
+class Potential(FitSettings, Estimator):
     """A fitted energy of structures, linear in its weights, with everything a simulation asks for.
 
     Attributes

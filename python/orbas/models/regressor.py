@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -9,8 +10,11 @@ import numpy as np
 from orbas import structures
 from orbas.base.arrays import ArrayEstimator, OutputContainer, as_targets
 from orbas.base.estimator import Estimator
+from orbas.base.fields import check_settings, setting
+from orbas.base.kinds import Having, Switch
 from orbas.fit.design import structure_features
-from orbas.fit.regularization import check_enough_structures, resolve_regularization
+from orbas.fit.regularization import RULE, check_enough_structures, resolve_regularization
+from orbas.fit.settings import CHUNK
 from orbas.fit.targets import fit_targets
 
 if TYPE_CHECKING:
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from orbas.fit.regularization import RegularizationLike
 
 
+@dataclass(eq=False, repr=False)
 class RidgeRegressor(ArrayEstimator):
     """Ridge regression whose regularizer is chosen by held-out errors: ``y = X @ coef_.T + intercept_``.
 
@@ -54,9 +59,9 @@ class RidgeRegressor(ArrayEstimator):
         Number of columns in ``fit``, and their names if they had any.
     """
 
-    def __init__(self, regularization: RegularizationLike = "cv", *, fit_intercept: bool = True) -> None:
-        self.regularization = regularization
-        self.fit_intercept = fit_intercept
+    regularization: RegularizationLike = field(default="cv", metadata=setting(RULE, "how alpha is chosen"))
+    _: KW_ONLY
+    fit_intercept: bool = field(default=True, metadata=setting(Switch(), "center columns and targets first"))
 
     def fit(self, x: Any, y: ArrayLike) -> Self:
         """Choose alpha and fit the weights.
@@ -73,6 +78,7 @@ class RidgeRegressor(ArrayEstimator):
         ValueError
             For wrong shapes, values that are not finite, or fewer samples than the regularization needs.
         """
+        check_settings(self)
         rule = resolve_regularization(self.regularization)
         matrix = np.asarray(self._matrix_to_fit(x), dtype=np.float64)
         targets = as_targets(y, len(matrix))
@@ -124,6 +130,10 @@ class RidgeRegressor(ArrayEstimator):
         return tags
 
 
+_REPRESENTATION = Having(("fit", "transform"), "a representation with fit(frames) and transform(frames)")
+
+
+@dataclass(eq=False, repr=False)
 class PerStructure(Estimator, OutputContainer):
     """The features of a representation as one row per structure: what makes it the first step of a pipeline.
 
@@ -142,12 +152,9 @@ class PerStructure(Estimator, OutputContainer):
         Number of columns, n_species * n_features.
     """
 
-    species_: tuple[int, ...]
-    n_columns_: int
-
-    def __init__(self, representation: Representation, *, chunk: int = 4096) -> None:
-        self.representation = representation
-        self.chunk = chunk
+    representation: Representation = field(metadata=setting(_REPRESENTATION, "features of every atom"))
+    _: KW_ONLY
+    chunk: int = field(default=4096, metadata=CHUNK)
 
     def fit(self, frames: Sequence[Atoms], y: object = None) -> Self:
         """Fit the representation to structures; ``y`` is not looked at."""
@@ -186,6 +193,7 @@ class PerStructure(Estimator, OutputContainer):
         return np.array(names, dtype=object)
 
     def _fit_values(self, frames: Sequence[Atoms]) -> FloatArray:
+        check_settings(self)
         listed = structures.as_frames(frames)
         self.representation.fit(listed)  # type: ignore[attr-defined]
         features = structure_features(self.representation, listed, chunk=self.chunk)

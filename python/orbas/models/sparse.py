@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
+from orbas.base.fields import SettingsError, check_settings, setting
+from orbas.base.kinds import Choice, Each, Instance, Integer, Number, OneOf, listed
 from orbas.fit.labels import fit_baseline, labels_of, targets_of
 from orbas.fit.noise import Noise
 from orbas.fit.regularization import resolve_regularization
@@ -13,6 +16,7 @@ from orbas.fit.streamed import fit_streamed
 from orbas.invariants.spectra import Spectrum
 from orbas.models.kernel import KernelDesign, KernelTerm
 from orbas.models.potential import Potential
+from orbas.structures.species import BySpecies
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,13 +27,21 @@ if TYPE_CHECKING:
     from orbas._core import SkinList
     from orbas.base.blocks import Features, FloatArray
     from orbas.base.energies import Energies
-    from orbas.fit.labels import BaselineLike
-    from orbas.fit.regularization import RegularizationLike
 
 #: Environments that representative ones are chosen among, at most.
 _CANDIDATES = 50_000
 
 
+_SPECTRA = Each(
+    Instance(lambda: (Spectrum,), "an orbas.PowerSpectrum or orbas.RadialSpectrum"), per="term of the kernel"
+)
+_COUNT = Integer(1, 100_000_000)
+_N_SPARSE = Each(OneOf((_COUNT, BySpecies(Integer(0, _COUNT.most), "numbers"))), per="representation")
+_ZETA = Each(Integer(1, 64), per="representation")
+_DELTA = Each(Number(1e-10, 1e10), per="representation")
+
+
+@dataclass(eq=False, repr=False)
 class SparseGPR(Potential):
     """``E(A) = E0(composition) + sum_i k(x_i, M) . alpha``, a Gaussian process with a sparse polynomial kernel.
 
@@ -60,30 +72,16 @@ class SparseGPR(Potential):
         The kernels with their points.
     """
 
-    def __init__(
-        self,
-        representation: Spectrum | Sequence[Spectrum],
-        n_sparse: int | Mapping[int, int] | Sequence[int | Mapping[int, int]] = 1000,
-        zeta: int | Sequence[int] = 4,
-        *,
-        delta: float | Sequence[float] = 1.0,
-        selection: Literal["fps", "cur"] = "fps",
-        regularization: RegularizationLike = "cv",
-        noise: Noise | None = None,
-        baseline: BaselineLike = "composition",
-        chunk: int = 4096,
-        progress: bool = False,
-    ) -> None:
-        self.representation = representation
-        self.n_sparse = n_sparse
-        self.zeta = zeta
-        self.delta = delta
-        self.selection = selection
-        self.regularization = regularization
-        self.noise = noise
-        self.baseline = baseline
-        self.chunk = chunk
-        self.progress = progress
+    representation: Spectrum | Sequence[Spectrum] = field(metadata=setting(_SPECTRA, "features that are compared"))
+    n_sparse: int | Mapping[int, int] | Sequence[int | Mapping[int, int]] = field(
+        default=1000, metadata=setting(_N_SPARSE, "number of representative environments")
+    )
+    zeta: int | Sequence[int] = field(default=4, metadata=setting(_ZETA, "exponent of the kernel"))
+    _: KW_ONLY
+    delta: float | Sequence[float] = field(default=1.0, metadata=setting(_DELTA, "amplitude of the kernel"))
+    selection: Literal["fps", "cur"] = field(
+        default="fps", metadata=setting(Choice(("fps", "cur")), "how environments are chosen")
+    )
 
     def fit(
         self,
@@ -162,25 +160,14 @@ class SparseGPR(Potential):
 
     def _terms(self) -> list[tuple[Spectrum, int | Mapping[int, int], int, float]]:
         """Return representation, number of points, exponent and amplitude of every term, checked."""
-        given = self.representation
-        spectra = [given] if isinstance(given, Spectrum) else list(given)
-        for spectrum in spectra:
-            if not isinstance(spectrum, Spectrum):
-                raise TypeError(f"SparseGPR needs a PowerSpectrum or RadialSpectrum, got {type(spectrum).__name__}")
+        spectra: list[Spectrum] = listed(self.representation) or [self.representation]
         columns = [_spread(name, getattr(self, name), len(spectra)) for name in ("n_sparse", "zeta", "delta")]
-        for zeta in columns[1]:
-            if isinstance(zeta, bool) or not isinstance(zeta, int | np.integer) or not 1 <= zeta <= 64:
-                raise ValueError(f"zeta must be an integer in 1..64, got {zeta!r}")
-        for delta in columns[2]:
-            if not (np.isfinite(delta) and delta > 0):
-                raise ValueError(f"delta must be positive, got {delta!r}")
         return list(zip(spectra, *columns, strict=True))
 
     def check(self) -> None:
-        """Raise TypeError or ValueError for a setting out of its range."""
-        for _, n_sparse, _, _ in self._terms():
-            if isinstance(n_sparse, int) and n_sparse < 1:
-                raise ValueError(f"n_sparse must be at least 1, got {n_sparse!r}")
+        """Raise SettingsError for a setting of a wrong type or out of its range."""
+        check_settings(self)
+        self._terms()
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_cached_points"}
@@ -212,8 +199,9 @@ def representatives(
 
 def _spread(name: str, value: Any, n_terms: int) -> list[Any]:
     """Return one value for every term."""
-    if not isinstance(value, list | tuple):
+    items = listed(value)
+    if items is None:
         return [value] * n_terms
-    if len(value) != n_terms:
-        raise ValueError(f"{name} has {len(value)} values for {n_terms} representations")
-    return list(value)
+    if len(items) != n_terms:
+        raise SettingsError(f"SparseGPR.{name} has {len(items)} values for {n_terms} representations")
+    return items

@@ -6,14 +6,16 @@ it is only used to fit; what is evaluated afterwards is a table of the few contr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Self, get_args
 
 import numpy as np
 
 from orbas import structures
+from orbas.base.fields import SettingsError, check_settings, setting
+from orbas.base.kinds import Choice, Each, Integer, Maybe, Number, Switch, listed
 from orbas.density.contraction import ContractedBasis
-from orbas.density.expansion import DensityExpansion
+from orbas.density.expansion import DENSITY, DensityExpansion
 from orbas.optimal.fitted_basis import FittedBasis, Mixing
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Coefficients held at a time while fitting, in bytes.
 CHUNK_BYTES = 1 << 22
+PER_DEGREE = Each(Integer(0, 1_000_000), per="l")
+MIXING = Choice(get_args(Mixing))
 
 
 @dataclass(slots=True)
@@ -83,6 +87,16 @@ class Spectrum:
         return counts
 
 
+def check_per_degree(given: int | Sequence[int], max_angular: int) -> None:
+    """Raise SettingsError unless there is one number of functions for every degree, and not all are zero."""
+    items = listed(given)
+    if items is not None and len(items) != max_angular + 1:
+        raise SettingsError(f"n_optimal must have one number for each of {max_angular + 1} degrees, got {given!r}")
+    if not (sum(items) if items is not None else given):
+        raise SettingsError(f"n_optimal must leave at least one function, got {given!r}")
+
+
+@dataclass(eq=False, repr=False)
 class OptimalBasis(FittedBasis):
     """Principal components of the density coefficients of a data set, per degree l.
 
@@ -126,20 +140,20 @@ class OptimalBasis(FittedBasis):
     species. An eigenvector's sign is such that its first component of (nearly) largest magnitude is positive.
     """
 
-    def __init__(
-        self,
-        density: DensityExpansion,
-        n_optimal: int | Sequence[int] | None = None,
-        *,
-        residual: float | None = None,
-        mixing: Mixing = "combined",
-        per_center: bool = False,
-    ) -> None:
-        self.density = density
-        self.n_optimal = n_optimal
-        self.residual = residual
-        self.mixing = mixing
-        self.per_center = per_center
+    density: DensityExpansion = field(metadata=setting(DENSITY, "expansion on a large primitive basis"))
+    n_optimal: int | Sequence[int] | None = field(
+        default=None, metadata=setting(Maybe(PER_DEGREE, meaning="residual says"), "number of optimal functions kept")
+    )
+    _: KW_ONLY
+    residual: float | None = field(
+        default=None,
+        metadata=setting(
+            Maybe(Number(0, 1, open=True), meaning="n_optimal says"),
+            "instead: the fraction of the variance that may be lost",
+        ),
+    )
+    mixing: Mixing = field(default="combined", metadata=setting(MIXING, "whether functions mix neighbor species"))
+    per_center: bool = field(default=False, metadata=setting(Switch(), "one basis for every center species"))
 
     def fit(self, frames: Sequence[Atoms], y: object = None, sample_weight: FloatArray | None = None) -> Self:
         """Fit on structures, forgetting earlier ones.
@@ -223,33 +237,25 @@ class OptimalBasis(FittedBasis):
     # --- fitting ----------------------------------------------------------------------------------------------
 
     def check(self) -> tuple[int, ...]:
-        """Raise TypeError or ValueError for a setting out of its range; return the primitive functions per degree."""
-        if not isinstance(self.density, DensityExpansion) or isinstance(self.density.basis, ContractedBasis):
-            raise TypeError(f"density must be a DensityExpansion on a primitive basis, got {self.density!r}")
+        """Raise SettingsError for a setting out of its range; return the primitive functions per degree."""
+        check_settings(self)
         self.density.check()
-        if self.mixing not in get_args(Mixing):
-            raise ValueError(f"unknown mixing {self.mixing!r}: choose one of {get_args(Mixing)}")
+        if isinstance(self.density.basis, ContractedBasis):
+            raise SettingsError(
+                f"{type(self).__name__}.density must stand on a primitive basis, got one on a contracted basis"
+            )
         if (self.n_optimal is None) == (self.residual is None):
-            raise ValueError("give either n_optimal (how many functions) or residual (how much variance may be lost)")
-        if self.residual is not None and not 0 < self.residual < 1:
-            raise ValueError(f"residual must lie in (0, 1), got {self.residual!r}")
-        degrees = self.density.max_angular + 1
+            raise SettingsError(
+                "give either n_optimal (how many functions) or residual (how much variance may be lost)"
+            )
         if self.n_optimal is not None:
-            wanted = self.wanted_counts(degrees)
-            if (
-                len(wanted) != degrees
-                or any(isinstance(q, bool) or int(q) != q or q < 0 for q in wanted)
-                or not sum(wanted)
-            ):
-                raise ValueError(
-                    f"n_optimal must be a positive integer or one for each of {degrees} degrees, got {self.n_optimal!r}"
-                )
+            check_per_degree(self.n_optimal, self.density.max_angular)
         return self.density.primitive_basis().counts(self.density.max_angular)
 
     def wanted_counts(self, degrees: int) -> list[int]:
         """Return how many functions ``n_optimal`` asks for at every degree."""
-        given = self.n_optimal
-        return [given] * degrees if isinstance(given, int | np.integer) else list(given or [])
+        items = listed(self.n_optimal)
+        return [self.n_optimal] * degrees if items is None else items  # type: ignore[list-item]
 
     def _accumulate(self, frames: list[Atoms], counts: tuple[int, ...], weights: FloatArray | None) -> None:
         species = self.density.given_species()

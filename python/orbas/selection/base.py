@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 import numpy as np
 
 from orbas.base.arrays import ArrayEstimator, OutputContainer
+from orbas.base.fields import check_settings, setting
+from orbas.base.kinds import Choice, Integer, Maybe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +25,8 @@ Axis = Literal["features", "samples"]
 TIE = 1e-9
 #: Points closer than this, relative to the largest norm, are the same point.
 SAME = 1e-12
+COUNT = setting(Maybe(Integer(1), meaning="half of them"), "how many to select")
+AXIS = setting(Choice(get_args(Axis)), "whether columns or rows are selected")
 
 
 class Selector(ArrayEstimator, OutputContainer):
@@ -56,8 +60,7 @@ class Selector(ArrayEstimator, OutputContainer):
         ValueError
             For settings out of range, more picks than there are candidates, or a matrix that is not finite.
         """
-        if self.axis not in get_args(Axis):
-            raise ValueError(f"unknown axis {self.axis!r}: choose one of {get_args(Axis)}")
+        check_settings(self)
         matrix = self._matrix_to_fit(x)
         points = np.asarray(matrix.T if self.axis == "features" else matrix, dtype=np.float64)
         count = self._count(len(points))
@@ -116,8 +119,6 @@ class Selector(ArrayEstimator, OutputContainer):
         """Return how many to select of those there are."""
         if self.n is None:
             return max(1, available // 2)
-        if isinstance(self.n, bool) or not isinstance(self.n, int | np.integer) or self.n < 1:
-            raise ValueError(f"n must be None (half of the {self.axis}) or a positive integer, got {self.n!r}")
         if self.n > available:
             raise ValueError(f"cannot select n={self.n} of n_{self.axis}={available}: ask for at most as many")
         return int(self.n)

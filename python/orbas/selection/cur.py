@@ -6,11 +6,12 @@ is that of Imbalzano et al., J. Chem. Phys. 148, 241730 (2018), doi:10.1063/1.50
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orbas.selection.base import SAME, Axis, Selector, compact, first_of_largest
+from orbas.selection.base import AXIS, COUNT, SAME, Axis, Selector, compact, first_of_largest
 
 if TYPE_CHECKING:
     from orbas.base.blocks import FloatArray, IntArray
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _SMALL = 64
 
 
+@dataclass(eq=False, repr=False)
 class CUR(Selector):
     """Deterministic CUR: pick the largest ``pi_j = V_j1^2``, orthogonalize all candidates to it, and again.
 
@@ -43,9 +45,9 @@ class CUR(Selector):
         pi of each pick, when it was picked: at most 1.
     """
 
-    def __init__(self, n: int | None = None, *, axis: Axis = "features") -> None:
-        self.n = n
-        self.axis = axis
+    n: int | None = field(default=None, metadata=COUNT)
+    _: KW_ONLY
+    axis: Axis = field(default="features", metadata=AXIS)
 
     def _select(self, points: FloatArray, count: int) -> tuple[list[int], list[float]]:
         picked: list[int] = []

@@ -6,11 +6,14 @@ J. Chem. Phys. 148, 241730 (2018), doi:10.1063/1.5024611.
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orbas.selection.base import SAME, Axis, Selector, compact, first_of_largest
+from orbas.base.fields import SettingsError, setting
+from orbas.base.kinds import Integer
+from orbas.selection.base import AXIS, COUNT, SAME, Axis, Selector, compact, first_of_largest
 
 if TYPE_CHECKING:
     from orbas.base.blocks import FloatArray, IntArray
@@ -23,6 +26,7 @@ _PROJECTED = 32
 _PROBED = 512
 
 
+@dataclass(eq=False, repr=False)
 class FPS(Selector):
     """Farthest point sampling: every pick is the one whose nearest earlier pick is farthest away.
 
@@ -45,16 +49,14 @@ class FPS(Selector):
         Distance of each pick to the nearest earlier one, in the units of the matrix; infinite for the first.
     """
 
-    def __init__(self, n: int | None = None, *, axis: Axis = "features", start: int = 0) -> None:
-        self.n = n
-        self.axis = axis
-        self.start = start
+    n: int | None = field(default=None, metadata=COUNT)
+    _: KW_ONLY
+    axis: Axis = field(default="features", metadata=AXIS)
+    start: int = field(default=0, metadata=setting(Integer(0), "index of the first pick"))
 
     def _select(self, points: FloatArray, count: int) -> tuple[list[int], list[float]]:
-        if isinstance(self.start, bool) or not isinstance(self.start, int | np.integer):
-            raise ValueError(f"start must be the index of a pick, got {self.start!r}")
-        if not 0 <= self.start < len(points):
-            raise ValueError(f"start must lie in 0..{len(points) - 1}, got {self.start}")
+        if self.start >= len(points):
+            raise SettingsError(f"start must lie in 0..{len(points) - 1}, got {self.start}")
         space = _Space(points)
         picked, scores = [int(self.start)], [np.inf]
         nearest = np.full(len(points), np.inf)

@@ -1,10 +1,15 @@
-"""Elements by their symbol or their atomic number."""
+"""Elements by their symbol or their atomic number, and the settings that name some."""
+
+# ruff: noqa: D102 - what Kind says of its methods holds for those of all kinds.
 
 from __future__ import annotations
 
 import operator
-from typing import SupportsIndex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, SupportsIndex
 
+from orbas.base.kinds import Kind, RefusalError, listed
 from orbas.base.names import unknown_name
 
 #: The core keeps species as bytes.
@@ -46,3 +51,72 @@ def symbol(number: int) -> str:
     from ase.data import chemical_symbols
 
     return chemical_symbols[number] if 0 <= number < len(chemical_symbols) else str(number)
+
+
+@dataclass(frozen=True, slots=True)
+class SpeciesList(Kind):
+    """Some elements; they become rising atomic numbers, each once."""
+
+    metavar = "SYMBOL,..."
+
+    def allowed(self, in_file: bool = False) -> str:
+        return "a list of chemical symbols or atomic numbers"
+
+    def take(self, value: Any) -> tuple[int, ...]:
+        items = listed(value)
+        if not items:
+            raise RefusalError
+        return tuple(sorted({_number(item) for item in items}))
+
+    def write(self, value: Any) -> list[int]:
+        return list(self.take(value))
+
+    def parse(self, text: str) -> list[Any]:
+        words = [part.strip() for part in text.split(",")]
+        return [int(word) if word.isdecimal() and word.isascii() else word for word in words]
+
+    def schema(self) -> dict[str, Any]:
+        item = {"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 0, "maximum": LARGEST}]}
+        return {"type": "array", "items": item, "minItems": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class BySpecies(Kind):
+    """A value for each of some elements, by symbol or atomic number."""
+
+    inner: Kind
+    #: What the values are.
+    of: str
+
+    @property
+    def metavar(self) -> str:  # type: ignore[override]
+        return f"SYMBOL={self.inner.metavar},..."
+
+    def allowed(self, in_file: bool = False) -> str:
+        key = "chemical symbol" if in_file else "chemical symbol or atomic number"
+        return f"{self.of} by {key}, each {self.inner.allowed(in_file)}"
+
+    def take(self, value: Any) -> dict[Any, Any]:
+        if not isinstance(value, Mapping) or not value:
+            raise RefusalError
+        numbers = [_number(key) for key in value]
+        if len(set(numbers)) < len(numbers):
+            raise RefusalError("; an element stands there twice")
+        return {key: self.inner.take(item) for key, item in value.items()}
+
+    def write(self, value: Any) -> dict[str, Any]:
+        return {symbol(_number(key)): self.inner.write(item) for key, item in value.items()}
+
+    def parse(self, text: str) -> dict[str, Any]:
+        pairs = [part.partition("=") for part in text.split(",")]
+        return {key.strip(): self.inner.parse(item.strip()) for key, _, item in pairs}
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "object", "additionalProperties": self.inner.schema(), "minProperties": 1}
+
+
+def _number(species: Any) -> int:
+    try:
+        return atomic_number(species)
+    except (TypeError, ValueError) as error:
+        raise RefusalError(f": {error}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -10,6 +11,8 @@ from orbas import _core, structures
 from orbas.base.blocks import Features
 from orbas.base.energies import Energies
 from orbas.base.estimator import Estimator
+from orbas.base.fields import check_settings, setting
+from orbas.density.expansion import DENSITY
 from orbas.invariants.nice.rows import Kind, rows_of
 from orbas.invariants.nice.selection import Symmetry, reached, select_couplings
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from orbas.density.expansion import DensityExpansion
 
 
+@dataclass(eq=False, repr=False)
 class Bispectrum(Estimator):
     """Invariants of order 3: ``(2 l3 + 1)^(-1/2) sum_m1m2m3 <l1 m1; l2 m2 | l3 m3> c_1 c_2 c_3``, up to a sign.
 
@@ -38,11 +42,11 @@ class Bispectrum(Estimator):
         A primitive or contracted expansion, with the same number of channels for all center species.
     """
 
-    def __init__(self, density: DensityExpansion) -> None:
-        self.density = density
+    density: DensityExpansion = field(metadata=setting(DENSITY, "expansion that the features are made of"))
 
     def fit(self, frames: Sequence[Atoms], y: object = None) -> Self:
         """Fit the density expansion: it takes its species from the structures, unless they were given."""
+        check_settings(self)
         self.density.fit(frames)
         return self
 
@@ -56,6 +60,7 @@ class Bispectrum(Estimator):
         orbas.UnknownSpeciesError
             For a species without channels, before any work.
         """
+        check_settings(self)
         listed = structures.as_frames(frames)
         plan, species = self.density.plan_for(listed)
         compiled = self._plan(species)

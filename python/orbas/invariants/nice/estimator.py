@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import KW_ONLY, dataclass, field
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 import numpy as np
 
@@ -10,9 +11,12 @@ from orbas import structures
 from orbas.base.blocks import Block, BlockKey, EquivariantBlocks, Features
 from orbas.base.energies import Energies
 from orbas.base.estimator import Estimator
+from orbas.base.fields import check_settings, setting
+from orbas.base.kinds import Choice, Integer, Maybe, Switch
+from orbas.density.expansion import DENSITY
 from orbas.invariants.nice import environments, report
 from orbas.invariants.nice.iteration import Iteration
-from orbas.invariants.nice.limits import Count, Limits, Parity, check_limits
+from orbas.invariants.nice.limits import Count, Limits, Parity, check_limits, counts
 from orbas.invariants.nice.rows import Kind, rows_of
 
 if TYPE_CHECKING:
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from orbas.density.expansion import DensityExpansion
 
 
+@dataclass(eq=False, repr=False)
 class NICE(Estimator):
     """Correlations of the neighbor density with ever more neighbors, each order contracted before the next (Eq. 11).
 
@@ -82,32 +87,22 @@ class NICE(Estimator):
         Number of features of every order from 1 on; those of the orders stand side by side in ``transform``.
     """
 
-    def __init__(
-        self,
-        density: DensityExpansion,
-        nu_max: int = 4,
-        n_pairs: Count = None,
-        n_components: Count = None,
-        n_invariants: Count = None,
-        *,
-        n_invariant_pairs: Count = None,
-        max_lambda: Count = None,
-        n_purify: Count = 0,
-        parity: Parity = "both",
-        per_center: bool = False,
-        n_environments: int | None = None,
-    ) -> None:
-        self.density = density
-        self.nu_max = nu_max
-        self.n_pairs = n_pairs
-        self.n_components = n_components
-        self.n_invariants = n_invariants
-        self.n_invariant_pairs = n_invariant_pairs
-        self.max_lambda = max_lambda
-        self.n_purify = n_purify
-        self.parity = parity
-        self.per_center = per_center
-        self.n_environments = n_environments
+    density: DensityExpansion = field(metadata=setting(DENSITY, "expansion, best one on an optimal basis"))
+    nu_max: int = field(default=4, metadata=setting(Integer(1, 10), "the highest order"))
+    n_pairs: Count = field(default=None, metadata=setting(counts(1), "pairs expanded for equivariants"))
+    n_components: Count = field(default=None, metadata=setting(counts(0), "components kept of every symmetry"))
+    n_invariants: Count = field(default=None, metadata=setting(counts(0), "components kept of the invariants"))
+    _: KW_ONLY
+    n_invariant_pairs: Count = field(default=None, metadata=setting(counts(1), "pairs expanded for invariants"))
+    max_lambda: Count = field(default=None, metadata=setting(counts(0), "largest degree kept"))
+    n_purify: Count = field(default=0, metadata=setting(counts(0), "components of lower orders taken away"))
+    parity: Parity = field(
+        default="both", metadata=setting(Choice(get_args(Parity)), "even drops what changes sign under inversion")
+    )
+    per_center: bool = field(default=False, metadata=setting(Switch(), "one iteration for every center species"))
+    n_environments: int | None = field(
+        default=None, metadata=setting(Maybe(Integer(1, 2**53), "all", "all"), "environments to fit on")
+    )
 
     def fit(self, frames: Sequence[Atoms], y: object = None) -> Self:
         """Choose pairs and contractions from structures; the density is fitted too.
@@ -317,9 +312,7 @@ class NICE(Estimator):
 
     def limits(self) -> list[Limits]:
         """Return the limits of every order from 2 on; raises ValueError for a setting out of its range."""
-        n = self.n_environments
-        if n is not None and (isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1):
-            raise ValueError(f"n_environments must be None or a positive integer, got {n!r}")
+        check_settings(self)
         return check_limits(
             self.nu_max,
             n_pairs=self.n_pairs,

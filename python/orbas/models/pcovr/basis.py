@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Self
+from dataclasses import KW_ONLY, dataclass, field
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from orbas import structures
-from orbas.fit.baseline import CompositionBaseline
-from orbas.fit.noise import Noise, Target
-from orbas.fit.regularization import check_enough_structures, resolve_regularization
+from orbas.base.fields import check_settings, setting
+from orbas.base.kinds import Number, Switch
+from orbas.density.expansion import DENSITY
+from orbas.fit.baseline import BASELINE, CompositionBaseline
+from orbas.fit.noise import NOISE, Noise, Target
+from orbas.fit.regularization import RULE, check_enough_structures, resolve_regularization
 from orbas.fit.streamed import fit_streamed
 from orbas.models.pcovr.projector import captured, orthonormal, projector
 from orbas.models.pcovr.target import TwoBodyDesign
-from orbas.optimal.basis import OptimalBasis
+from orbas.optimal.basis import MIXING, PER_DEGREE, OptimalBasis
 from orbas.optimal.fitted_basis import FittedBasis, Mixing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from ase import Atoms
     from numpy.typing import ArrayLike
 
     from orbas.base.blocks import FloatArray
     from orbas.density.expansion import DensityExpansion
+    from orbas.fit.labels import BaselineLike
     from orbas.fit.regularization import RegularizationLike
 
 
+@dataclass(eq=False, repr=False)
 class PCovRBasis(FittedBasis):
     """Radial functions between those of the largest variance and those of the best linear two-body potential.
 
@@ -83,28 +89,16 @@ class PCovRBasis(FittedBasis):
     ``spline_accuracy`` can no longer be reached the expansion says so, and a larger regularizer is the remedy.
     """
 
-    def __init__(
-        self,
-        density: DensityExpansion,
-        n_optimal: int | Sequence[int] = 4,
-        alpha: float = 0.1,
-        *,
-        mixing: Mixing = "combined",
-        per_center: bool = False,
-        orthonormalize: bool = False,
-        regularization: RegularizationLike = "cv",
-        baseline: Literal["composition"] | Mapping[str, float] | Mapping[int, float] = "composition",
-        noise: Noise | None = None,
-    ) -> None:
-        self.density = density
-        self.n_optimal = n_optimal
-        self.alpha = alpha
-        self.mixing = mixing
-        self.per_center = per_center
-        self.orthonormalize = orthonormalize
-        self.regularization = regularization
-        self.baseline = baseline
-        self.noise = noise
+    density: DensityExpansion = field(metadata=setting(DENSITY, "expansion on a large primitive basis"))
+    n_optimal: int | Sequence[int] = field(default=4, metadata=setting(PER_DEGREE, "number of functions kept"))
+    alpha: float = field(default=0.1, metadata=setting(Number(0, 1), "weight of the variance"))
+    _: KW_ONLY
+    mixing: Mixing = field(default="combined", metadata=setting(MIXING, "whether functions mix neighbor species"))
+    per_center: bool = field(default=False, metadata=setting(Switch(), "one basis for every center species"))
+    orthonormalize: bool = field(default=False, metadata=setting(Switch(), "make the functions of l = 0 orthonormal"))
+    regularization: RegularizationLike = field(default="cv", metadata=setting(RULE, "how the ridge is chosen"))
+    baseline: BaselineLike = field(default="composition", metadata=setting(BASELINE, "energies of the species"))
+    noise: Noise | None = field(default=None, metadata=setting(NOISE, "expected errors of the labels"))
 
     def fit(
         self,
@@ -156,18 +150,13 @@ class PCovRBasis(FittedBasis):
         return self
 
     def check(self) -> OptimalBasis:
-        """Raise TypeError or ValueError for a setting out of its range; return the basis of the variance alone."""
+        """Raise SettingsError for a setting out of its range; return the basis of the variance alone."""
+        check_settings(self)
         variance = OptimalBasis(self.density, self.n_optimal, mixing=self.mixing, per_center=self.per_center)
         variance.check()
-        if isinstance(self.alpha, bool) or not 0.0 <= self.alpha <= 1.0:
-            raise ValueError(f"alpha, the weight of the variance, must lie in [0, 1], got {self.alpha!r}")
         count = variance.wanted_counts(self.density.max_angular + 1)[0]
         if self.alpha == 0.0 and count > 1:
             raise ValueError(f"alpha=0 has a single function for l = 0, got n_optimal={count}: give 1, or alpha > 0")
-        if self.noise is not None and not isinstance(self.noise, Noise):
-            raise TypeError(f"noise must be an orbas.models.Noise or None, got {self.noise!r}")
-        if isinstance(self.baseline, str) and self.baseline != "composition":
-            raise ValueError(f"unknown baseline {self.baseline!r}: give 'composition' or a dict of energies")
         return variance
 
     def _contract(self, variance: OptimalBasis, weights: FloatArray) -> None:

@@ -1,0 +1,466 @@
+"""What a setting may be: a number, an integer, a choice; its range, its text in flags, its table in a JSON schema.
+
+A kind knows a value in three forms. In Python it is what a constructor takes (``take``); in a TOML file it is a plain
+value, a species by its symbol and no limit as a word (``read``, and back by ``write``); as a flag it is a text
+(``parse``, which returns what a file would hold).
+"""
+
+# ruff: noqa: D102 - what Kind says of its methods holds for those of all kinds.
+
+from __future__ import annotations
+
+import math
+import operator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from orbas.base.names import did_you_mean
+from orbas.base.numbers import parse_integer, parse_number
+
+
+class RefusalError(ValueError):
+    """A value is not of a kind; ``hint`` may end the message."""
+
+    def __init__(self, hint: str = "") -> None:
+        super().__init__(hint)
+        self.hint = hint
+
+
+class Kind(ABC):
+    """The type and the range of a setting."""
+
+    #: What stands for a value in help texts.
+    metavar = "X"
+    #: Whether files and flags can hold it.
+    plain = True
+    unit = ""
+
+    @abstractmethod
+    def allowed(self, in_file: bool = False) -> str:
+        """Return what a value must be, as the end of a sentence."""
+
+    @abstractmethod
+    def take(self, value: Any) -> Any:
+        """Return a value of Python in its plain form; raises RefusalError."""
+
+    def read(self, value: Any) -> Any:
+        """Return the Python value of what stands in a file; raises RefusalError."""
+        return self.take(value)
+
+    def write(self, value: Any) -> Any:
+        """Return what stands in a file for a Python value."""
+        return value
+
+    def parse(self, text: str) -> Any:
+        """Return what a file would hold for the text of a flag; raises RefusalError."""
+        return text
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON schema of what stands in a file."""
+        return {"description": self.allowed(in_file=True)}
+
+
+@dataclass(frozen=True, slots=True)
+class Number(Kind):
+    """A finite number within bounds; beyond the default ones its square may overflow."""
+
+    least: float = -1e100
+    most: float = 1e100
+    unit: str = ""
+    #: Whether ``least`` and ``most`` themselves are out of range.
+    open: bool = False
+
+    metavar = "X"
+
+    def allowed(self, in_file: bool = False) -> str:
+        unit = f" {self.unit}" if self.unit else ""
+        if self.open:
+            return f"a number above {_short(self.least)} and below {_short(self.most)}{unit}"
+        return f"a number from {_short(self.least)} to {_short(self.most)}{unit}"
+
+    def take(self, value: Any) -> float:
+        if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+            raise RefusalError
+        try:
+            number = float(value)
+        except OverflowError:
+            raise RefusalError from None
+        inside = self.least < number < self.most if self.open else self.least <= number <= self.most
+        if not (math.isfinite(number) and inside):
+            raise RefusalError
+        return number
+
+    def parse(self, text: str) -> Any:
+        return _of_text(parse_number, text)
+
+    def schema(self) -> dict[str, Any]:
+        ends = ("exclusiveMinimum", "exclusiveMaximum") if self.open else ("minimum", "maximum")
+        return {"type": "number", ends[0]: self.least, ends[1]: self.most}
+
+
+@dataclass(frozen=True, slots=True)
+class Integer(Kind):
+    """An integer within bounds; 3.0 is none."""
+
+    least: int = 0
+    most: int = 2**31 - 1
+    unit: str = ""
+
+    metavar = "N"
+
+    def allowed(self, in_file: bool = False) -> str:
+        most = "" if self.most >= 2**31 - 1 else f" to {self.most}"
+        return f"an integer from {self.least}{most or ' on'}{f' {self.unit}' if self.unit else ''}"
+
+    def take(self, value: Any) -> int:
+        if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
+            raise RefusalError
+        try:
+            number = operator.index(value)
+        except TypeError:  # an array of several
+            raise RefusalError from None
+        if not self.least <= number <= self.most:
+            raise RefusalError
+        return number
+
+    def parse(self, text: str) -> Any:
+        return _of_text(parse_integer, text)
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "integer", "minimum": self.least, "maximum": self.most}
+
+
+@dataclass(frozen=True, slots=True)
+class Switch(Kind):
+    """True or false."""
+
+    metavar = "true|false"
+
+    def allowed(self, in_file: bool = False) -> str:
+        return "true or false" if in_file else "True or False"
+
+    def take(self, value: Any) -> bool:
+        if not isinstance(value, bool | np.bool_):
+            raise RefusalError
+        return bool(value)
+
+    def parse(self, text: str) -> bool:
+        if text not in ("true", "false"):
+            raise RefusalError
+        return text == "true"
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "boolean"}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice(Kind):
+    """One of some names."""
+
+    names: tuple[str, ...]
+
+    metavar = "NAME"
+
+    def allowed(self, in_file: bool = False) -> str:
+        if len(self.names) == 1:
+            return repr(self.names[0])
+        return f"one of {', '.join(self.names)}"
+
+    def take(self, value: Any) -> str:
+        if not isinstance(value, str) or value not in self.names:
+            close = did_you_mean(value, self.names) if isinstance(value, str) else ""
+            raise RefusalError(close if close.startswith(":") else "")
+        return str(value)
+
+    def schema(self) -> dict[str, Any]:
+        return {"enum": list(self.names)}
+
+
+@dataclass(frozen=True, slots=True)
+class Text(Kind):
+    """Any text but the empty one."""
+
+    metavar = "TEXT"
+
+    def allowed(self, in_file: bool = False) -> str:
+        return "a text"
+
+    def take(self, value: Any) -> str:
+        if not isinstance(value, str) or not value:
+            raise RefusalError
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "minLength": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class File(Text):
+    """The name of a file; in a TOML file it is relative to that."""
+
+    metavar = "FILE"
+
+    def allowed(self, in_file: bool = False) -> str:
+        return "the name of a file"
+
+
+@dataclass(frozen=True, slots=True)
+class Files(Kind):
+    """Names of files; in a TOML file they are relative to that."""
+
+    metavar = "FILE,..."
+
+    def allowed(self, in_file: bool = False) -> str:
+        return "the name of a file, or a list of such names"
+
+    def take(self, value: Any) -> list[str]:
+        names = [value] if isinstance(value, str) else value
+        if not isinstance(names, list | tuple) or not names or not all(isinstance(n, str) and n for n in names):
+            raise RefusalError
+        return list(names)
+
+    def parse(self, text: str) -> list[str]:
+        return [part.strip() for part in text.split(",")]
+
+    def schema(self) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+
+
+@dataclass(frozen=True, slots=True)
+class Maybe(Kind):
+    """None, or what another kind says; a word of files may stand for None, else they leave it out."""
+
+    inner: Kind
+    word: str = ""
+    #: What None means.
+    meaning: str = ""
+
+    @property
+    def metavar(self) -> str:  # type: ignore[override]
+        return self.inner.metavar
+
+    @property
+    def plain(self) -> bool:  # type: ignore[override]
+        return self.inner.plain
+
+    @property
+    def unit(self) -> str:  # type: ignore[override]
+        return self.inner.unit
+
+    def allowed(self, in_file: bool = False) -> str:
+        if not in_file:
+            return f"None{f' ({self.meaning})' if self.meaning else ''}, or {self.inner.allowed()}"
+        return self.inner.allowed(True) + (f', or "{self.word}" for {self.meaning}' if self.word else "")
+
+    def take(self, value: Any) -> Any:
+        return None if value is None else self.inner.take(value)
+
+    def read(self, value: Any) -> Any:
+        return None if self.word and value == self.word else self.inner.read(value)
+
+    def write(self, value: Any) -> Any:
+        return self.word if value is None and self.word else self.inner.write(value)
+
+    def parse(self, text: str) -> Any:
+        return text if self.word and text == self.word else self.inner.parse(text)
+
+    def schema(self) -> dict[str, Any]:
+        return {"anyOf": [{"const": self.word}, self.inner.schema()]} if self.word else self.inner.schema()
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf(Kind):
+    """A list of at least one; it becomes a tuple."""
+
+    inner: Kind
+    #: What one of them is, in the plural.
+    of: str = "them"
+
+    @property
+    def metavar(self) -> str:  # type: ignore[override]
+        return f"{self.inner.metavar},..."
+
+    def allowed(self, in_file: bool = False) -> str:
+        return f"a list of {self.of}, each {self.inner.allowed(in_file)}"
+
+    def take(self, value: Any) -> tuple[Any, ...]:
+        return self._each(value, self.inner.take)
+
+    def read(self, value: Any) -> tuple[Any, ...]:
+        return self._each(value, self.inner.read)
+
+    def write(self, value: Any) -> list[Any]:
+        return [self.inner.write(item) for item in value]
+
+    def parse(self, text: str) -> list[Any]:
+        return [self.inner.parse(part.strip()) for part in text.split(",")]
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "array", "items": self.inner.schema(), "minItems": 1}
+
+    def _each(self, value: Any, take: Callable[[Any], Any]) -> tuple[Any, ...]:
+        items = listed(value)
+        if not items:
+            raise RefusalError
+        return tuple(take(item) for item in items)
+
+
+@dataclass(frozen=True, slots=True)
+class Each(ListOf):
+    """One value for all, or a list with one for each."""
+
+    #: What there is one for.
+    per: str = ""
+
+    def allowed(self, in_file: bool = False) -> str:
+        return f"{self.inner.allowed(in_file)}, or a list of these with one for every {self.per}"
+
+    def write(self, value: Any) -> Any:
+        items = listed(value)
+        return self.inner.write(value) if items is None else [self.inner.write(item) for item in items]
+
+    def parse(self, text: str) -> Any:
+        items = [self.inner.parse(part.strip()) for part in text.split(",")]
+        return items if len(items) > 1 else items[0]
+
+    def schema(self) -> dict[str, Any]:
+        inner = self.inner.schema()
+        return {"anyOf": [inner, {"type": "array", "items": inner, "minItems": 1}]}
+
+    def _each(self, value: Any, take: Callable[[Any], Any]) -> Any:
+        items = listed(value)
+        return take(value) if items is None else [take(item) for item in items]
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf(Kind):
+    """A value of the first kind that takes it."""
+
+    kinds: tuple[Kind, ...]
+
+    @property
+    def metavar(self) -> str:  # type: ignore[override]
+        return "|".join(kind.metavar for kind in self.kinds)
+
+    def allowed(self, in_file: bool = False) -> str:
+        return ", or ".join(kind.allowed(in_file) for kind in self.kinds)
+
+    def take(self, value: Any) -> Any:
+        return self._first(lambda kind: kind.take(value))
+
+    def read(self, value: Any) -> Any:
+        return self._first(lambda kind: kind.read(value))
+
+    def parse(self, text: str) -> Any:
+        def parse(kind: Kind) -> Any:
+            value = kind.parse(text)
+            kind.read(value)
+            return value
+
+        return self._first(parse)
+
+    def schema(self) -> dict[str, Any]:
+        return {"anyOf": [kind.schema() for kind in self.kinds]}
+
+    def _first(self, use: Callable[[Kind], Any]) -> Any:
+        hints = []
+        for kind in self.kinds:
+            try:
+                return use(kind)
+            except RefusalError as refusal:
+                hints.append(refusal.hint)
+        raise RefusalError(next(filter(None, hints), ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Instance(Kind):
+    """An object of some classes, which no file can hold."""
+
+    #: Called when a value is looked at, so that the classes need not be imported before.
+    classes: Callable[[], tuple[type, ...]]
+    name: str
+
+    plain = False
+
+    def allowed(self, in_file: bool = False) -> str:
+        return self.name
+
+    def take(self, value: Any) -> Any:
+        if not isinstance(value, self.classes()):
+            raise RefusalError
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Tables(Kind):
+    """Objects of a class by name; in a file a table of tables, with the settings of the class."""
+
+    cls: Callable[[], type]
+    #: What the names are.
+    key: str
+
+    def allowed(self, in_file: bool = False) -> str:
+        return f"a table of tables by {self.key}" if in_file else f"a dict of {self.cls().__name__} by {self.key}"
+
+    def take(self, value: Any) -> dict[str, Any]:
+        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+            raise RefusalError
+        if not all(isinstance(item, self.cls()) for item in value.values()):
+            raise RefusalError
+        return dict(value)
+
+    def read(self, value: Any) -> Any:
+        if not isinstance(value, Mapping) or not all(isinstance(item, Mapping) for item in value.values()):
+            raise RefusalError
+        return dict(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Having(Kind):
+    """An object with some methods, which no file can hold."""
+
+    methods: tuple[str, ...]
+    name: str
+
+    plain = False
+
+    def allowed(self, in_file: bool = False) -> str:
+        return self.name
+
+    def take(self, value: Any) -> Any:
+        if isinstance(value, type) or not all(callable(getattr(value, name, None)) for name in self.methods):
+            raise RefusalError
+        return value
+
+
+#: Of atoms, in Å: beyond it nobody's structures end, and the square of a hundredth still counts.
+LENGTH = Number(1e-6, 1e6, "Å")
+#: Of random numbers.
+SEED = Integer(0, 2**63 - 1)
+
+
+def listed(value: Any) -> list[Any] | None:
+    """Return the items of a list, tuple, range, set, array or series; None for what is none of these."""
+    if isinstance(value, str | bytes | Mapping):
+        return None
+    if isinstance(value, Sequence | set | frozenset) or (isinstance(value, np.ndarray) and value.ndim == 1):
+        return list(value)
+    # A column of pandas: it has a length and is indexed by labels.
+    return list(value) if hasattr(value, "iloc") and isinstance(value, Iterable) else None
+
+
+def _of_text(parse: Callable[[str], Any], text: str) -> Any:
+    try:
+        return parse(text)
+    except ValueError:
+        raise RefusalError from None
+
+
+def _short(number: float) -> str:
+    mantissa, _, exponent = f"{number:g}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
