@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import multiprocessing
+import os
 import pickle
 import warnings
 
@@ -395,3 +396,93 @@ def test_a_potential_that_cannot_tell(potential, atoms, monkeypatch):
         atoms.get_potential_energy()
     atoms.calc.set(check_every=None)
     assert np.isfinite(atoms.get_potential_energy())
+
+
+# --- new structures are looked at
+
+
+def compressed(atoms, factor):
+    atoms.set_cell(atoms.cell * factor, scale_atoms=True)
+
+
+NEW = {
+    "another number of atoms": lambda atoms: atoms.__delitem__(0),
+    "another cell": lambda atoms: compressed(atoms, 0.99),
+    "another periodicity": lambda atoms: atoms.set_pbc([True, True, False]),
+    "a jump of one atom": lambda atoms: atoms.positions.__setitem__((3, 1), atoms.positions[3, 1] + 0.4),
+    "another order": lambda atoms: atoms.set_positions(atoms.positions[::-1]),
+    "rattled": lambda atoms: atoms.rattle(0.2, seed=12),
+}
+GOES_ON = {
+    "a step": lambda atoms: atoms.rattle(0.02, seed=3),
+    "wrapped": lambda atoms: atoms.set_positions(atoms.positions + 0.01 - atoms.cell.array[0]),
+    "a step of a barostat": lambda atoms: compressed(atoms, 1.0002),
+    "wrapped in a new cell": lambda atoms: (compressed(atoms, 0.9999), atoms.wrap()),
+}
+
+
+@pytest.mark.parametrize("name", [*NEW, *GOES_ON])
+def test_structures_that_do_not_go_on_are_looked_at(potential, atoms, name):
+    atoms.get_potential_energy()
+    (NEW | GOES_ON)[name](atoms)
+    atoms.get_potential_energy()
+    assert potential.n_looked == 1 + (name in NEW)
+
+
+def test_small_steps_far_away_are_looked_at(potential, atoms):
+    """A scan: every step is small, the last structure is another one than the first."""
+    for _ in range(50):
+        atoms.positions[0, 2] += 0.1
+        atoms.get_potential_energy()
+    assert 3 <= potential.n_looked <= 5
+
+
+def test_a_screening_is_looked_at_as_a_whole(potential):
+    potential.farthest = 2.0
+    calculator = potential.calculator(on_extrapolation="raise")
+    for build in (crystal, skewed, free, crystal):
+        with pytest.raises(ExtrapolationError):
+            calculator.get_potential_energy(build())
+
+
+def test_a_jump_that_was_refused_is_refused_again(potential, atoms):
+    atoms.calc.set(on_extrapolation="raise")
+    atoms.get_potential_energy()
+    potential.farthest = 2.0
+    atoms.rattle(0.2, seed=12)
+    for _ in range(3):
+        with pytest.raises(ExtrapolationError):
+            atoms.get_potential_energy()
+
+
+# --- what ase has no name for
+
+
+def test_results_can_be_frozen_whatever_was_asked_for(potential, atoms):
+    for name in ("uncertainty", "extrapolation", "stress", "energies", "free_energy"):
+        atoms.calc.get_property(name, atoms)
+        frozen = atoms.copy()
+        frozen.calc = SinglePointCalculator(frozen, **atoms.calc.results)
+        assert frozen.get_potential_energy() == atoms.get_potential_energy()
+    assert set(atoms.calc.diagnostics) == {"uncertainty", "extrapolation"}
+    atoms.rattle(0.01, seed=5)
+    assert atoms.calc.calculation_required(atoms, ["uncertainty"])
+    atoms.get_potential_energy()
+    assert atoms.calc.diagnostics == {}
+    assert atoms.calc.get_property("uncertainty", atoms, allow_calculation=False) is None
+    assert atoms.calc.get_property("uncertainty") == 0.16
+    assert atoms.calc.get_property("uncertainty", crystal()) == 0.64
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_does_not_wait_for_the_memory_of_its_parent(potential, atoms):
+    """The parent's neighbor memory may be locked by another of its threads: the child has its own."""
+    atoms.get_potential_energy()
+    memory = atoms.calc._memory
+    child = os.fork()
+    if child == 0:
+        atoms.rattle(0.01, seed=1)
+        good = np.isfinite(atoms.get_potential_energy()) and atoms.calc._memory is not memory
+        os._exit(0 if good else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert atoms.calc._memory is memory

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,8 +16,8 @@ from ase.calculators.calculator import (
     PropertyNotImplementedError,
     all_changes,
 )
-from ase.outputs import Properties, all_outputs
 
+from orbas.calculators.continuation import Continuation
 from orbas.errors import NotFittedError
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 
 OnExtrapolation = Literal["warn", "raise", "ignore"]
 
-_PROPERTIES = ("energy", "free_energy", "energies", "forces", "stress", "uncertainty", "extrapolation")
+_PROPERTIES = ("energy", "free_energy", "energies", "forces", "stress")
+#: Not among the results, since ase refuses results that it has no name for.
+_DIAGNOSTICS = ("uncertainty", "extrapolation")
 #: The energy does not depend on them.
 _INDIFFERENT = ("initial_charges", "initial_magmoms")
 _ACTIONS = ("warn", "raise", "ignore")
@@ -48,8 +51,9 @@ class OrbasCalculator(Calculator):
     """A potential as an ase calculator.
 
     One evaluation yields energy, atomic energies, forces and stress, and asking for another of them costs nothing.
-    ``uncertainty`` (eV) and ``extrapolation`` [n_atoms] are computed, and among the results, if they are asked for:
-    ``calculator.get_property("uncertainty", atoms)``. The stress needs a structure periodic in three directions.
+    ``uncertainty`` (eV) and ``extrapolation`` [n_atoms] are computed if they are asked for:
+    ``calculator.get_property("uncertainty", atoms)``; they are then among ``diagnostics``, never among ``results``,
+    which hold what ase has a name for. The stress needs a structure periodic in three directions.
 
     Parameters
     ----------
@@ -60,8 +64,9 @@ class OrbasCalculator(Calculator):
         by half of it. It spares the search, some percent of a step. The last bits then depend on the calls before,
         since sums run in the order of the remembered neighbors; 0 searches every time: same structure, same bits.
     check_every
-        The first evaluation and then each one after this many looks how far atoms are from the training set, which
-        costs more than the evaluation itself. None never looks.
+        The first evaluation, then each one after this many, looks how far atoms are from the training set, which
+        costs more than the evaluation itself. So does every structure that does not go on from the one before: other
+        atoms, another cell, a jump (:mod:`orbas.calculators.continuation`). None never looks.
     on_extrapolation
         What such a look does about an atom with a ratio above 1: ``"warn"`` (:class:`ExtrapolationWarning`, once
         until :meth:`reset`), ``"raise"`` (:class:`ExtrapolationError`) or ``"ignore"``, which only keeps
@@ -75,6 +80,8 @@ class OrbasCalculator(Calculator):
         Of the last evaluation, in eV, [3, 3]: dE/d(strain), also where there is no volume. None before.
     largest_extrapolation
         The largest ratio that a look found; None before the first.
+    diagnostics
+        ``uncertainty`` and ``extrapolation`` of the present structure, if they were asked for or looked at.
 
     Raises
     ------
@@ -84,12 +91,17 @@ class OrbasCalculator(Calculator):
     """
 
     # Declared by ase, as a list and a set.
-    implemented_properties = list(_PROPERTIES)  # noqa: RUF012
+    implemented_properties = [*_PROPERTIES, *_DIAGNOSTICS]  # noqa: RUF012
     ignored_changes = set(_INDIFFERENT)  # noqa: RUF012
 
     virial: FloatArray | None
     largest_extrapolation: float | None
+    diagnostics: dict[str, Any]
     _memory: list[SkinList] | None
+    _process: int
+    _continuation: Continuation
+    _due: bool
+    _n_since: int
     _warned: bool
 
     def __init__(
@@ -106,6 +118,7 @@ class OrbasCalculator(Calculator):
             raise CalculatorSetupError(str(error)) from error
         self.potential = potential
         self.n_evaluations = 0
+        self.diagnostics = {}
         self._forget()
         super().__init__(skin=skin, check_every=check_every, on_extrapolation=on_extrapolation)
 
@@ -127,7 +140,34 @@ class OrbasCalculator(Calculator):
     def reset(self) -> None:
         """Forget results, remembered neighbors, and what was warned of."""
         super().reset()
+        self.diagnostics = {}
         self._forget()
+
+    def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:
+        """Return a property, computed if it must be; ``uncertainty`` and ``extrapolation`` too.
+
+        Raises
+        ------
+        PropertyNotImplementedError
+            If there is no such property of this structure or potential.
+        """
+        if name not in _DIAGNOSTICS:
+            return super().get_property(name, atoms, allow_calculation)
+        if atoms is not None and self.check_state(atoms):
+            self.results, self.diagnostics = {}, {}
+            if allow_calculation:
+                self.calculate(atoms, [name])
+        elif name not in self.diagnostics and allow_calculation:
+            self.calculate(None, [name], [])
+        value = self.diagnostics.get(name)
+        return value.copy() if isinstance(value, np.ndarray) else value
+
+    def calculation_required(self, atoms: Atoms, properties: Sequence[str]) -> bool:
+        """Whether one of the properties must be computed first."""
+        results = [name for name in properties if name not in _DIAGNOSTICS]
+        return bool(super().calculation_required(atoms, results)) or any(
+            name in _DIAGNOSTICS and name not in self.diagnostics for name in properties
+        )
 
     def calculate(
         self,
@@ -148,7 +188,7 @@ class OrbasCalculator(Calculator):
         """
         super().calculate(atoms, properties, system_changes)
         if system_changes:
-            self.results = {}
+            self.results, self.diagnostics = {}, {}
         structure = self._structure
         if "stress" in properties and not all(structure.pbc):
             raise PropertyNotImplementedError(
@@ -158,22 +198,17 @@ class OrbasCalculator(Calculator):
         try:
             if "energy" not in self.results:
                 self._evaluate(structure)
-            if "extrapolation" in properties:
-                self.results["extrapolation"] = self._look(structure)
+            if "extrapolation" in properties and "extrapolation" not in self.diagnostics:
+                self._look(structure)
             if "uncertainty" in properties:
-                self.results["uncertainty"] = float(self._asked("uncertainty", structure)[0])
+                self.diagnostics["uncertainty"] = float(self._asked("uncertainty", structure)[0])
         except ValueError as error:
             raise InputError(f"{structure.symbols}: {error}") from error
-
-    def export_properties(self) -> Properties:
-        """Return the results that ase has a name for."""
-        return Properties({name: value for name, value in self.results.items() if name in all_outputs})
 
     def _get_name(self) -> str:
         return "orbas"
 
     def __getstate__(self) -> dict[str, Any]:
-        # The remembered neighbors are those of this process.
         return {**self.__dict__, "_memory": None}
 
     @property
@@ -187,17 +222,22 @@ class OrbasCalculator(Calculator):
     def _forget(self) -> None:
         self._memory = None
         self._warned = False
+        self._continuation = Continuation()
+        self._due, self._n_since = True, 0
         self.virial = None
         self.largest_extrapolation = None
 
     def _evaluate(self, structure: Atoms) -> None:
         """Fill the results with everything that one pass yields, and look for extrapolation if it is time."""
-        if self._memory is None and self.parameters["skin"] > 0.0:
-            self._memory = self.potential.skin_lists(self.parameters["skin"])
-        found = self.potential.evaluate([structure], skin_lists=self._memory)
+        found = self.potential.evaluate([structure], skin_lists=self._skin_lists())
         every = self.parameters["check_every"]
-        if every is not None and self.n_evaluations % every == 0:
-            self._check_extrapolation(structure)
+        if every is not None:
+            self._due |= self._continuation.is_new(structure) or self._n_since >= every
+            if self._due:
+                self._check_extrapolation(structure)
+                self._due, self._n_since = False, 0
+                self._continuation.looked()
+            self._n_since += 1
         self.n_evaluations += 1
         self.virial = found.virials[0].copy()
         energy = float(found.structures[0])
@@ -211,8 +251,17 @@ class OrbasCalculator(Calculator):
             results["stress"] = found.stress([structure])[0]
         self.results.update(results)
 
+    def _skin_lists(self) -> list[SkinList] | None:
+        """Return the remembered neighbors; those of a parent process stay there, another thread of it may hold them."""
+        if self.parameters["skin"] <= 0.0:
+            return None
+        if self._memory is None or self._process != os.getpid():
+            self._memory, self._process = self.potential.skin_lists(self.parameters["skin"]), os.getpid()
+        return self._memory
+
     def _look(self, structure: Atoms) -> FloatArray:
         ratios: FloatArray = np.array(self._asked("extrapolation", structure)[0], dtype=np.float64)
+        self.diagnostics["extrapolation"] = ratios
         self.largest_extrapolation = max(self.largest_extrapolation or 0.0, float(ratios.max(initial=0.0)))
         return ratios
 
