@@ -151,6 +151,6 @@ def test_a_representation_without_a_cutoff_is_not_cut(small_pieces):
             return self.inner.transform(frames)
 
     fitted = LinearPotential(OfTheUser(), regularization=Fixed(1e-6)).fit(orbas.datasets.silicon(20))
-    assert fitted._design().cutoff is None
+    assert fitted._fitted().design.cutoff is None
     right = MODELS["linear"]().fit(orbas.datasets.silicon(20)).extrapolation([crystal()])[0]
     np.testing.assert_allclose(fitted.extrapolation([crystal()])[0], right, rtol=1e-6)

@@ -8,7 +8,8 @@ import orbas
 import pytest
 from fit_oracle import ATOMIC, check_derivatives, density, labeled, ridge, rows_of, silicon, stacked
 from orbas.errors import LabelError
-from orbas.models import Evidence, Fixed, HoldOut, KFold, LeaveOneOut, LinearPotential, Noise, Prediction, linear
+from orbas.fit import driver
+from orbas.models import Evidence, Fixed, HoldOut, KFold, LeaveOneOut, LinearPotential, Noise, Prediction
 from orbas.models.scores import score, score_by_config
 from orbas.structures.io import Labels
 
@@ -166,8 +167,8 @@ def test_leave_one_out_of_weighted_energies_is_that_of_refits():
 def test_streamed_energies_are_fitted_as_dense_ones(monkeypatch, rule):
     frames = labeled(silicon(40), noise=0.05)
     dense = potential(rule, (14,), noise=None).fit(frames)
-    monkeypatch.setattr(linear, "_DENSE", 0)
-    monkeypatch.setattr(linear, "structure_features", None)  # the dense road is closed
+    monkeypatch.setattr(driver, "_DENSE", 0)
+    monkeypatch.setattr(driver, "design_matrix", None)  # the dense road is closed
     streamed = potential(rule, (14,), noise=None).fit(frames)
     errors = (streamed.cv_errors_, dense.cv_errors_)
     if isinstance(rule, Evidence):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import ase
 import ase.build
 import numpy as np
 import orbas
 import pytest
 from fit_oracle import density, labeled, rows_of, silicon, stacked
+from orbas.fit import reach
 from orbas.fit.reach import Reach
-from orbas.models import Evidence, Fixed, KFold, LinearPotential, Noise, Posterior, SparseGPR, potential
+from orbas.models import Evidence, Fixed, KFold, LinearPotential, Noise, Posterior, SparseGPR
 
 ALL = {"forces_key": "REF_forces", "stress_key": "REF_stress"}
 NOISE = Noise(0.003, 0.04, 0.05)
@@ -83,7 +86,7 @@ def test_error_bars_are_of_the_right_size(name, rule):
             for atoms in train:
                 atoms.info["REF_energy"] = 0.0
             model.fit(train)
-            model.weights_ = rng.normal(size=len(model.weights_)) / 3
+            model._record = replace(model._record, weights=rng.normal(size=len(model.weights_)) / 3)
             truth, exact = model.evaluate(train), model.evaluate(unseen)
         else:
             truth, exact = spectrum.linear_energies(train, weights), spectrum.linear_energies(unseen, weights)
@@ -264,7 +267,7 @@ def test_environments_without_features():
 
 def test_rare_species_have_a_reach(monkeypatch):
     """However few of the training structures are looked at."""
-    monkeypatch.setattr(potential, "_N_REACH", 4)
+    monkeypatch.setattr(reach, "_N_ENVIRONMENTS", 4)
     frames = silicon(12)
     frames[7].numbers[0] = 6
     frames = labeled(frames)

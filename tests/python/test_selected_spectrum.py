@@ -76,7 +76,7 @@ def test_linear_energies_are_sums_of_selected_features(some, frames, rng):
 def test_potentials_predict_what_their_rows_say_and_forces_are_its_slopes(make, some, frames, tmp_path):
     potential = make(some).fit(frames, **ALL)
     found = potential.predict(frames)
-    rows = potential._design().structures(frames) @ potential.weights_ + potential.baseline_.predict(frames)
+    rows = potential._fitted().design.structures(frames) @ potential.weights_ + potential.baseline_.predict(frames)
     np.testing.assert_allclose(found.energies, rows, rtol=1e-11)
     check_derivatives(potential, frames[1])
     potential.save(tmp_path / "potential.orbas")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import orbas
@@ -40,8 +41,7 @@ class SmallEnergies:
 
     def __init__(self, potential, frames):
         largest = np.abs(np.concatenate(potential.evaluate(frames).atoms)).max()
-        potential.weights_ = potential.weights_ / largest
-        potential.__dict__.pop("_cached_points", None)
+        potential._record = replace(potential._record, weights=potential.weights_ / largest)
         self.potential = potential
 
     def __call__(self, frames):
@@ -123,7 +123,7 @@ def test_instruction_sets_agree(two_terms, frames, monkeypatch):  # row 26
     fastest = two_terms.evaluate(frames)
     monkeypatch.setattr(_core, "DensityPlan", functools.partial(_core.DensityPlan, level="narrowest"))
     for term in two_terms.design_.terms:
-        monkeypatch.delattr(term.spectrum.density, "_cached_plan")
+        monkeypatch.delattr(term.spectrum.density, "_compiled", raising=False)
     narrowest = two_terms.evaluate(frames)
     largest = max(np.abs(forces).max() for forces in fastest.forces)
     for k in range(len(frames)):

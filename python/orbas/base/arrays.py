@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import sys
 import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
 
-from orbas.base.estimator import Estimator
+from orbas.base.estimator import Estimator, Fitted
+from orbas.errors import not_fitted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +28,32 @@ if TYPE_CHECKING:
 Container = Literal["default", "pandas", "polars"]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Columns:
+    """The columns of a matrix that was fitted: how many, and their names if all were strings."""
+
+    count: int
+    names: Names | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ColumnsRecord:
+    """What ``fit`` of every estimator of matrices leaves: the columns that it saw."""
+
+    columns: Columns
+
+    @property
+    def n_features_in(self) -> int:
+        """Number of columns."""
+        return self.columns.count
+
+
+def matrix_to_fit(x: Any) -> tuple[FloatArray, Columns]:
+    """Return a checked matrix, and its columns."""
+    matrix = as_matrix(x)
+    return matrix, Columns(matrix.shape[1], _column_names(x))
+
+
 class ArrayEstimator(Estimator):
     """An estimator of matrices: it remembers how many columns ``fit`` saw, and their names if they had any.
 
@@ -37,33 +65,34 @@ class ArrayEstimator(Estimator):
         Their names, if all were strings.
     """
 
-    n_features_in_: int
-    feature_names_in_: Names
+    n_features_in_ = Fitted[int]()
 
-    def _matrix_to_fit(self, x: Any) -> FloatArray:
-        """Return a checked matrix and remember its columns."""
-        matrix = as_matrix(x)
-        names = _column_names(x)
-        self.n_features_in_ = matrix.shape[1]
-        if names is not None:
-            self.feature_names_in_ = names
-        else:
-            self.__dict__.pop("feature_names_in_", None)
-        return matrix
+    @property
+    def feature_names_in_(self) -> Names:
+        """Names of the columns in ``fit``."""
+        record: ColumnsRecord | None = self._record
+        if record is None or record.columns.names is None:
+            raise AttributeError("fit saw no names of columns")
+        return record.columns.names
 
-    def _matrix_to_use(self, x: Any) -> FloatArray:
+    def _fitted(self) -> Any:
+        """Return the record, a :class:`ColumnsRecord`; raise NotFittedError before ``fit``."""
+        if self._record is None:
+            raise not_fitted(f"this {type(self).__name__} is not fitted: call fit first")
+        return self._record
+
+    def _matrix_to_use(self, x: Any, record: ColumnsRecord) -> FloatArray:
         """Return a checked matrix whose columns are those that were fitted."""
-        expected = self.n_features_in_
-        self._check_names(_column_names(x))
+        self._check_names(_column_names(x), record.columns.names)
         matrix = as_matrix(x)
+        expected = record.columns.count
         if matrix.shape[1] != expected:
             raise ValueError(
                 f"X has {matrix.shape[1]} features, but {type(self).__name__} is expecting {expected} features as input"
             )
         return matrix
 
-    def _check_names(self, names: Names | None) -> None:
-        fitted = self.__dict__.get("feature_names_in_")
+    def _check_names(self, names: Names | None, fitted: Names | None) -> None:
         if fitted is None and names is None:
             return
         if fitted is None or names is None:
@@ -85,8 +114,8 @@ class ArrayEstimator(Estimator):
 
     def _names_in(self, input_features: Sequence[str] | None) -> Names:
         """Return the names of the columns in ``fit``: those it saw, those given, or x0, x1, ..."""
-        count = self.n_features_in_
-        fitted = self.__dict__.get("feature_names_in_")
+        columns: Columns = self._fitted().columns
+        count, fitted = columns.count, columns.names
         if input_features is None:
             return fitted if fitted is not None else np.array([f"x{k}" for k in range(count)], dtype=object)
         given = np.asarray(input_features, dtype=object)

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from orbas import _core, structures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from ase import Atoms
 
     from orbas.base.blocks import FloatArray, IntArray
-    from orbas.density.expansion import DensityExpansion
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,20 +58,18 @@ class Gradients:
     neighbors: IntArray
 
 
-def rows_of(density: DensityExpansion, frames: Sequence[Atoms], features: str) -> Iterator[JacobianRows]:
+def rows_of(plan: _core.DensityPlan, frames: list[Atoms], features: str) -> Iterator[JacobianRows]:
     """Check all structures, then yield the rows of one after the other.
 
     Parameters
     ----------
-    density
-        The expansion below the features.
+    plan
+        The compiled expansion below the features.
     frames
         Structures.
     features
         As the compiled core calls them: "density", "power_spectrum" or "radial_spectrum".
     """
-    listed = structures.as_frames(frames)
-    plan, _ = density.plan_for(listed)
-    batch = structures.to_batch(listed)
+    batch = structures.to_batch(frames)
     _core.check_species(plan, batch)
-    return (JacobianRows(*_core.jacobian_rows(plan, batch, k, features)) for k in range(len(listed)))
+    return (JacobianRows(*_core.jacobian_rows(plan, batch, k, features)) for k in range(len(frames)))

@@ -84,7 +84,7 @@ def report(options: argparse.Namespace, console: Console) -> None:
 def _evaluated(model: Potential, paths: Sequence[Path], options: argparse.Namespace, console: Console) -> Evaluation:
     keys = {name: getattr(options, name) for name in ("energy_key", "forces_key", "stress_key", "virial_key")}
     structures = inputs.read_structures(paths, console, **{name: key for name, key in keys.items() if key is not None})
-    return evaluation.evaluate(model, evaluation.Labeled.of(structures), console, error_bars="reach_" in vars(model))
+    return evaluation.evaluate(model, evaluation.Labeled.of(structures), console, error_bars=bool(model.reach_))
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:

@@ -28,8 +28,7 @@ def describe(file: ModelFile) -> dict[str, Any]:
     """Return what a model file holds, in JSON's types."""
     model, contents = file.model, file.contents
     params = model.get_params(deep=False)
-    fitted = vars(model)
-    alphas, errors = fitted.get("alphas_", ()), fitted.get("cv_errors_", ())
+    alphas, errors = model.alphas_, model.cv_errors_
     return {
         "schema": 1,
         "kind": type(model).__name__,
@@ -38,9 +37,9 @@ def describe(file: ModelFile) -> dict[str, Any]:
         "representations": [
             _representation(part, model.species_) for part in components_of(model) if is_representation(part)
         ],
-        "n_weights": int(fitted["weights_"].size) if "weights_" in fitted else None,
+        "n_weights": int(model.weights_.size),
         "regularization": str(params.get("regularization")),
-        "alpha": fitted.get("alpha_"),
+        "alpha": model.alpha_,
         "n_alphas": len(alphas),
         "held_out_error": float(min(errors)) if len(errors) else None,
         "baseline": {inputs.symbol(number): energy for number, energy in model.baseline_.energies_.items()},

@@ -10,7 +10,7 @@ import numpy as np
 from orbas import _core, structures
 from orbas.base.blocks import Block, BlockKey, EquivariantBlocks
 from orbas.base.energies import Energies
-from orbas.base.estimator import Estimator
+from orbas.base.estimator import Estimator, Fitted
 from orbas.base.fields import check_settings, setting
 from orbas.base.gradients import Gradients, JacobianRows, rows_of
 from orbas.base.kinds import Instance, Integer, Maybe, Number
@@ -26,6 +26,21 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from orbas.base.blocks import FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class DensityRecord:
+    """What :meth:`DensityExpansion.fit` learns: the sorted atomic numbers that have channels."""
+
+    species: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Compiled:
+    """A compiled expansion, and the settings and species that it was made from."""
+
+    key: tuple[Any, ...]
+    plan: _core.DensityPlan
 
 
 @dataclass(eq=False, repr=False)
@@ -58,6 +73,8 @@ class DensityExpansion(Estimator):
         Largest error of the tabulated integrals, relative to ``min(1, their largest value)``.
     """
 
+    species_ = Fitted[tuple[int, ...]]()
+
     _: KW_ONLY
     cutoff: Cutoff = field(metadata=setting(Instance(lambda: (Cutoff,), "an orbas.Cutoff"), "cutoff function"))
     density_width: float = field(metadata=setting(Number(0, 1e6, "Å"), "width of the Gaussians; 0 for deltas"))
@@ -81,8 +98,14 @@ class DensityExpansion(Estimator):
     def fit(self, frames: Sequence[Atoms], y: object = None) -> Self:
         """Take the species from structures, unless they were given; ``species_`` holds them."""
         self.check()
-        self.species_ = self.given_species() or structures.species_of(structures.as_frames(frames))
+        self._record = DensityRecord(self.given_species() or structures.species_of(structures.as_frames(frames)))
         return self
+
+    def settled(self, species: tuple[int, ...]) -> Self:
+        """Return a copy that later changes do not reach, with species: those of its settings, its fit, or the given."""
+        twin = super().settled(species)
+        twin._record = DensityRecord(twin.given_species() or (species if twin._record is None else twin.species_))
+        return twin
 
     def transform(
         self, frames: Sequence[Atoms], *, gradients: bool = False, single_precision: bool = False
@@ -151,7 +174,8 @@ class DensityExpansion(Estimator):
         orbas.UnknownSpeciesError
             For a species without channels, before any work.
         """
-        return rows_of(self, frames, "density")
+        listed = structures.as_frames(frames)
+        return rows_of(self.plan_for(listed)[0], listed, "density")
 
     def pull_back(self, frames: Sequence[Atoms], gradients: Mapping[tuple[int, int, int, int], FloatArray]) -> Energies:
         """Turn ``dE/dc`` of every coefficient into forces and virials: the vector-Jacobian product.
@@ -209,21 +233,31 @@ class DensityExpansion(Estimator):
         counts = [center.counts for center in centers]
         return counts * len(species) if len(counts) == 1 else counts
 
-    def plan_for(self, frames: Sequence[Atoms]) -> tuple[_core.DensityPlan, tuple[int, ...]]:
-        """Return the compiled expansion for some structures, and its species."""
-        self.check()
-        species = getattr(self, "species_", None) or self.given_species() or structures.species_of(frames)
-        if not species:
-            raise ValueError(
-                "no species: give structures with atoms, fit first, or name the species in the constructor"
-            )
-        key = (*self.get_params(deep=False).items(), species)
-        cached = self.__dict__.get("_cached_plan")
-        if cached is not None and cached[0] == key:
-            return cached[1], species
-        plan = self._make_plan(species)
-        self._cached_plan = (key, plan)
-        return plan, species
+    def plan_for(
+        self, frames: Sequence[Atoms], fitted: tuple[int, ...] | None = None
+    ) -> tuple[_core.DensityPlan, tuple[int, ...]]:
+        """Return the compiled expansion for some structures, and its species.
+
+        The species are those that the settings name; else ``fitted``, of a fit of what stands on the expansion; else
+        those of its own fit; without a fit those of the structures.
+        """
+        record = self._record
+        species = self.given_species() or fitted or (None if record is None else record.species) or _species_of(frames)
+        key = (
+            self.cutoff,
+            self.density_width,
+            self.max_angular,
+            self.basis,
+            self.scaling,
+            self.center_weight,
+            self.spline_accuracy,
+            species,
+        )
+        compiled: _Compiled | None = self._compiled
+        if compiled is None or compiled.key != key:
+            self.check()
+            compiled = self._compiled = _Compiled(key, self._make_plan(species))
+        return compiled.plan, species
 
     def _make_plan(self, species: tuple[int, ...]) -> _core.DensityPlan:
         centers = self._centers(len(species))
@@ -267,9 +301,14 @@ class DensityExpansion(Estimator):
         """Raise SettingsError for a setting of a wrong type or out of its range."""
         check_settings(self)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_cached_plan"}
-
 
 #: Of what stands on one.
 DENSITY = Instance(lambda: (DensityExpansion,), "an orbas.DensityExpansion")
+
+
+def _species_of(frames: Sequence[Atoms]) -> tuple[int, ...]:
+    """Return the species that occur; raise ValueError if there is none."""
+    species = structures.species_of(frames)
+    if not species:
+        raise ValueError("no species: give structures with atoms, fit first, or name the species in the constructor")
+    return species

@@ -76,9 +76,10 @@ def estimator_codec(
     fitted: Iterable[str] = (),
     *,
     optional: Iterable[str] = (),
+    record: Callable[..., Any] | None = None,
     check: Callable[[Any], None] = lambda _: None,
 ) -> Codec:
-    """Return the codec of an estimator: parameters of its constructor, and attributes set by ``fit``.
+    """Return the codec of an estimator: parameters of its constructor, and attributes of the record of its ``fit``.
 
     Parameters
     ----------
@@ -87,26 +88,26 @@ def estimator_codec(
     fitted
         Names of attributes that are there after every fit.
     optional
-        Names of those that only some fits leave.
+        Names of those that only some fits leave: an empty one is not written.
+    record
+        Makes the record of fields with these names without the underscore, and of ``params`` if it has that field.
     check
         Raises ValueError or TypeError if a restored object could not be used.
     """
     required, known = tuple(fitted), (*fitted, *optional)
 
     def describe(estimator: Estimator) -> dict[str, Any]:
-        found = vars(estimator)
-        unknown = {name for name in found if name.endswith("_") and not name.startswith("_")} - set(known)
-        if unknown:
-            raise TypeError(f"the model file has no place for {', '.join(sorted(unknown))} of {cls.__name__}")
-        return {**estimator.get_params(deep=False), **{name: found[name] for name in known if name in found}}
+        found = {} if estimator._record is None or record is None else {n: getattr(estimator, n) for n in known}
+        written = {name: value for name, value in found.items() if name in required or value}
+        return {**estimator._params_of_record(), **written}
 
     def restore(values: dict[str, Any]) -> Any:
-        is_fitted = any(name in values for name in known)
-        check_names(cls, values, required if is_fitted else (), known)
-        estimator = cls(**{name: value for name, value in values.items() if name not in known})
-        for name in known:
-            if name in values:
-                setattr(estimator, name, values[name])
+        found = {name[:-1]: value for name, value in values.items() if name in known}
+        check_names(cls, values, required if found else (), known)
+        params = {name: value for name, value in values.items() if name not in known}
+        estimator = cls(**params)
+        if found and record is not None:
+            estimator._record = record(**found, **estimator._restored_params(found))
         check(estimator)
         return estimator
 

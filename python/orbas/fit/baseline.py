@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from orbas.base.estimator import Estimator
+from orbas.base.estimator import Estimator, Fitted
 from orbas.base.fields import check_settings, setting
 from orbas.base.kinds import Choice, Maybe, Number, OneOf
+from orbas.structures.batch import as_frames
 from orbas.structures.species import BySpecies, atomic_number
 
 if TYPE_CHECKING:
@@ -19,6 +20,20 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from orbas.base.blocks import FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BaselineRecord:
+    """Energies of atoms in eV, by atomic number and as a table of 256 of them."""
+
+    energies: dict[int, float]
+    table: FloatArray = field(init=False)
+
+    def __post_init__(self) -> None:
+        table = np.zeros(256)
+        table[list(self.energies)] = list(self.energies.values())
+        table.setflags(write=False)
+        object.__setattr__(self, "table", table)
 
 
 #: Of atoms, in eV: all-electron energies of the heaviest reach a million.
@@ -44,6 +59,8 @@ class CompositionBaseline(Estimator):
         dict from atomic number to eV, in rising order of the atomic number; after ``fit``.
     """
 
+    energies_ = Fitted[dict[int, float]]()
+
     energies: Mapping[str, float] | Mapping[int, float] | None = field(
         default=None, metadata=setting(Maybe(ENERGIES, meaning="fitted"), "energies of isolated atoms")
     )
@@ -66,6 +83,7 @@ class CompositionBaseline(Estimator):
             If energies are given and a structure has a species without one.
         """
         check_settings(self)
+        frames = as_frames(frames)
         targets = np.asarray(energies, dtype=np.float64)
         if len(frames) == 0 or targets.shape != (len(frames),):
             raise ValueError(f"{len(frames)} structures need one energy each, got shape {targets.shape}")
@@ -75,11 +93,11 @@ class CompositionBaseline(Estimator):
         if self.energies is not None:
             given = _by_number(self.energies)
             check_species(frames, given)
-            self.energies_ = given
+            self._record = BaselineRecord(given)
             return self
         species = species_of(frames)
         solution = np.linalg.lstsq(count_species(frames, species), targets, rcond=None)[0]
-        self.energies_ = dict(zip(species, solution.tolist(), strict=True))
+        self._record = BaselineRecord(dict(zip(species, solution.tolist(), strict=True)))
         return self
 
     def predict(self, frames: Sequence[Atoms]) -> FloatArray:
@@ -92,15 +110,25 @@ class CompositionBaseline(Estimator):
         UnknownSpeciesError
             If a structure has a species that was not in the training set or not among the given energies.
         """
-        if not hasattr(self, "energies_"):
-            from orbas.errors import NotFittedError
+        record: BaselineRecord | None = self._record
+        if record is None:
+            from orbas.errors import not_fitted
 
-            raise NotFittedError("this CompositionBaseline is not fitted: call fit(frames, energies) first")
-        species = tuple(self.energies_)
-        check_species(frames, species)
-        per_atom: FloatArray = np.array([self.energies_[number] for number in species])
-        total: FloatArray = count_species(frames, species) @ per_atom
-        return total
+            raise not_fitted("this CompositionBaseline is not fitted: call fit(frames, energies) first")
+        listed = as_frames(frames)
+        check_species(listed, record.energies)
+        return self.totals(listed)
+
+    @property
+    def table(self) -> FloatArray:
+        """The energy of an atom in eV by atomic number, [256]: zero for species that are not known."""
+        record: BaselineRecord = self._record
+        return record.table
+
+    def totals(self, frames: Sequence[Atoms]) -> FloatArray:
+        """Return the baseline energies in eV, [n_structures], of structures whose species were checked."""
+        table = self.table
+        return np.array([np.bincount(frame.numbers, minlength=256) @ table for frame in frames], dtype=np.float64)
 
 
 def species_of(frames: Sequence[Atoms]) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -138,7 +139,8 @@ def structure_features(
     species: tuple[int, ...] = ()
     with tqdm(total=len(frames), desc="features", unit="structure", disable=not progress) as bar:
         for start, stop in pieces(frames, chunk):
-            features = _transform(representation, frames, start, stop)
+            with counted_from(start):
+                features = representation.transform(frames[start:stop])
             summed = features.per_structure()
             if values is None:
                 values, species = np.empty((len(frames), summed.shape[1])), features.species
@@ -207,8 +209,19 @@ class LinearDesign:
         return np.zeros(len(rows))
 
     def structures(self, frames: Sequence[Atoms]) -> FloatArray:
-        """Return the summed features, [n_structures, n_columns]."""
-        return self.representation.transform(frames).per_structure()
+        """Return the summed features, [n_structures, n_columns]; raise ValueError if they are not those of the design.
+
+        Only a representation that looks at the structures for its species or its width could do that.
+        """
+        features = self.representation.transform(frames)
+        summed = features.per_structure()
+        if features.species != self.species or summed.shape[1] != self.n_columns:
+            raise ValueError(
+                f"the representation gave {summed.shape[1]} columns for species {features.species}, the model has "
+                f"{self.n_columns} columns for species {self.species}: give the representation its species, or fit it, "
+                "so that no structure decides on them"
+            )
+        return summed
 
     def derivatives(self, frames: Sequence[Atoms]) -> Iterator[JacobianRows]:
         """Yield the derivatives of the summed features of one structure after the other."""
@@ -217,10 +230,11 @@ class LinearDesign:
         return self.representation.jacobian_rows(frames)
 
 
-def _transform(representation: Representation, frames: Sequence[Atoms], start: int, stop: int) -> Features:
-    """Transform one piece; an error that counts structures within the piece says where the piece begins."""
+@contextmanager
+def counted_from(start: int) -> Iterator[None]:
+    """Let an error that counts structures within a piece say where the piece begins."""
     try:
-        return representation.transform(frames[start:stop])
+        yield
     except Exception as error:
         if start > 0:
             error.add_note(f"structures are counted from structure {start} of the list here")

@@ -18,10 +18,20 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from orbas.fit.baseline import count_atoms
+from orbas.fit.environments import environments
 from orbas.fit.posterior import Posterior
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ase import Atoms
+
     from orbas.base.blocks import FloatArray
+    from orbas.fit.design import LocalDesign
+
+#: Training environments looked at, about.
+_N_ENVIRONMENTS = 4096
 
 #: Variance of the noise of an environment over the mean squared norm of the rows.
 _NOISE = 0.01
@@ -85,6 +95,24 @@ class Reach:
             return np.where(leverages > 0, np.inf, 0.0)
         ratios: FloatArray = np.sqrt(leverages / self.largest)
         return ratios
+
+
+def reach_of(design: LocalDesign, frames: Sequence[Atoms], species: Sequence[int]) -> dict[int, Reach]:
+    """Take in training environments, of structures evenly spread, and of every species: by atomic number."""
+    step = max(1, sum(map(len, frames)) // _N_ENVIRONMENTS)
+    firsts = {next(k for k, frame in enumerate(frames) if number in frame.numbers) for number in species}
+    spread = [frames[k] for k in sorted(firsts | set(range(0, len(frames), step)))]
+    counts = count_atoms(spread)
+    shares = np.repeat(1.0 / np.maximum(counts, 1), counts)
+    found: dict[int, list[tuple[FloatArray, ...]]] = {number: [] for number in species}
+    for part in environments(design, spread):
+        for number in np.unique(part.numbers).tolist():
+            own = part.numbers == number
+            found[number].append((part.rows[own], part.outside[own], shares[part.places[own]]))
+    return {
+        number: Reach.of(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+        for number, parts in found.items()
+    }
 
 
 def _scale(squares: FloatArray) -> float:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orbas.fit.checkpoint import Checkpoint, identity_of
-from orbas.fit.design import pieces
+from orbas.fit.design import counted_from, pieces
 from orbas.fit.noise import energy_widths, weighted_rows
 from orbas.fit.regularization import Evidence, Fixed, HoldOut, KFold, LeaveOneOut, RidgeFit
 from orbas.fit.triangle import Triangle
@@ -139,8 +139,8 @@ def accumulate(
         for start, stop in pieces(frames, chunk):
             if stop <= done:
                 continue
-            part = frames[start:stop]
-            rows = design.structures(part)
+            with counted_from(start):
+                rows = design.structures(frames[start:stop])
             _check_finite(rows, start)
             known = [k for k in range(start, stop) if targets[k].has_derivatives]
             slopes = design.derivatives([frames[k] for k in known]) if known else iter(())
@@ -237,6 +237,28 @@ def _left_out(
         remainder = np.maximum(1.0 - leverage, np.finfo(np.float64).eps)
         residuals[:, start:stop] = (energies[start:stop] - weights @ rows.T) / remainder
     return residuals
+
+
+def design_matrix(design: Design, frames: Sequence[Atoms], *, chunk: int = CHUNK, progress: bool = False) -> FloatArray:
+    """Return the rows of all structures, [n_structures, n_columns], made piece by piece.
+
+    Raises
+    ------
+    ValueError
+        If ``chunk < 1``, or something in a row is not finite.
+    """
+    from tqdm import tqdm
+
+    if chunk < 1:
+        raise ValueError(f"chunk must be a positive number of atoms, got {chunk!r}")
+    matrix = np.empty((len(frames), design.n_columns))
+    with tqdm(total=len(frames), desc="features", unit="structure", disable=not progress) as bar:
+        for start, stop in pieces(frames, chunk):
+            with counted_from(start):
+                matrix[start:stop] = design.structures(frames[start:stop])
+            _check_finite(matrix[start:stop], start)
+            bar.update(stop - start)
+    return matrix
 
 
 def _check_finite(rows: FloatArray, start: int) -> None:

@@ -51,7 +51,7 @@ class SelectedPowerSpectrum(PowerSpectrum):
     ) -> Features:
         """Compute the selected features of every atom, [n_atoms, n_selected]: see :meth:`PowerSpectrum.transform`."""
         listed = structures.as_frames(frames)
-        plan, species = self.density.plan_for(listed)
+        plan, species = self._plan_for(listed)
         products = self._products(species)
         numbers = structures.atomic_numbers(listed)
         values = np.empty((len(numbers), products.columns.size), dtype=np.float32 if single_precision else np.float64)
@@ -67,7 +67,7 @@ class SelectedPowerSpectrum(PowerSpectrum):
     def jacobian_rows(self, frames: Sequence[Atoms]) -> Iterator[JacobianRows]:
         """Yield the derivatives of ``transform(frames).per_structure()``: see :meth:`PowerSpectrum.jacobian_rows`."""
         listed = structures.as_frames(frames)
-        _, species = self.density.plan_for(listed)
+        _, species = self._plan_for(listed)
         products = self._products(species)
         columns = np.concatenate([a * products.n_all + products.columns for a in range(len(species))])
         rows = super().jacobian_rows(listed)
@@ -77,7 +77,7 @@ class SelectedPowerSpectrum(PowerSpectrum):
         self, frames: Sequence[Atoms], weights: FloatArray, *, skin_list: SkinList | None = None
     ) -> Energies:
         """Evaluate a model that is linear in the selected features: see :meth:`PowerSpectrum.linear_energies`."""
-        _, species = self.density.plan_for(structures.as_frames(frames))
+        _, species = self._plan_for(structures.as_frames(frames))
         products = self._products(species)
         given = np.asarray(weights, dtype=np.float64)
         if given.shape != (len(species), products.columns.size):
@@ -91,7 +91,7 @@ class SelectedPowerSpectrum(PowerSpectrum):
 
     def strain_gradients(self, frames: Sequence[Atoms]) -> FloatArray:
         """Compute derivatives by the strain, [n_atoms, 6, n_selected]: see :meth:`PowerSpectrum.strain_gradients`."""
-        _, species = self.density.plan_for(structures.as_frames(frames))
+        _, species = self._plan_for(structures.as_frames(frames))
         selected: FloatArray = super().strain_gradients(frames)[..., self._products(species).columns]
         return selected
 
@@ -106,7 +106,7 @@ class SelectedPowerSpectrum(PowerSpectrum):
 
         The density is expanded twice, for energies and for forces; a memory of neighbors is of no use here.
         """
-        plan, species = self.density.plan_for(frames)
+        plan, species = self._plan_for(frames)
         products = self._products(species)
         numbers = structures.atomic_numbers(frames)
         energies, pulled = np.zeros(len(numbers)), {}
@@ -114,7 +114,7 @@ class SelectedPowerSpectrum(PowerSpectrum):
             energies[numbers == number], slopes = points.evaluate(a, products.values(coefficients))
             for l, array in enumerate(products.pull_back(coefficients, slopes)):
                 pulled[(1, l, 1, number)] = array
-        result = self.density.pull_back(frames, pulled)
+        result = self.density.settled(species).pull_back(frames, pulled)
         forces = np.concatenate(result.forces) if result.forces else np.zeros((0, 3))
         return energies, forces, result.virials
 

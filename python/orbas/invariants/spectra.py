@@ -10,7 +10,7 @@ import numpy as np
 from orbas import _core, structures
 from orbas.base.blocks import Features
 from orbas.base.energies import Energies
-from orbas.base.estimator import Estimator
+from orbas.base.estimator import Estimator, Fitted
 from orbas.base.fields import check_settings, setting
 from orbas.base.gradients import Gradients, JacobianRows, rows_of
 from orbas.density.expansion import DENSITY
@@ -25,9 +25,24 @@ if TYPE_CHECKING:
     from orbas.density.expansion import DensityExpansion
 
 
+@dataclass(frozen=True, slots=True)
+class SpectrumRecord:
+    """What the fit of a spectrum learns: the sorted atomic numbers of centers and neighbors."""
+
+    species: tuple[int, ...]
+
+
+def spectrum_record(density: DensityExpansion, frames: list[Atoms]) -> SpectrumRecord:
+    """Return the species of a density, else those of structures."""
+    density.check()
+    return SpectrumRecord(density.given_species() or structures.species_of(frames))
+
+
 @dataclass(eq=False, repr=False)
 class Spectrum(Estimator):
     """What all spectra share: the density they are made of, and how samples are labeled."""
+
+    species_ = Fitted[tuple[int, ...]]()
 
     #: What the compiled core calls these features.
     _core_name: ClassVar[str]
@@ -35,10 +50,14 @@ class Spectrum(Estimator):
     density: DensityExpansion = field(metadata=setting(DENSITY, "expansion that the features are made of"))
 
     def fit(self, frames: Sequence[Atoms], y: object = None) -> Self:
-        """Fit the density expansion: it takes its species from the structures, unless they were given."""
+        """Take the species from structures, unless the density has them; the density itself stays as it is."""
         check_settings(self)
-        self.density.fit(frames)
+        self._record = spectrum_record(self.density, structures.as_frames(frames))
         return self
+
+    def settled(self, species: tuple[int, ...]) -> Self:
+        """Return a copy that later changes do not reach: see :meth:`orbas.DensityExpansion.settled`."""
+        return super().settled(self.species_ if self._record is not None else species)
 
     def transform(
         self, frames: Sequence[Atoms], *, gradients: bool = False, single_precision: bool = False
@@ -65,7 +84,7 @@ class Spectrum(Estimator):
         """
         check_settings(self)
         listed = structures.as_frames(frames)
-        plan, species = self.density.plan_for(listed)
+        plan, species = self._plan_for(listed)
         batch = structures.to_batch(listed)
         values = self._evaluate(plan, batch, single_precision)
         (derivatives,) = _core.gradients(plan, batch, self._core_name) if gradients else (None,)
@@ -95,7 +114,8 @@ class Spectrum(Estimator):
         orbas.UnknownSpeciesError
             For a species without channels, before any work.
         """
-        return rows_of(self.density, frames, self._core_name)
+        listed = structures.as_frames(frames)
+        return rows_of(self._plan_for(listed)[0], listed, self._core_name)
 
     def linear_energies(
         self, frames: Sequence[Atoms], weights: FloatArray, *, skin_list: SkinList | None = None
@@ -122,7 +142,7 @@ class Spectrum(Estimator):
             For a species without channels, before any work.
         """
         listed = structures.as_frames(frames)
-        plan, species = self.density.plan_for(listed)
+        plan, species = self._plan_for(listed)
         array = np.ascontiguousarray(weights, dtype=np.float64)
         if array.ndim != 2 or array.shape[0] != len(species):
             raise ValueError(f"weights must have the shape [{len(species)} species, features], got {array.shape}")
@@ -141,7 +161,7 @@ class Spectrum(Estimator):
             As :meth:`transform`.
         """
         listed = structures.as_frames(frames)
-        plan, _ = self.density.plan_for(listed)
+        plan, _ = self._plan_for(listed)
         return _core.strain_gradients(plan, structures.to_batch(listed), self._core_name)
 
     def sparse_points(self, zeta: int, parts: Sequence[tuple[FloatArray, FloatArray]]) -> Any:
@@ -156,8 +176,12 @@ class Spectrum(Estimator):
         What :class:`orbas.models.SparseGPR` calls; ``batch`` holds the structures, ``points`` come from
         :meth:`sparse_points`.
         """
-        plan, _ = self.density.plan_for(frames)
+        plan, _ = self._plan_for(frames)
         return self._compare(plan, batch, points, skin_list)
+
+    def _plan_for(self, frames: list[Atoms]) -> tuple[_core.DensityPlan, tuple[int, ...]]:
+        record = self._record
+        return self.density.plan_for(frames, None if record is None else record.species)
 
     def _evaluate(self, plan: _core.DensityPlan, batch: _core.Batch, single: bool) -> FloatArray:
         raise NotImplementedError

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from orbas.files.encoding import estimator_codec, is_integer, is_number, record_codec
+from orbas.fit.baseline import BaselineRecord
 from orbas.fit.reach import Reach
 from orbas.fit.regularization import resolve_regularization
 from orbas.invariants.spectra import Spectrum
@@ -23,20 +24,23 @@ from orbas.models import (
     SparseGPR,
 )
 from orbas.models.kernel import KernelDesign, KernelTerm
+from orbas.models.linear import LinearRecord
 from orbas.models.representation_codecs import check_species, n_features
+from orbas.models.sparse import SparseRecord
 
 
 def _check_baseline(baseline: CompositionBaseline) -> None:
-    for energies in (baseline.energies, vars(baseline).get("energies_")):
+    fitted = None if baseline._record is None else baseline.energies_
+    for energies in (baseline.energies, fitted):
         if energies is not None and not (isinstance(energies, dict) and all(map(is_number, energies.values()))):
             raise TypeError(f"baseline energies must be a dict of numbers, got {energies!r}")
-    if "energies_" in vars(baseline):
-        check_species("the species of energies_", tuple(baseline.energies_))
+    if fitted is not None:
+        check_species("the species of energies_", tuple(fitted))
 
 
 def _check_potential(potential: Any) -> None:
     """Check what every potential has."""
-    if not isinstance(potential.baseline_, CompositionBaseline) or "energies_" not in vars(potential.baseline_):
+    if not isinstance(potential.baseline_, CompositionBaseline) or potential.baseline_._record is None:
         raise TypeError("baseline_ is not a fitted baseline")
     check_species("species_", potential.species_)
     unknown = set(potential.species_) - set(potential.baseline_.energies_)
@@ -67,7 +71,7 @@ def _check_fit(potential: Any, n_columns: int) -> None:
     posterior = potential.posterior_
     if not isinstance(posterior, Posterior) or posterior.directions.shape[0] != n_columns:
         raise ValueError(f"posterior_ does not belong to {n_columns} weights")
-    reach = vars(potential).get("reach_", {})
+    reach = potential.reach_
     if not isinstance(reach, dict) or not all(isinstance(one, Reach) for one in reach.values()):
         raise TypeError("reach_ must be a dict with the reach of every species")
     if any(one.environments.directions.shape[0] != n_columns for one in reach.values()):
@@ -77,11 +81,11 @@ def _check_fit(potential: Any, n_columns: int) -> None:
 
 
 def _check_linear(potential: LinearPotential) -> None:
-    if "weights_" not in vars(potential):
+    if potential._record is None:
         return
     species = potential.feature_species_
     check_species("feature_species_", species)
-    _check_fit(potential, len(species) * n_features(potential.representation, species))
+    _check_fit(potential, len(species) * n_features(potential.representation_, species))
     if not set(potential.species_) <= set(species):
         raise ValueError(f"the species {potential.species_} are not among those of the weights, {species}")
 
@@ -126,7 +130,7 @@ def _check_design(design: KernelDesign) -> None:
 
 
 def _check_sparse(potential: SparseGPR) -> None:
-    if "weights_" not in vars(potential):
+    if potential._record is None:
         return
     if not isinstance(potential.design_, KernelDesign):
         raise TypeError("design_ is not one of kernels")
@@ -139,7 +143,7 @@ def _check_sparse(potential: SparseGPR) -> None:
 _FIT = ("baseline_", "species_", "weights_", "alpha_", "scale_", "alphas_", "cv_errors_", "posterior_")
 
 CODECS = (
-    estimator_codec(CompositionBaseline, ("energies_",), check=_check_baseline),
+    estimator_codec(CompositionBaseline, ("energies_",), record=BaselineRecord, check=_check_baseline),
     record_codec(LeaveOneOut),
     record_codec(KFold),
     record_codec(HoldOut),
@@ -150,6 +154,12 @@ CODECS = (
     record_codec(Reach, _check_reach),
     record_codec(KernelTerm, _check_term),
     record_codec(KernelDesign, _check_design),
-    estimator_codec(LinearPotential, (*_FIT, "feature_species_"), optional=("reach_",), check=_check_linear),
-    estimator_codec(SparseGPR, (*_FIT, "design_"), optional=("reach_",), check=_check_sparse),
+    estimator_codec(
+        LinearPotential,
+        (*_FIT, "feature_species_"),
+        optional=("reach_",),
+        record=LinearRecord,
+        check=_check_linear,
+    ),
+    estimator_codec(SparseGPR, (*_FIT, "design_"), optional=("reach_",), record=SparseRecord, check=_check_sparse),
 )

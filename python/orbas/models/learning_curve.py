@@ -11,10 +11,12 @@ from orbas.fit.baseline import check_species, count_atoms, species_of
 from orbas.fit.design import pieces
 from orbas.fit.labels import energies_of, fit_baseline
 from orbas.fit.noise import energy_widths
-from orbas.fit.regularization import HoldOut, resolve_regularization
+from orbas.fit.regularization import HoldOut, fit_ridge, resolve_regularization
+from orbas.fit.streamed import design_matrix
 from orbas.fit.triangle import Triangle
 from orbas.models.linear import LinearPotential
 from orbas.models.scores import score_energies
+from orbas.structures.batch import as_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -95,6 +97,7 @@ def learning_curve(
         If a size is not in [1, len(train)] or too small for the regularization, or, with :class:`HoldOut`, sizes do not
         rise by more than the number held out; and as ``model.fit``.
     """
+    train, test = as_frames(train), as_frames(test)
     if len(sizes) == 0 or not all(0 < size <= len(train) for size in sizes):
         raise ValueError(f"sizes must lie in [1, {len(train)}], the training structures; got {list(sizes)}")
     rule = resolve_regularization(model.regularization)
@@ -116,32 +119,34 @@ def learning_curve(
 
 def _at_once(
     model: LinearPotential,
-    train: Sequence[Atoms],
+    train: list[Atoms],
     energies: FloatArray,
-    test: Sequence[Atoms],
+    test: list[Atoms],
     test_energies: FloatArray,
     sizes: Sequence[int],
     rule: Regularization,
 ) -> list[tuple[float, float, float]]:
     """Return MAE, RMSE and MAE of the baseline for every size; all features are held."""
-    fitted = type(model)(**model.get_params(deep=False))
-    features, test_features = fitted._features(train), fitted._features(test)
+    design = _design(model, train)
+    rows, test_rows = (
+        design_matrix(design, some, chunk=model.chunk, progress=model.progress) for some in (train, test)
+    )
     n_atoms = count_atoms(test)
-    rows = []
+    errors = []
     for size in sizes:
-        baseline = fit_baseline(fitted.baseline, train[:size], energies[:size], rule)
-        fitted._fit_features(train[:size], energies[:size], features.take(np.arange(size)), baseline)
-        score = score_energies(fitted._predict_features(test, test_features).energies, test_energies, n_atoms)
-        without = score_energies(baseline.predict(test), test_energies, n_atoms)
-        rows.append((score.mae, score.rmse, without.mae))
-    return rows
+        baseline = fit_baseline(model.baseline, train[:size], energies[:size], rule)
+        expected = baseline.predict(test)
+        fit = fit_ridge(rows[:size], energies[:size] - baseline.predict(train[:size]), rule)
+        score = score_energies(expected + test_rows @ fit.weights, test_energies, n_atoms)
+        errors.append((score.mae, score.rmse, score_energies(expected, test_energies, n_atoms).mae))
+    return errors
 
 
 def _streamed(
     model: LinearPotential | SparseGPR,
-    train: Sequence[Atoms],
+    train: list[Atoms],
     energies: FloatArray,
-    test: Sequence[Atoms],
+    test: list[Atoms],
     test_energies: FloatArray,
     sizes: Sequence[int],
     rule: HoldOut,
@@ -150,7 +155,7 @@ def _streamed(
     rises = np.diff([0, *sizes])
     if rises.min() <= rule.n_validation:
         raise ValueError(f"sizes must rise by more than the {rule.n_validation} held out, got {list(sizes)}")
-    design = model._design_for(train)
+    design = _design(model, train)
     baseline = fit_baseline(model.baseline, train[: sizes[0]], energies[: sizes[0]], rule)
     remaining, expected = energies - baseline.predict(train), baseline.predict(test)
     widths = energy_widths(train, model._label_noise())
@@ -173,6 +178,11 @@ def _streamed(
     scores = [score_energies(expected + own, test_energies, n_atoms) for own in predicted.T]
     without = score_energies(expected, test_energies, n_atoms).mae
     return [(score.mae, score.rmse, without) for score in scores]
+
+
+def _design(model: LinearPotential | SparseGPR, train: list[Atoms]) -> Design:
+    """Return what the model is linear in, as a fit to these structures makes it."""
+    return model._make_design(model._settled(train), train)
 
 
 def _rows(design: Design, frames: Sequence[Atoms], chunk: int) -> Iterator[tuple[int, FloatArray]]:

@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from orbas.base.estimator import Estimator
+from orbas.base.energies import Energies
+from orbas.base.estimator import Estimator, Fitted
+from orbas.base.fields import check_settings
 from orbas.fit.baseline import check_species, count_atoms, species_of
 from orbas.fit.design import pieces
+from orbas.fit.driver import LabelKeys, fit_potential
 from orbas.fit.environments import environments, piece_of, summed
-from orbas.fit.labels import labels_of
-from orbas.fit.reach import Reach
 from orbas.fit.settings import FitSettings
 from orbas.models.scores import Score, score
 from orbas.structures.batch import as_frames
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from os import PathLike
 
     from ase import Atoms
 
     from orbas._core import SkinList
     from orbas.base.blocks import FloatArray
-    from orbas.base.energies import Energies
     from orbas.calculators import OrbasCalculator
     from orbas.fit.baseline import CompositionBaseline
     from orbas.fit.design import LocalDesign
+    from orbas.fit.driver import FitResult
+    from orbas.fit.noise import Noise
     from orbas.fit.posterior import Posterior
-    from orbas.fit.regularization import RidgeFit
-
-#: Training environments looked at for how far the training set reaches, about.
-_N_REACH = 4096
+    from orbas.fit.reach import Reach
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +74,59 @@ class Prediction:
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PotentialRecord(ABC):
+    """Everything that a fit leaves, and all that predictions need: a model has one of these, or none.
+
+    Settings and representations stand here as they were at the fit; nothing that is done to those of the model changes
+    them. For the fields see :class:`Potential`.
+    """
+
+    params: dict[str, Any]
+    baseline: CompositionBaseline
+    species: tuple[int, ...]
+    weights: FloatArray
+    alpha: float
+    scale: float
+    alphas: FloatArray
+    cv_errors: FloatArray
+    posterior: Posterior
+    reach: dict[int, Reach] = field(default_factory=dict)
+
+    @staticmethod
+    def fields_of(result: FitResult) -> dict[str, Any]:
+        """Return what every fit has in common."""
+        ridge = result.ridge
+        return {
+            "baseline": result.baseline,
+            "species": result.species,
+            "weights": ridge.weights,
+            "alpha": ridge.alpha,
+            "scale": ridge.scale,
+            "alphas": ridge.alphas,
+            "cv_errors": ridge.errors,
+            "posterior": ridge.posterior,
+            "reach": result.reach,
+        }
+
+    @property
+    @abstractmethod
+    def design(self) -> LocalDesign:
+        """What the model is linear in."""
+
+    @abstractmethod
+    def above_baseline(self, frames: list[Atoms], skin_lists: Sequence[SkinList] | None) -> Energies:
+        """Return energies, forces and virials above the baseline, from the compiled core."""
+
+    def energies(self, frames: list[Atoms], skin_lists: Sequence[SkinList] | None) -> Energies:
+        """Return energies, forces and virials; raise UnknownSpeciesError before any work."""
+        check_species(frames, self.species)
+        above = self.above_baseline(frames, skin_lists)
+        zeros = self.baseline.table
+        atoms = [energies + zeros[frame.numbers] for energies, frame in zip(above.atoms, frames, strict=True)]
+        return Energies(above.structures + self.baseline.totals(frames), atoms, above.forces, above.virials)
+
+
 class Potential(FitSettings, Estimator):
     """A fitted energy of structures, linear in its weights, with everything a simulation asks for.
 
@@ -97,15 +151,70 @@ class Potential(FitSettings, Estimator):
         Atomic numbers of the training structures; others are refused.
     """
 
-    weights_: FloatArray
-    alpha_: float
-    scale_: float
-    alphas_: FloatArray
-    cv_errors_: FloatArray
-    posterior_: Posterior
-    reach_: dict[int, Reach]
-    baseline_: CompositionBaseline
-    species_: tuple[int, ...]
+    weights_ = Fitted["FloatArray"]()
+    alpha_ = Fitted[float]()
+    scale_ = Fitted[float]()
+    alphas_ = Fitted["FloatArray"]()
+    cv_errors_ = Fitted["FloatArray"]()
+    posterior_ = Fitted["Posterior"]()
+    reach_ = Fitted["dict[int, Reach]"]()
+    baseline_ = Fitted["CompositionBaseline"]()
+    species_ = Fitted[tuple[int, ...]]()
+
+    def fit(
+        self,
+        frames: Sequence[Atoms],
+        energy_key: str = "REF_energy",
+        *,
+        forces_key: str | None = None,
+        stress_key: str | None = None,
+        virial_key: str | None = None,
+        checkpoint: str | PathLike[str] | None = None,
+    ) -> Self:
+        """Fit the baseline, choose alpha and fit the weights.
+
+        The model takes copies of its settings and its representation, with the species of all training structures where
+        the representation has none: later changes of either take effect with the next fit. Until a fit is through, the
+        model is as it was.
+
+        Parameters
+        ----------
+        frames
+            Training structures; :class:`HoldOut` takes the last of them.
+        energy_key, forces_key, stress_key, virial_key
+            Names of the labels as in :func:`orbas.structures.io.collect_labels`. Every structure needs an energy;
+            forces and virials are used where they are.
+        checkpoint
+            A file that keeps what was done of a long fit: the same call, after the process was killed, goes on from
+            there, to the same bits. It is left for whoever called to delete.
+
+        Raises
+        ------
+        LabelError
+            If energies are missing or not finite, or no structure has what was named.
+        TypeError
+            If a representation is none that the model takes.
+        UnknownSpeciesError
+            If a structure has a species without a given baseline energy.
+        ValueError
+            If there are too few structures for the regularization, a setting is unknown, or features are not
+            finite or do not fit together.
+        """
+        self.check()
+        listed = as_frames(frames)
+        params = self._settled(listed)
+        options = FitSettings(**{name: getattr(self, name) for name in FitSettings.__dataclass_fields__})
+        options.noise = self._label_noise()
+        keys = LabelKeys(energy_key, forces_key, stress_key, virial_key)
+        result = fit_potential(
+            listed, keys, options, lambda frames: self._make_design(params, frames), checkpoint=checkpoint
+        )
+        self._record = self._make_record(params, result)
+        return self
+
+    def check(self) -> None:
+        """Raise SettingsError for a setting of a wrong type or out of its range."""
+        check_settings(self)
 
     def evaluate(self, frames: Sequence[Atoms], *, skin_lists: Sequence[SkinList] | None = None) -> Energies:
         """Return energies, forces and virials of structures, baseline included: the fast road of simulations.
@@ -129,15 +238,39 @@ class Potential(FitSettings, Estimator):
         ValueError
             For bad structures or coincident atoms.
         """
-        raise NotImplementedError
+        return self._fitted().energies(as_frames(frames), skin_lists)
 
     def skin_lists(self, skin: float) -> list[SkinList]:
         """Return empty neighbor memories with a skin in Å, one for every cutoff of the model."""
         raise NotImplementedError
 
-    def _design(self) -> LocalDesign:
-        """Return what the fitted model is linear in."""
+    def _settled(self, frames: list[Atoms]) -> dict[str, Any]:
+        """Return the parameters as a record keeps them: what is done to the model's own does not reach them."""
+        return {**self._settled_params(species_of(frames)), "progress": False}  # of a fit, not of the model
+
+    def _label_noise(self) -> Noise | None:
+        """Return the noise of the labels; None leaves it to the labels there are."""
+        return self.noise
+
+    def _make_design(self, params: Mapping[str, Any], frames: list[Atoms]) -> LocalDesign:
+        """Return what the model is linear in, from settled parameters and training structures."""
         raise NotImplementedError
+
+    def _make_record(self, params: dict[str, Any], result: FitResult) -> PotentialRecord:
+        """Return the record of a fit."""
+        raise NotImplementedError
+
+    def _fitted(self) -> PotentialRecord:
+        """Return the record; raise NotFittedError before ``fit``."""
+        record: PotentialRecord | None = self._record
+        if record is None:
+            from orbas.errors import not_fitted
+
+            raise not_fitted(f"this {type(self).__name__} is not fitted: call fit(frames, energy_key=...) first")
+        return record
+
+    def _restored_params(self, fitted: dict[str, Any]) -> dict[str, Any]:
+        return {"params": self._settled_params(fitted["species"])}
 
     def predict(self, frames: Sequence[Atoms], *, uncertainty: bool = False) -> Prediction:
         """Return energies, forces and stress of structures.
@@ -158,9 +291,10 @@ class Potential(FitSettings, Estimator):
         ValueError
             If the features are not those the model was fitted to.
         """
-        result = self.evaluate(frames)
-        deviations = self.uncertainty(frames) if uncertainty else None
-        return Prediction(result.structures, result.forces, result.stress(frames), result.atoms, deviations)
+        listed = as_frames(frames)
+        result = self.evaluate(listed)
+        deviations = self.uncertainty(listed) if uncertainty else None
+        return Prediction(result.structures, result.forces, result.stress(listed), result.atoms, deviations)
 
     def uncertainty(self, frames: Sequence[Atoms]) -> FloatArray:
         """Return the standard deviation of the energies in eV, [n_structures].
@@ -173,13 +307,12 @@ class Potential(FitSettings, Estimator):
         NotFittedError, UnknownSpeciesError, ValueError
             As :meth:`evaluate`.
         """
-        frames = as_frames(frames)
-        self._check(frames)
-        design, variances = self._design(), []
-        for start, stop in pieces(frames, piece_of(design)):
-            rows, outside = summed(design, frames[start:stop])
-            leverages = self.posterior_.leverages(rows) + outside / self.posterior_.alpha
-            variances.append(self.posterior_.noise * leverages)
+        record, listed = self._fitted(), as_frames(frames)
+        check_species(listed, record.species)
+        design, posterior, variances = record.design, record.posterior, []
+        for start, stop in pieces(listed, piece_of(design)):
+            rows, outside = summed(design, listed[start:stop])
+            variances.append(posterior.noise * (posterior.leverages(rows) + outside / posterior.alpha))
         return np.sqrt(np.concatenate(variances)) if variances else np.zeros(0)
 
     def extrapolation(self, frames: Sequence[Atoms]) -> list[FloatArray]:
@@ -194,15 +327,15 @@ class Potential(FitSettings, Estimator):
         NotFittedError, UnknownSpeciesError, ValueError
             As :meth:`evaluate`.
         """
-        frames = as_frames(frames)
-        self._check(frames)
-        counts = count_atoms(frames)
+        record, listed = self._fitted(), as_frames(frames)
+        check_species(listed, record.species)
+        counts = count_atoms(listed)
         ratios = np.empty(int(counts.sum()))
-        for part in environments(self._design(), frames):
+        for part in environments(record.design, listed):
             for number in np.unique(part.numbers).tolist():
                 own = part.numbers == number
-                ratios[part.places[own]] = self.reach_[number].ratios(part.rows[own], part.outside[own])
-        return np.split(ratios, np.cumsum(counts)[:-1]) if len(frames) else []
+                ratios[part.places[own]] = record.reach[number].ratios(part.rows[own], part.outside[own])
+        return np.split(ratios, np.cumsum(counts)[:-1]) if len(listed) else []
 
     def score(
         self,
@@ -222,45 +355,10 @@ class Potential(FitSettings, Estimator):
         NotFittedError, UnknownSpeciesError, ValueError
             As :meth:`predict`.
         """
-        self._check(frames)
-        labels = labels_of(frames, energy_key, forces_key, stress_key, virial_key)
-        return score(self.predict(frames), labels, frames)
-
-    def _keep(self, fit: RidgeFit, frames: Sequence[Atoms], baseline: CompositionBaseline) -> Self:
-        """Take over what a fit found."""
-        self.baseline_ = baseline
-        self.species_ = species_of(frames)
-        self.weights_ = fit.weights
-        self.alpha_ = fit.alpha
-        self.scale_ = fit.scale
-        self.alphas_ = fit.alphas
-        self.cv_errors_ = fit.errors
-        self.posterior_ = fit.posterior
-        return self
-
-    def _set_reach(self, design: LocalDesign, frames: Sequence[Atoms]) -> None:
-        """Take in training environments, of structures evenly spread, and of every species."""
-        step = max(1, sum(map(len, frames)) // _N_REACH)
-        firsts = {next(k for k, frame in enumerate(frames) if number in frame.numbers) for number in self.species_}
-        spread = [frames[k] for k in sorted(firsts | set(range(0, len(frames), step)))]
-        counts = count_atoms(spread)
-        shares = np.repeat(1.0 / np.maximum(counts, 1), counts)
-        found: dict[int, list[tuple[FloatArray, ...]]] = {number: [] for number in self.species_}
-        for part in environments(design, spread):
-            for number in np.unique(part.numbers).tolist():
-                own = part.numbers == number
-                found[number].append((part.rows[own], part.outside[own], shares[part.places[own]]))
-        self.reach_ = {}
-        for number, parts in found.items():
-            self.reach_[number] = Reach.of(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
-
-    def _check(self, frames: Sequence[Atoms]) -> None:
-        """Raise for a model that is not fitted, or a species that it does not know."""
-        if "weights_" not in self.__dict__:
-            from orbas.errors import NotFittedError
-
-            raise NotFittedError(f"this {type(self).__name__} is not fitted: call fit(frames, energy_key=...) first")
-        check_species(frames, self.species_)
+        listed = as_frames(frames)
+        check_species(listed, self._fitted().species)
+        labels = LabelKeys(energy_key, forces_key, stress_key, virial_key).collect(listed)
+        return score(self.predict(listed), labels, listed)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted potential to a file, best named ``*.orbas``; :func:`orbas.load` reads it.
@@ -286,13 +384,3 @@ class Potential(FitSettings, Estimator):
         from orbas.calculators import OrbasCalculator
 
         return OrbasCalculator(self, **options)
-
-    def _with_baseline(self, frames: Sequence[Atoms], energies: Energies) -> Energies:
-        """Add the baseline to the energies of atoms and structures."""
-        from orbas.base.energies import Energies as Result
-
-        of_number = np.zeros(256)
-        of_number[list(self.baseline_.energies_)] = list(self.baseline_.energies_.values())
-        atoms = [own + of_number[frame.numbers] for own, frame in zip(energies.atoms, frames, strict=True)]
-        totals = energies.structures + self.baseline_.predict(frames)
-        return Result(totals, atoms, energies.forces, energies.virials)

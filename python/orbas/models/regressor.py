@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from orbas import structures
-from orbas.base.arrays import ArrayEstimator, OutputContainer, as_targets
-from orbas.base.estimator import Estimator
+from orbas.base.arrays import ArrayEstimator, ColumnsRecord, OutputContainer, as_targets, matrix_to_fit
+from orbas.base.estimator import Estimator, Fitted, settled
 from orbas.base.fields import check_settings, setting
 from orbas.base.kinds import Having, Switch
+from orbas.errors import not_fitted
 from orbas.fit.design import structure_features
 from orbas.fit.regularization import RULE, check_enough_structures, resolve_regularization
 from orbas.fit.settings import CHUNK
@@ -27,6 +28,18 @@ if TYPE_CHECKING:
     from orbas.base.blocks import FloatArray
     from orbas.fit.design import Representation
     from orbas.fit.regularization import RegularizationLike
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class RegressorRecord(ColumnsRecord):
+    """What :meth:`RidgeRegressor.fit` finds; see there."""
+
+    coef: FloatArray
+    intercept: Any
+    alpha: float
+    scale: float
+    alphas: FloatArray
+    cv_errors: FloatArray
 
 
 @dataclass(eq=False, repr=False)
@@ -59,6 +72,13 @@ class RidgeRegressor(ArrayEstimator):
         Number of columns in ``fit``, and their names if they had any.
     """
 
+    coef_ = Fitted["FloatArray"]()
+    intercept_ = Fitted[Any]()
+    alpha_ = Fitted[float]()
+    scale_ = Fitted[float]()
+    alphas_ = Fitted["FloatArray"]()
+    cv_errors_ = Fitted["FloatArray"]()
+
     regularization: RegularizationLike = field(default="cv", metadata=setting(RULE, "how alpha is chosen"))
     _: KW_ONLY
     fit_intercept: bool = field(default=True, metadata=setting(Switch(), "center columns and targets first"))
@@ -80,7 +100,8 @@ class RidgeRegressor(ArrayEstimator):
         """
         check_settings(self)
         rule = resolve_regularization(self.regularization)
-        matrix = np.asarray(self._matrix_to_fit(x), dtype=np.float64)
+        given, columns = matrix_to_fit(x)
+        matrix = np.asarray(given, dtype=np.float64)
         targets = as_targets(y, len(matrix))
         try:
             check_enough_structures(rule, len(matrix))
@@ -90,10 +111,15 @@ class RidgeRegressor(ArrayEstimator):
         if self.fit_intercept:
             shift, offset = matrix.mean(axis=0), targets.mean(axis=0)
         fit = fit_targets(matrix - shift, targets - offset, rule)
-        self.coef_ = fit.weights.T
-        self.intercept_ = offset - shift @ fit.weights
-        self.alpha_, self.scale_ = fit.alpha, fit.scale
-        self.alphas_, self.cv_errors_ = fit.alphas, fit.errors
+        self._record = RegressorRecord(
+            columns,
+            coef=fit.weights.T,
+            intercept=offset - shift @ fit.weights,
+            alpha=fit.alpha,
+            scale=fit.scale,
+            alphas=fit.alphas,
+            cv_errors=fit.errors,
+        )
         return self
 
     def predict(self, x: Any) -> FloatArray:
@@ -106,7 +132,8 @@ class RidgeRegressor(ArrayEstimator):
         ValueError
             If the columns are not those that were fitted, or something is not finite.
         """
-        predicted: FloatArray = self._matrix_to_use(x) @ self.coef_.T + self.intercept_
+        record: RegressorRecord = self._fitted()
+        predicted: FloatArray = self._matrix_to_use(x, record) @ record.coef.T + record.intercept
         return predicted
 
     def score(self, x: Any, y: ArrayLike) -> float:
@@ -130,6 +157,15 @@ class RidgeRegressor(ArrayEstimator):
         return tags
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PerStructureRecord:
+    """What :meth:`PerStructure.fit` finds; see there."""
+
+    representation: Representation
+    species: tuple[int, ...]
+    n_columns: int
+
+
 _REPRESENTATION = Having(("fit", "transform"), "a representation with fit(frames) and transform(frames)")
 
 
@@ -140,7 +176,8 @@ class PerStructure(Estimator, OutputContainer):
     Parameters
     ----------
     representation
-        Anything with ``fit(frames)`` and ``transform(frames) -> Features``, such as ``PowerSpectrum``; ``fit`` fits it.
+        Anything with ``fit(frames)`` and ``transform(frames) -> Features``, such as ``PowerSpectrum``; ``fit`` fits a
+        copy of it.
     chunk
         About how many atoms are transformed at once; bounds the memory.
 
@@ -150,14 +187,20 @@ class PerStructure(Estimator, OutputContainer):
         Center species that order the columns, slowest first.
     n_columns_
         Number of columns, n_species * n_features.
+    representation_
+        The fitted representation.
     """
+
+    species_ = Fitted[tuple[int, ...]]()
+    n_columns_ = Fitted[int]()
+    representation_ = Fitted["Representation"]()
 
     representation: Representation = field(metadata=setting(_REPRESENTATION, "features of every atom"))
     _: KW_ONLY
     chunk: int = field(default=4096, metadata=CHUNK)
 
     def fit(self, frames: Sequence[Atoms], y: object = None) -> Self:
-        """Fit the representation to structures; ``y`` is not looked at."""
+        """Fit a copy of the representation to structures; ``y`` is not looked at."""
         self._fit_values(frames)
         return self
 
@@ -173,16 +216,16 @@ class PerStructure(Estimator, OutputContainer):
         orbas.UnknownSpeciesError
             For a species that no structure of ``fit`` had.
         """
-        columns = self.n_columns_
-        listed = structures.as_frames(frames)
-        values = structure_features(self.representation, listed, chunk=self.chunk).values
-        if values.shape[1] != columns:
-            raise ValueError(f"the representation gave {values.shape[1]} columns, in fit it gave {columns}: fit again")
-        return self._contained(values, None)
+        record: PerStructureRecord | None = self._record
+        if record is None:
+            raise not_fitted("this PerStructure is not fitted: call fit(frames) first")
+        features = structure_features(record.representation, structures.as_frames(frames), chunk=self.chunk)
+        return self._contained(features.values, frames)
 
     def fit_transform(self, frames: Sequence[Atoms], y: object = None) -> Any:
         """Fit, then transform the same structures."""
-        return self._contained(self._fit_values(frames), None)
+        listed = structures.as_frames(frames)
+        return self._contained(self._fit_values(listed), frames)
 
     def get_feature_names_out(self, input_features: object = None) -> Names:
         """Return the names of the columns: the symbol of the center species and the number of the feature, as Si_0."""
@@ -195,7 +238,8 @@ class PerStructure(Estimator, OutputContainer):
     def _fit_values(self, frames: Sequence[Atoms]) -> FloatArray:
         check_settings(self)
         listed = structures.as_frames(frames)
-        self.representation.fit(listed)  # type: ignore[attr-defined]
-        features = structure_features(self.representation, listed, chunk=self.chunk)
-        self.species_, self.n_columns_ = features.species, features.values.shape[1]
+        representation = settled(self.representation, structures.species_of(listed))
+        representation.fit(listed)
+        features = structure_features(representation, listed, chunk=self.chunk)
+        self._record = PerStructureRecord(representation, features.species, features.values.shape[1])
         return features.values

@@ -11,10 +11,11 @@ import numpy as np
 from orbas.bases import DVR, GTO, LaplacianEigenstates, PrimitiveBasis
 from orbas.bases.base import Setup
 from orbas.density.contraction import CenterContraction, Channels, ContractedBasis
-from orbas.density.expansion import DensityExpansion
+from orbas.density.expansion import DensityExpansion, DensityRecord
 from orbas.density.weight import Cutoff, RadialScaling
 from orbas.files.encoding import Codec, check_names, estimator_codec, is_integer, is_number, record_codec
 from orbas.invariants.nice import NICE, Bispectrum
+from orbas.invariants.nice.estimator import NiceRecord
 from orbas.invariants.nice.iteration import Contraction, Iteration, Order
 from orbas.invariants.nice.selection import Coupling
 from orbas.invariants.selected_spectrum import SelectedPowerSpectrum, checked
@@ -96,7 +97,7 @@ def _check_density(density: DensityExpansion) -> None:
         degrees = len(density.basis.centers[0].blocks[0])
         if degrees != density.max_angular + 1:
             raise ValueError(f"a basis of {degrees} degrees for max_angular = {density.max_angular}")
-    if "species_" in vars(density):
+    if density._record is not None:
         check_species("species_", density.species_)
         if given not in (None, density.species_):
             raise ValueError(f"species_ are {density.species_}, those of the settings {given}")
@@ -193,8 +194,9 @@ def _restore_iteration(values: dict[str, Any]) -> Iteration:
 
 
 def _describe_nice(nice: NICE) -> dict[str, Any]:
-    fitted = {"species_": nice.species_, "iterations_": nice.iterations_} if "iterations_" in vars(nice) else {}
-    return {**nice.get_params(deep=False), **fitted}
+    record = nice._record
+    fitted = {} if record is None else {"species_": record.species, "iterations_": record.iterations}
+    return {**nice._params_of_record(), **fitted}
 
 
 def _restore_nice(values: dict[str, Any]) -> NICE:
@@ -218,7 +220,7 @@ def _restore_nice(values: dict[str, Any]) -> NICE:
         raise ValueError("an iteration has other channels than the density")
     if any(len(iteration.orders) != len(limits) for iteration in iterations.values()):
         raise ValueError(f"an iteration does not end at nu_max = {nice.nu_max}")
-    nice.set_fitted(species, iterations)
+    nice._record = NiceRecord.of(nice._settled_params(species), species, iterations)
     return nice
 
 
@@ -240,7 +242,7 @@ CODECS = (
     record_codec(Channels),
     record_codec(CenterContraction),
     record_codec(ContractedBasis, _check_contracted),
-    estimator_codec(DensityExpansion, ("species_",), check=_check_density),
+    estimator_codec(DensityExpansion, ("species_",), record=DensityRecord, check=_check_density),
     estimator_codec(PowerSpectrum, check=_check_spectrum),
     estimator_codec(RadialSpectrum, check=_check_spectrum),
     estimator_codec(SelectedPowerSpectrum, check=_check_spectrum),

@@ -3,33 +3,60 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from orbas.base.estimator import Fitted
 from orbas.base.fields import SettingsError, check_settings, setting
 from orbas.base.kinds import Choice, Each, Instance, Integer, Number, OneOf, listed
-from orbas.fit.labels import fit_baseline, labels_of, targets_of
 from orbas.fit.noise import Noise
-from orbas.fit.regularization import resolve_regularization
-from orbas.fit.streamed import fit_streamed
 from orbas.invariants.spectra import Spectrum
 from orbas.models.kernel import KernelDesign, KernelTerm
-from orbas.models.potential import Potential
+from orbas.models.potential import Potential, PotentialRecord
 from orbas.structures.species import BySpecies
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from os import PathLike
 
     from ase import Atoms
 
     from orbas._core import SkinList
     from orbas.base.blocks import Features, FloatArray
     from orbas.base.energies import Energies
+    from orbas.fit.driver import FitResult
 
 #: Environments that representative ones are chosen among, at most.
 _CANDIDATES = 50_000
+
+
+class _Compiled:
+    """The points of every term with their weights, as the core takes them: made once; copies make their own."""
+
+    __slots__ = ("points",)
+
+    def __init__(self) -> None:
+        self.points: list[Any] | None = None
+
+    def __reduce__(self) -> Any:
+        return _Compiled, ()
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class SparseRecord(PotentialRecord):
+    """The record of a :class:`SparseGPR`: the kernels with their points."""
+
+    design: KernelDesign
+    _compiled: _Compiled = field(default_factory=_Compiled, init=False)
+
+    def above_baseline(self, frames: list[Atoms], skin_lists: Sequence[SkinList] | None) -> Energies:
+        """Return energies, forces and virials above the baseline, a pass of the compiled core for every term."""
+        points = self._compiled.points
+        if points is None:
+            parts = np.split(self.weights, np.cumsum(self.design.term_widths)[:-1])
+            points = [term.weighted(part) for term, part in zip(self.design.terms, parts, strict=True)]
+            self._compiled.points = points
+        return self.design.evaluate(frames, points, skin_lists)
 
 
 _SPECTRA = Each(
@@ -53,7 +80,8 @@ class SparseGPR(Potential):
     Parameters
     ----------
     representation
-        A :class:`orbas.PowerSpectrum` or :class:`orbas.RadialSpectrum`, or a list of them, used as they are.
+        A :class:`orbas.PowerSpectrum` or :class:`orbas.RadialSpectrum`, or a list of them; copied as in
+        :class:`LinearPotential`.
     n_sparse
         Number of representative environments of each representation: shared among the species in proportion to their
         number of environments, or a dict by atomic number; a list gives every representation its own.
@@ -69,8 +97,10 @@ class SparseGPR(Potential):
     Attributes
     ----------
     design_
-        The kernels with their points.
+        The kernels with their points, on the representations as they were at the fit.
     """
+
+    design_ = Fitted[KernelDesign]()
 
     representation: Spectrum | Sequence[Spectrum] = field(metadata=setting(_SPECTRA, "features that are compared"))
     n_sparse: int | Mapping[int, int] | Sequence[int | Mapping[int, int]] = field(
@@ -83,94 +113,42 @@ class SparseGPR(Potential):
         default="fps", metadata=setting(Choice(("fps", "cur")), "how environments are chosen")
     )
 
-    def fit(
-        self,
-        frames: Sequence[Atoms],
-        energy_key: str = "REF_energy",
-        *,
-        forces_key: str | None = None,
-        stress_key: str | None = None,
-        virial_key: str | None = None,
-        checkpoint: str | PathLike[str] | None = None,
-    ) -> Self:
-        """Choose environments and alpha, and fit the weights; parameters and errors as of ``LinearPotential.fit``.
-
-        Raises
-        ------
-        TypeError
-            If a representation is not one of those named above.
-        """
-        self.check()
-        rule = resolve_regularization(self.regularization)
-        labels = labels_of(frames, energy_key, forces_key, stress_key, virial_key)
-        baseline = fit_baseline(self.baseline, frames, labels.energies, rule)
-        design = self._design_for(frames)
-        targets = targets_of(frames, labels, baseline)
-        fit = fit_streamed(
-            design,
-            frames,
-            targets,
-            self._label_noise(),
-            rule,
-            chunk=self.chunk,
-            progress=self.progress,
-            checkpoint=checkpoint,
-        )
-        self.design_ = design
-        self.__dict__.pop("_cached_points", None)
-        self._keep(fit, frames, baseline)
-        self._set_reach(design, frames)
-        return self
-
-    def evaluate(self, frames: Sequence[Atoms], *, skin_lists: Sequence[SkinList] | None = None) -> Energies:
-        """Return energies, forces and virials, a pass of the compiled core for every term: ``Potential.evaluate``."""
-        self._check(frames)
-        return self._with_baseline(frames, self.design_.evaluate(frames, self._points(), skin_lists))
-
     def skin_lists(self, skin: float) -> list[SkinList]:
         """Return an empty neighbor memory with a skin in Å for every representation."""
         from orbas._core import SkinList
 
-        return [SkinList(skin) for _ in self._terms()]
+        return [SkinList(skin) for _ in self._fitted().design.terms]
 
-    def _design(self) -> KernelDesign:
-        return self.design_
-
-    def _design_for(self, frames: Sequence[Atoms]) -> KernelDesign:
+    def _make_design(self, params: Mapping[str, Any], frames: list[Atoms]) -> KernelDesign:
         """Choose representative environments among those of structures."""
         terms = []
-        for spectrum, n_sparse, zeta, delta in self._terms():
-            points = representatives(spectrum, frames, n_sparse, self.selection)
+        for spectrum, n_sparse, zeta, delta in _terms(params):
+            points = representatives(spectrum, frames, n_sparse, params["selection"])
             terms.append(KernelTerm.of(spectrum, zeta, delta, points))
         return KernelDesign(tuple(terms))
+
+    def _make_record(self, params: dict[str, Any], result: FitResult) -> SparseRecord:
+        assert isinstance(result.design, KernelDesign)
+        return SparseRecord(params, **SparseRecord.fields_of(result), design=result.design)
 
     def _label_noise(self) -> Noise:
         return Noise() if self.noise is None else self.noise
 
-    def _points(self) -> list[Any]:
-        """Return what the compiled core evaluates, made once."""
-        cached = self.__dict__.get("_cached_points")
-        if cached is None:
-            ends = np.cumsum(self.design_.term_widths)[:-1]
-            parts = np.split(self.weights_, ends)
-            cached = [term.weighted(own) for term, own in zip(self.design_.terms, parts, strict=True)]
-            self._cached_points = cached
-        points: list[Any] = cached
-        return points
-
-    def _terms(self) -> list[tuple[Spectrum, int | Mapping[int, int], int, float]]:
-        """Return representation, number of points, exponent and amplitude of every term, checked."""
-        spectra: list[Spectrum] = listed(self.representation) or [self.representation]
-        columns = [_spread(name, getattr(self, name), len(spectra)) for name in ("n_sparse", "zeta", "delta")]
-        return list(zip(spectra, *columns, strict=True))
-
     def check(self) -> None:
         """Raise SettingsError for a setting of a wrong type or out of its range."""
         check_settings(self)
-        self._terms()
+        _terms(self.get_params(deep=False))
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_cached_points"}
+    if TYPE_CHECKING:
+
+        def _fitted(self) -> SparseRecord: ...
+
+
+def _terms(params: Mapping[str, Any]) -> list[tuple[Spectrum, int | Mapping[int, int], int, float]]:
+    """Return representation, number of points, exponent and amplitude of every term, checked."""
+    spectra: list[Spectrum] = listed(params["representation"]) or [params["representation"]]
+    columns = [_spread(name, params[name], len(spectra)) for name in ("n_sparse", "zeta", "delta")]
+    return list(zip(spectra, *columns, strict=True))
 
 
 def representatives(

@@ -7,16 +7,18 @@ it is only used to fit; what is evaluated afterwards is a table of the few contr
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, field
-from typing import TYPE_CHECKING, Self, get_args
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 import numpy as np
 
 from orbas import structures
+from orbas.base.estimator import Fitted
 from orbas.base.fields import SettingsError, check_settings, setting
 from orbas.base.kinds import Choice, Each, Integer, Maybe, Number, Switch, listed
 from orbas.density.contraction import ContractedBasis
 from orbas.density.expansion import DENSITY, DensityExpansion
-from orbas.optimal.fitted_basis import FittedBasis, Mixing
+from orbas.errors import not_fitted
+from orbas.optimal.fitted_basis import BasisRecord, FittedBasis, Mixing, Nesting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,6 +51,28 @@ class _Covariance:
         rows = [[self.sums.get((l, a, b), zero) for b in species] for a in species]
         matrix = np.block(rows) if n else np.zeros((0, 0))
         return matrix / max(1, self.environments)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What structures have added up to: covariances by kind of center, and the species that occurred."""
+
+    covariances: dict[int | None, _Covariance] = field(default_factory=dict)
+    species: set[int] = field(default_factory=set)
+
+    def copy(self) -> _Seen:
+        """Return one that can be added to; sums are never changed in place."""
+        covariances = {kind: _Covariance(c.environments, dict(c.sums)) for kind, c in self.covariances.items()}
+        return _Seen(covariances, set(self.species))
+
+    @property
+    def n_environments(self) -> int:
+        """Number of environments of all kinds."""
+        return sum(covariance.environments for covariance in self.covariances.values())
+
+    def of(self, kind: int | None) -> _Covariance:
+        """Return the covariance of a kind of center, an empty one if none was seen."""
+        return self.covariances.get(kind, _Covariance())
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +109,14 @@ class Spectrum:
             left += value
             counts[l][g] += 1
         return counts
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class OptimalRecord(BasisRecord):
+    """The record of an :class:`OptimalBasis`; ``seen`` is None if it was read from a file."""
+
+    eigenvalues: Any
+    seen: _Seen | None
 
 
 def check_per_degree(given: int | Sequence[int], max_angular: int) -> None:
@@ -140,6 +172,8 @@ class OptimalBasis(FittedBasis):
     species. An eigenvector's sign is such that its first component of (nearly) largest magnitude is positive.
     """
 
+    eigenvalues_ = Fitted[Any]()
+
     density: DensityExpansion = field(metadata=setting(DENSITY, "expansion on a large primitive basis"))
     n_optimal: int | Sequence[int] | None = field(
         default=None, metadata=setting(Maybe(PER_DEGREE, meaning="residual says"), "number of optimal functions kept")
@@ -166,20 +200,24 @@ class OptimalBasis(FittedBasis):
         ValueError
             For settings out of range, bad structures, or structures without a single atom.
         """
-        self._covariances: dict[int | None, _Covariance] = {}
-        self._seen: set[int] = set()
-        return self.partial_fit(frames, sample_weight=sample_weight)
+        self._record = self._made_of(frames, sample_weight, _Seen())
+        return self
 
     def partial_fit(self, frames: Sequence[Atoms], y: object = None, sample_weight: FloatArray | None = None) -> Self:
-        """Add structures to what was seen: batches of any size, with any species, equal one fit of them all."""
-        counts = self.check()
-        if not hasattr(self, "_covariances"):
-            self._covariances, self._seen = {}, set()
-        listed = structures.as_frames(frames)
-        self._accumulate(listed, counts, sample_weight)
-        if not any(covariance.environments for covariance in self._covariances.values()):
-            raise ValueError("an optimal basis needs at least one atom to fit on")
-        self._solve(counts)
+        """Add structures to what was seen: batches of any size, with any species, equal one fit of them all.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`fit`; or if the density or what is mixed is no longer that of the structures seen before.
+        """
+        record: OptimalRecord | None = self._record
+        seen = _Seen() if record is None or record.seen is None else record.seen.copy()
+        if record is not None and seen.covariances and not self._adds_to(record):
+            raise ValueError(
+                "density, mixing or per_center were changed since the structures before were seen: fit all anew"
+            )
+        self._record = self._made_of(frames, sample_weight, seen)
         return self
 
     def covariance(self, l: int, center_species: int | None = None) -> list[FloatArray]:
@@ -202,13 +240,14 @@ class OptimalBasis(FittedBasis):
             If the basis was read from a file, which does not hold covariances, or for a degree or center species that
             it does not have.
         """
-        counts, kinds = self.check(), list(self.species_) if self.per_center else [None]
-        if not getattr(self, "_covariances", None):
+        record = self._fitted()
+        counts = record.density.primitive_basis().counts(record.density.max_angular)
+        if record.seen is None:
             raise ValueError("this basis was read from a file, which holds no covariances: fit it")
-        if not 0 <= l < len(counts) or center_species not in kinds:
+        if not 0 <= l < len(counts) or center_species not in _kinds(record.params, record.species):
             raise ValueError(f"no covariance of l = {l}, center species {center_species}")
-        covariance = self._covariances.get(center_species, _Covariance())
-        return [covariance.joint(l, counts[l], group) for group in self._groups(self.species_)]
+        covariance = record.seen.of(center_species)
+        return [covariance.joint(l, counts[l], group) for group in _groups(record.params, record.species)]
 
     def captured_variance(self, other: OptimalBasis) -> float:
         """Return the fraction of the variance seen here that the functions of another basis keep.
@@ -221,14 +260,14 @@ class OptimalBasis(FittedBasis):
         ValueError
             If the two do not fit together, or this one was read from a file, which does not hold covariances.
         """
-        kinds: list[int | None] = list(self.species_) if self.per_center else [None]
-        alike = (self.mixing, self.per_center, self.species_) == (other.mixing, other.per_center, other.species_)
-        if not alike or not getattr(self, "_covariances", None):
+        record, others = self._fitted(), other._fitted()
+        alike = (record.nesting, record.species) == (others.nesting, others.species)
+        if not alike or record.seen is None:
             raise ValueError("captured_variance compares two bases fitted with the same species, mixing and centers")
         total = kept = 0.0
-        kept_by_kind = other._by_kind(other.contraction_)
-        for kind in kinds:
-            for l in range(self.density.max_angular + 1):
+        kept_by_kind = others.nesting.by_kind(others.contraction)
+        for kind in _kinds(record.params, record.species):
+            for l in range(record.density.max_angular + 1):
                 for joint, matrix in zip(self.covariance(l, kind), kept_by_kind[kind][l], strict=True):
                     total += float(np.trace(joint))
                     kept += float(np.sum(matrix * (joint @ matrix)))
@@ -257,63 +296,33 @@ class OptimalBasis(FittedBasis):
         items = listed(self.n_optimal)
         return [self.n_optimal] * degrees if items is None else items  # type: ignore[list-item]
 
-    def _accumulate(self, frames: list[Atoms], counts: tuple[int, ...], weights: FloatArray | None) -> None:
-        species = self.density.given_species()
-        if species is None:
-            species = structures.species_of(frames)
-        if not species:
-            return
-        expansion = DensityExpansion(**{**self.density.get_params(deep=False), "species": species})
-        width = len(species) * sum((2 * l + 1) * n for l, n in enumerate(counts))
-        most = max(1, CHUNK_BYTES // (8 * width))
-        expansion.plan_for(frames)
-        scales = _scales(weights, frames)
-        start = 0
-        while start < len(frames):
-            end, atoms = start, 0
-            while end < len(frames) and (end == start or atoms + len(frames[end]) <= most):
-                atoms += len(frames[end])
-                end += 1
-            part = None if scales is None else np.concatenate(scales[start:end])
-            self._add_chunk(expansion, frames[start:end], species, counts, part)
-            start = end
-        self._seen.update(species)
+    def _fitted(self) -> OptimalRecord:
+        record: OptimalRecord | None = self._record
+        if record is None:
+            raise not_fitted("this OptimalBasis is not fitted: call fit(frames) first")
+        return record
 
-    def _add_chunk(
-        self,
-        expansion: DensityExpansion,
-        frames: list[Atoms],
-        species: tuple[int, ...],
-        counts: tuple[int, ...],
-        scales: FloatArray | None,
-    ) -> None:
-        numbers = structures.atomic_numbers(frames)
-        for key, block in expansion.transform(frames).items():
-            covariance = self._covariances.setdefault(key.center_species if self.per_center else None, _Covariance())
-            l, n = key.o3_lambda, counts[key.o3_lambda]
-            if l == 0:
-                covariance.environments += len(block.samples)
-            values = block.values
-            if scales is not None:
-                values = values * scales[numbers == key.center_species][:, None, None]
-            rows = values.reshape(-1, values.shape[2])  # [sample * m, a * n]
-            parts = np.split(np.arange(rows.shape[1]), len(species)) if n else []
-            if self.mixing == "combined":
-                product = rows.T @ rows
-                for a, first in zip(species, parts, strict=False):
-                    for b, second in zip(species, parts, strict=False):
-                        covariance.add(l, a, b, product[np.ix_(first, second)])
-            else:
-                for a, part in zip(species, parts, strict=False):
-                    own = rows[:, part]
-                    covariance.add(l, a, a, own.T @ own)
+    def _adds_to(self, record: OptimalRecord) -> bool:
+        """Whether structures seen now add up with those of a record."""
+        density = record.density
+        names = [name for name in density._parameter_names() if name != "species"]
+        same = all(getattr(self.density, name) == getattr(density, name) for name in names)
+        return same and record.nesting == Nesting(self.mixing, self.per_center)
 
-    def _solve(self, counts: tuple[int, ...]) -> None:
-        species = tuple(sorted(self._seen))
-        environments = sum(covariance.environments for covariance in self._covariances.values())
-        keys: list[int | None] = list(species) if self.per_center else [None]
-        spectra = {key: self._diagonalize(self._covariances.get(key, _Covariance()), counts, species) for key in keys}
-        self.set_fitted(species, environments, spectra, {key: self._cut(spectra[key]) for key in keys})
+    def _made_of(self, frames: Sequence[Atoms], sample_weight: FloatArray | None, seen: _Seen) -> OptimalRecord:
+        """Return the record of what was seen and some structures more."""
+        counts = self.check()
+        listed = structures.as_frames(frames)
+        params = self._settled_params(self.density.given_species() or structures.species_of(listed))
+        _accumulate(seen, params, listed, counts, sample_weight)
+        if not seen.n_environments:
+            raise ValueError("an optimal basis needs at least one atom to fit on")
+        species = tuple(sorted(seen.species))
+        spectra = {
+            kind: _diagonalize(seen.of(kind), counts, _groups(params, species)) for kind in _kinds(params, species)
+        }
+        wanted = {kind: self._cut(spectrum) for kind, spectrum in spectra.items()}
+        return _record(params, species, seen.n_environments, spectra, wanted, seen)
 
     def set_fitted(
         self,
@@ -322,27 +331,13 @@ class OptimalBasis(FittedBasis):
         spectra: Mapping[int | None, Spectrum],
         kept: Mapping[int | None, Matrices],
     ) -> None:
-        """Set the fitted attributes: from a fit, or from a file.
+        """Set what a file holds as what a fit found.
 
         ``spectra`` and ``kept`` (the contraction matrices, [l][group]) have one entry per center species, or a
         single one under None.
         """
-        self.n_environments_ = n_environments
-        self.eigenvalues_ = self._nested({kind: spectrum.values for kind, spectrum in spectra.items()})
-        self.residual_variance_ = self._of_centers({k: spectrum.residual_variance() for k, spectrum in spectra.items()})
-        self._set_contraction(species, kept)
-
-    def _groups(self, species: tuple[int, ...]) -> list[tuple[int, ...]]:
-        """Return the neighbor species that are contracted together."""
-        return [species] if self.mixing == "combined" else [(a,) for a in species]
-
-    def _diagonalize(self, covariance: _Covariance, counts: tuple[int, ...], species: tuple[int, ...]) -> Spectrum:
-        values, vectors = [], []
-        for l, n in enumerate(counts):
-            pairs = [eigenpairs(covariance.joint(l, n, group)) for group in self._groups(species)]
-            values.append([value for value, _ in pairs])
-            vectors.append([vector for _, vector in pairs])
-        return Spectrum(values, vectors)
+        params = self._settled_params(species)
+        self._record = _record(params, species, n_environments, spectra, kept, None)
 
     def _cut(self, spectrum: Spectrum) -> Matrices:
         if self.residual is not None:
@@ -355,6 +350,98 @@ class OptimalBasis(FittedBasis):
             [matrix[:, :q] for matrix, q in zip(matrices, counts, strict=True)]
             for matrices, counts in zip(spectrum.vectors, wanted, strict=True)
         ]
+
+
+def _record(
+    params: dict[str, Any],
+    species: tuple[int, ...],
+    n_environments: int,
+    spectra: Mapping[int | None, Spectrum],
+    kept: Mapping[int | None, Matrices],
+    seen: _Seen | None,
+) -> OptimalRecord:
+    nesting = Nesting(params["mixing"], params["per_center"])
+    return OptimalRecord(
+        **OptimalRecord.fields_of(params, species, kept),
+        n_environments=n_environments,
+        eigenvalues=nesting.nested({kind: spectrum.values for kind, spectrum in spectra.items()}),
+        residual_variance=nesting.of_centers({k: spectrum.residual_variance() for k, spectrum in spectra.items()}),
+        seen=seen,
+    )
+
+
+def _kinds(params: Mapping[str, Any], species: tuple[int, ...]) -> list[int | None]:
+    """Return the center species that have a basis of their own; None stands for all."""
+    return list(species) if params["per_center"] else [None]
+
+
+def _groups(params: Mapping[str, Any], species: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return the neighbor species that are contracted together."""
+    return [species] if params["mixing"] == "combined" else [(a,) for a in species]
+
+
+def _diagonalize(covariance: _Covariance, counts: tuple[int, ...], groups: list[tuple[int, ...]]) -> Spectrum:
+    values, vectors = [], []
+    for l, n in enumerate(counts):
+        pairs = [eigenpairs(covariance.joint(l, n, group)) for group in groups]
+        values.append([value for value, _ in pairs])
+        vectors.append([vector for _, vector in pairs])
+    return Spectrum(values, vectors)
+
+
+def _accumulate(
+    seen: _Seen, params: Mapping[str, Any], frames: list[Atoms], counts: tuple[int, ...], weights: FloatArray | None
+) -> None:
+    """Add structures to what was seen."""
+    density: DensityExpansion = params["density"]
+    species = density.given_species() or structures.species_of(frames)
+    if not species:
+        return
+    expansion = DensityExpansion(**{**density.get_params(deep=False), "species": species})
+    width = len(species) * sum((2 * l + 1) * n for l, n in enumerate(counts))
+    most = max(1, CHUNK_BYTES // (8 * width))
+    scales = _scales(weights, frames)
+    start = 0
+    while start < len(frames):
+        end, atoms = start, 0
+        while end < len(frames) and (end == start or atoms + len(frames[end]) <= most):
+            atoms += len(frames[end])
+            end += 1
+        part = None if scales is None else np.concatenate(scales[start:end])
+        _add_chunk(seen, params, expansion, frames[start:end], part)
+        start = end
+    seen.species.update(species)
+
+
+def _add_chunk(
+    seen: _Seen,
+    params: Mapping[str, Any],
+    expansion: DensityExpansion,
+    frames: list[Atoms],
+    scales: FloatArray | None,
+) -> None:
+    numbers = structures.atomic_numbers(frames)
+    species = expansion.given_species() or ()
+    for key, block in expansion.transform(frames).items():
+        kind = key.center_species if params["per_center"] else None
+        covariance = seen.covariances.setdefault(kind, _Covariance())
+        l = key.o3_lambda
+        if l == 0:
+            covariance.environments += len(block.samples)
+        values = block.values
+        if scales is not None:
+            values = values * scales[numbers == key.center_species][:, None, None]
+        rows = values.reshape(-1, values.shape[2])  # [sample * m, a * n]
+        parts = np.split(np.arange(rows.shape[1]), len(species)) if rows.shape[1] else []
+        if params["mixing"] == "combined":
+            product = rows.T @ rows
+            for a, first in zip(species, parts, strict=False):
+                for b, second in zip(species, parts, strict=False):
+                    covariance.add(l, a, b, product[np.ix_(first, second)])
+        else:
+            for a, part in zip(species, parts, strict=False):
+                own = rows[:, part]
+                covariance.add(l, a, a, own.T @ own)
 
 
 def _scales(weights: FloatArray | None, frames: list[Atoms]) -> list[FloatArray] | None:

@@ -48,6 +48,7 @@ def save_basis(optimal: OptimalBasis, path: str | os.PathLike[str]) -> None:
     if not isinstance(optimal, OptimalBasis):
         raise TypeError(f"a basis file holds an orbas.OptimalBasis, got a {type(optimal).__name__}")
     check_output(path, FileKind.BASIS)
+    optimal = optimal._at_fit()
     metadata = {
         "format": FORMAT,
         "schema": SCHEMA,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
 
-from orbas.base.arrays import ArrayEstimator, OutputContainer
+from orbas.base.arrays import ArrayEstimator, ColumnsRecord, OutputContainer, matrix_to_fit
+from orbas.base.estimator import Fitted
 from orbas.base.fields import check_settings, setting
 from orbas.base.kinds import Choice, Integer, Maybe
 
@@ -29,6 +31,15 @@ COUNT = setting(Maybe(Integer(1), meaning="half of them"), "how many to select")
 AXIS = setting(Choice(get_args(Axis)), "whether columns or rows are selected")
 
 
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class SelectorRecord(ColumnsRecord):
+    """What :meth:`Selector.fit` finds; see there."""
+
+    selected_idx: IntArray
+    scores: FloatArray
+    n_candidates: int
+
+
 class Selector(ArrayEstimator, OutputContainer):
     """Picks columns (``axis="features"``) or rows (``axis="samples"``) of a matrix, one after the other.
 
@@ -48,9 +59,9 @@ class Selector(ArrayEstimator, OutputContainer):
     n: int | None
     axis: Axis
 
-    selected_idx_: IntArray
-    scores_: FloatArray
-    n_candidates_: int
+    selected_idx_ = Fitted["IntArray"]()
+    scores_ = Fitted["FloatArray"]()
+    n_candidates_ = Fitted[int]()
 
     def fit(self, x: Any, y: object = None) -> Self:
         """Select from a matrix [n_samples, n_features].
@@ -61,7 +72,7 @@ class Selector(ArrayEstimator, OutputContainer):
             For settings out of range, more picks than there are candidates, or a matrix that is not finite.
         """
         check_settings(self)
-        matrix = self._matrix_to_fit(x)
+        matrix, columns = matrix_to_fit(x)
         points = np.asarray(matrix.T if self.axis == "features" else matrix, dtype=np.float64)
         count = self._count(len(points))
         picked, scores = self._select(points, count)
@@ -70,17 +81,18 @@ class Selector(ArrayEstimator, OutputContainer):
                 f"{count} {self.axis} were asked for, {len(picked)} were selected: the others are copies of these",
                 stacklevel=2,
             )
-        self.n_candidates_ = len(points)
-        self.selected_idx_ = np.array(picked, dtype=np.int64)
-        self.scores_ = np.array(scores)
+        self._record = SelectorRecord(
+            columns, selected_idx=np.array(picked, dtype=np.int64), scores=np.array(scores), n_candidates=len(points)
+        )
         return self
 
     def get_support(self, indices: bool = False) -> NDArray[np.bool_] | IntArray:
         """Return a mask [n_candidates], or the rising indices, of what was selected."""
-        rising = np.sort(self.selected_idx_)
+        record: SelectorRecord = self._fitted()
+        rising: IntArray = np.sort(record.selected_idx)
         if indices:
             return rising
-        mask = np.zeros(self.n_candidates_, dtype=bool)
+        mask = np.zeros(record.n_candidates, dtype=bool)
         mask[rising] = True
         return mask
 
@@ -108,8 +120,8 @@ class Selector(ArrayEstimator, OutputContainer):
             raise AttributeError("a selector of samples does not transform: take x[selected_idx_]")
 
     def _transform(self, x: Any) -> Any:
-        kept = self.get_support(indices=True)
-        return self._contained(self._matrix_to_use(x)[:, kept], x)
+        record: SelectorRecord = self._fitted()
+        return self._contained(self._matrix_to_use(x, record)[:, np.sort(record.selected_idx)], x)
 
     def _select(self, points: FloatArray, count: int) -> tuple[list[int], list[float]]:
         """Return indices of points [n_candidates, dimension] in the order of their selection, and their scores."""

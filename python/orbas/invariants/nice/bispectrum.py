@@ -10,11 +10,12 @@ import numpy as np
 from orbas import _core, structures
 from orbas.base.blocks import Features
 from orbas.base.energies import Energies
-from orbas.base.estimator import Estimator
+from orbas.base.estimator import Estimator, Fitted
 from orbas.base.fields import check_settings, setting
 from orbas.density.expansion import DENSITY
 from orbas.invariants.nice.rows import Kind, rows_of
 from orbas.invariants.nice.selection import Symmetry, reached, select_couplings
+from orbas.invariants.spectra import spectrum_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
     from orbas.base.blocks import FloatArray
     from orbas.base.gradients import JacobianRows
     from orbas.density.expansion import DensityExpansion
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Compiled:
+    """The compiled products, and the channels per degree that they are of."""
+
+    channels: tuple[int, ...]
+    plan: _core.EquivariantPlan
 
 
 @dataclass(eq=False, repr=False)
@@ -42,13 +51,19 @@ class Bispectrum(Estimator):
         A primitive or contracted expansion, with the same number of channels for all center species.
     """
 
+    species_ = Fitted[tuple[int, ...]]()
+
     density: DensityExpansion = field(metadata=setting(DENSITY, "expansion that the features are made of"))
 
     def fit(self, frames: Sequence[Atoms], y: object = None) -> Self:
-        """Fit the density expansion: it takes its species from the structures, unless they were given."""
+        """Take the species from structures, unless the density has them; the density itself stays as it is."""
         check_settings(self)
-        self.density.fit(frames)
+        self._record = spectrum_record(self.density, structures.as_frames(frames))
         return self
+
+    def settled(self, species: tuple[int, ...]) -> Self:
+        """Return a copy that later changes do not reach: see :meth:`orbas.DensityExpansion.settled`."""
+        return super().settled(self.species_ if self._record is not None else species)
 
     def transform(self, frames: Sequence[Atoms]) -> Features:
         """Compute the bispectrum of every atom, [n_atoms, n_features].
@@ -62,7 +77,7 @@ class Bispectrum(Estimator):
         """
         check_settings(self)
         listed = structures.as_frames(frames)
-        plan, species = self.density.plan_for(listed)
+        plan, species = self._plan_for(listed)
         compiled = self._plan(species)
         numbers = structures.atomic_numbers(listed)
         skipped = sum(compiled.n_invariants()[:2])
@@ -95,7 +110,7 @@ class Bispectrum(Estimator):
             If there are not as many weights as features, one is not finite, or for bad structures.
         """
         listed = structures.as_frames(frames)
-        plan, species = self.density.plan_for(listed)
+        plan, species = self._plan_for(listed)
         compiled = self._plan(species)
         first, second, third = compiled.n_invariants()
         array = np.ascontiguousarray(weights, dtype=np.float64)
@@ -125,26 +140,25 @@ class Bispectrum(Estimator):
             For a species without channels, before any work.
         """
         listed = structures.as_frames(frames)
-        _, species = self.density.plan_for(listed)
+        _, species = self._plan_for(listed)
         compiled = self._plan(species)
         *below, n_features = compiled.n_invariants()
         kind = Kind(compiled, slice(None), first=sum(below))
-        return rows_of(self.density, listed, [kind] * len(species), n_features)
+        return rows_of(self.density.settled(species), listed, [kind] * len(species), n_features)
+
+    def _plan_for(self, frames: list[Atoms]) -> tuple[_core.DensityPlan, tuple[int, ...]]:
+        record = self._record
+        return self.density.plan_for(frames, None if record is None else record.species)
 
     def _plan(self, species: tuple[int, ...]) -> _core.EquivariantPlan:
         counts = self.density.channel_counts(species)
         if len(set(counts)) > 1:
             raise ValueError("the density must have the same number of channels for all center species")
-        cached = self.__dict__.get("_cached_plan")
-        if cached is not None and cached[0] == counts[0]:
-            compiled: _core.EquivariantPlan = cached[1]
-            return compiled
-        compiled = _core.EquivariantPlan(counts[0], _steps(counts[0]))
-        self._cached_plan = (counts[0], compiled)
-        return compiled
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_cached_plan"}
+        compiled: _Compiled | None = self._compiled
+        if compiled is None or compiled.channels != counts[0]:
+            plan = _core.EquivariantPlan(counts[0], _steps(counts[0]))
+            compiled = self._compiled = _Compiled(counts[0], plan)
+        return compiled.plan
 
 
 def _steps(channels: Sequence[int]) -> list[Any]:

@@ -10,10 +10,11 @@ import numpy as np
 from orbas import structures
 from orbas.base.blocks import Block, BlockKey, EquivariantBlocks, Features
 from orbas.base.energies import Energies
-from orbas.base.estimator import Estimator
+from orbas.base.estimator import Estimator, Fitted
 from orbas.base.fields import check_settings, setting
 from orbas.base.kinds import Choice, Integer, Maybe, Switch
 from orbas.density.expansion import DENSITY
+from orbas.errors import not_fitted
 from orbas.invariants.nice import environments, report
 from orbas.invariants.nice.iteration import Iteration
 from orbas.invariants.nice.limits import Count, Limits, Parity, check_limits, counts
@@ -28,6 +29,92 @@ if TYPE_CHECKING:
     from orbas.base.blocks import FloatArray, IntArray
     from orbas.base.gradients import JacobianRows
     from orbas.density.expansion import DensityExpansion
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NiceRecord:
+    """What :meth:`NICE.fit` finds, with the settings and the density that it belongs to."""
+
+    params: dict[str, Any]
+    species: tuple[int, ...]
+    iterations: dict[int | None, Iteration]
+    retained: Any
+    discarded: Any
+    contractions: Any
+    n_features: list[int]
+
+    @classmethod
+    def of(
+        cls, params: dict[str, Any], species: tuple[int, ...], iterations: dict[int | None, Iteration]
+    ) -> NiceRecord:
+        """Return the record of one iteration per center species, or of one under None, from a fit or a file."""
+
+        def by_center(values: dict[int | None, Any]) -> Any:
+            return values if params["per_center"] else values[None]
+
+        widths = [it.plan.n_invariants() for it in iterations.values()]
+        return cls(
+            params,
+            species,
+            iterations,
+            by_center({kind: it.retained() for kind, it in iterations.items()}),
+            by_center({kind: report.discarded(it.contractions) for kind, it in iterations.items()}),
+            by_center({kind: it.contractions for kind, it in iterations.items()}),
+            [max(column) for column in zip(*widths, strict=True)],
+        )
+
+    @property
+    def density(self) -> DensityExpansion:
+        """The expansion as it was at the fit, with its species."""
+        density: DensityExpansion = self.params["density"]
+        return density
+
+    @property
+    def counts(self) -> list[tuple[int, ...]]:
+        """Channels of the density, [center species][l]."""
+        return self.density.channel_counts(self.species)
+
+    def of_center(self, number: int) -> Iteration:
+        """Return the iteration of a center species."""
+        return self.iterations[number if self.params["per_center"] else None]
+
+    def columns(self, iteration: Iteration) -> IntArray | slice:
+        """Columns of the features of one kind of center."""
+        widths = iteration.plan.n_invariants()
+        if widths == self.n_features:
+            return slice(None)
+        starts = np.cumsum([0, *self.n_features[:-1]])
+        return np.concatenate([start + np.arange(n) for start, n in zip(starts, widths, strict=True)])
+
+    def widened(self, iteration: Iteration, values: FloatArray) -> FloatArray:
+        """Return features of one kind of center with zeros where others have more."""
+        columns = self.columns(iteration)
+        if isinstance(columns, slice):
+            return values
+        wide = np.zeros((len(values), sum(self.n_features)), values.dtype)
+        wide[:, columns] = values
+        return wide
+
+    def narrowed(self, iteration: Iteration, row: FloatArray) -> FloatArray:
+        """Return what belongs to the features of one kind of center."""
+        columns = self.columns(iteration)
+        return row if isinstance(columns, slice) else np.ascontiguousarray(row[columns])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Compiled:
+    """Weights carried over to expanded pairs, and the record and the weights that they are of."""
+
+    record: NiceRecord
+    given: FloatArray
+    weights: FloatArray
+    readouts: list[_core.EquivariantReadout]
+
+    def belongs_to(self, record: NiceRecord, weights: FloatArray) -> bool:
+        """Whether these are the weights; those that nobody can write into are known by what they are."""
+        if self.record is not record:
+            return False
+        return (self.given is weights and not weights.flags.writeable) or np.array_equal(self.weights, weights)
 
 
 @dataclass(eq=False, repr=False)
@@ -87,6 +174,13 @@ class NICE(Estimator):
         Number of features of every order from 1 on; those of the orders stand side by side in ``transform``.
     """
 
+    species_ = Fitted[tuple[int, ...]]()
+    iterations_ = Fitted["dict[int | None, Iteration]"]()
+    retained_ = Fitted[Any]()
+    discarded_ = Fitted[Any]()
+    contractions_ = Fitted[Any]()
+    n_features_ = Fitted[list[int]]()
+
     density: DensityExpansion = field(metadata=setting(DENSITY, "expansion, best one on an optimal basis"))
     nu_max: int = field(default=4, metadata=setting(Integer(1, 10), "the highest order"))
     n_pairs: Count = field(default=None, metadata=setting(counts(1), "pairs expanded for equivariants"))
@@ -105,7 +199,10 @@ class NICE(Estimator):
     )
 
     def fit(self, frames: Sequence[Atoms], y: object = None) -> Self:
-        """Choose pairs and contractions from structures; the density is fitted too.
+        """Choose pairs and contractions from structures.
+
+        The density stays as it is: where it has no species, those of the structures are taken. Changes of it, or of
+        other settings, take effect with the next fit.
 
         Raises
         ------
@@ -114,33 +211,24 @@ class NICE(Estimator):
         """
         limits = self.limits()
         listed = structures.as_frames(frames)
-        self.density.fit(listed)
-        _, species = self.density.plan_for(listed)
-        counts = self.density.channel_counts(species)
+        params = self._settled_params(structures.species_of(listed))
+        density: DensityExpansion = params["density"]
+        _, species = density.plan_for(listed)
+        counts = density.channel_counts(species)
         if not self.per_center and len(set(counts)) > 1:
             raise ValueError(
                 "the density has a different number of channels for every center species: set per_center=True"
             )
-        kinds: list[int | None] = list(species) if self.per_center else [None]
+        kinds: list[int | None] = list(species) if params["per_center"] else [None]
         iterations: dict[int | None, Iteration] = {}
         for kind in kinds:
-            rows = environments.Rows(self.density, listed, kind, self.n_environments)
+            rows = environments.Rows(density, listed, kind, params["n_environments"])
             if rows.n_environments == 0 and kind is None:
                 raise ValueError("NICE needs at least one atom to fit on")
             channels = counts[0 if kind is None else species.index(kind)]
             iterations[kind] = Iteration.fit(channels, limits, rows.chunks, max(1, rows.n_environments))
-        self.set_fitted(species, iterations)
+        self._record = NiceRecord.of(params, species, iterations)
         return self
-
-    def set_fitted(self, species: tuple[int, ...], iterations: dict[int | None, Iteration]) -> None:
-        """Set the fitted attributes, from a fit or a file: one iteration per center species, or one under None."""
-        self.species_ = species
-        self.iterations_ = iterations
-        self.retained_ = self._by_center({kind: it.retained() for kind, it in iterations.items()})
-        self.discarded_ = self._by_center({kind: report.discarded(it.contractions) for kind, it in iterations.items()})
-        self.contractions_ = self._by_center({kind: it.contractions for kind, it in iterations.items()})
-        widths = [it.plan.n_invariants() for it in iterations.values()]
-        self.n_features_ = [max(column) for column in zip(*widths, strict=True)]
 
     def transform(self, frames: Sequence[Atoms], *, single_precision: bool = False) -> Features:
         """Compute the invariants of every atom, [n_atoms, n_features], piece by piece.
@@ -169,21 +257,21 @@ class NICE(Estimator):
         orbas.UnknownSpeciesError
             For a species without channels, before any work.
         """
-        iterations = self.iterations_
+        record = self._fitted()
         listed = structures.as_frames(frames)
-        plan, species = self.density.plan_for(listed)
+        plan, species = record.density.plan_for(listed)
         environments.check_batch(plan, species, listed)
         numbers = structures.atomic_numbers(listed)
-        values = np.zeros((len(numbers), sum(self.n_features_)), np.float32 if single_precision else np.float64)
+        values = np.zeros((len(numbers), sum(record.n_features)), np.float32 if single_precision else np.float64)
         first = 0
-        for start, end in environments.pieces(listed, self.density.channel_counts(species)):
+        for start, end in environments.pieces(listed, record.counts):
             with environments.counted_from(start):
                 arrays = plan.density(structures.to_batch(listed[start:end]))
             rows = slice(first, first + sum(map(len, arrays)))
             for array, number in zip(arrays, species, strict=True):
-                iteration = iterations[number if self.per_center else None]
+                iteration = record.of_center(number)
                 own = numbers[rows] == number
-                values[rows][own] = self._widened(iteration, iteration.plan.invariants(array, single_precision))
+                values[rows][own] = record.widened(iteration, iteration.plan.invariants(array, single_precision))
             first = rows.stop
         samples = structures.samples_of(listed)
         if single_precision:
@@ -200,16 +288,16 @@ class NICE(Estimator):
         Values are [sample, m, q]; they turn as ``Y_lm``, and inversion multiplies them by o3_sigma (-1)^o3_lambda.
         Raises as :meth:`transform`.
         """
-        iterations = self.iterations_
+        record = self._fitted()
         listed = structures.as_frames(frames)
-        plan, species = self.density.plan_for(listed)
+        plan, species = record.density.plan_for(listed)
         numbers, samples = structures.atomic_numbers(listed), structures.samples_of(listed)
         blocks: dict[BlockKey, Block] = {}
         for array, number in zip(plan.density(structures.to_batch(listed)), species, strict=True):
-            compiled = iterations[number if self.per_center else None].plan
+            compiled = record.of_center(number).plan
             wanted = [
                 (nu, place, BlockKey(nu, l, sigma, number))
-                for nu in range(1, self.nu_max + 1)
+                for nu in range(1, len(record.n_features) + 1)
                 for place, (l, sigma, _) in enumerate(compiled.blocks(nu))
             ]
             values = compiled.equivariants(array, [(nu, place) for nu, place, _ in wanted])
@@ -239,24 +327,24 @@ class NICE(Estimator):
         ValueError
             If there are not as many weights as features, one is not finite, or for bad structures.
         """
-        iterations = self.iterations_
+        record = self._fitted()
         listed = structures.as_frames(frames)
-        plan, species = self.density.plan_for(listed)
+        plan, species = record.density.plan_for(listed)
         array = np.ascontiguousarray(weights, dtype=np.float64)
-        expected = (len(species), sum(self.n_features_))
+        expected = (len(species), sum(record.n_features))
         if array.shape != expected:
             raise ValueError(f"weights must have the shape {expected}, got {array.shape}")
         environments.check_batch(plan, species, listed)
-        readouts = self._readouts(array, species)
+        readouts = self._readouts(record, array)
         parts = [(np.zeros(0), np.zeros((0, 3)), np.zeros((0, 3, 3)))]
-        for start, end in environments.pieces(listed, self.density.channel_counts(species)):
+        for start, end in environments.pieces(listed, record.counts):
             piece = listed[start:end]
             batch, numbers = structures.to_batch(piece), structures.atomic_numbers(piece)
             energies, gradients = np.zeros(len(numbers)), []
             with environments.counted_from(start):
                 densities = plan.density(batch)
             for density, number, readout in zip(densities, species, readouts, strict=True):
-                energy, gradient = iterations[number if self.per_center else None].plan.linear(density, readout)
+                energy, gradient = record.of_center(number).plan.linear(density, readout)
                 energies[numbers == number] = energy
                 gradients.append(gradient)
             _, forces, virials = plan.weighted_coefficients(batch, gradients)
@@ -289,9 +377,10 @@ class NICE(Estimator):
         orbas.UnknownSpeciesError
             For a species without channels, before any work.
         """
-        of_species = [self.iterations_[number if self.per_center else None] for number in self.species_]
-        kinds = [Kind(iteration.plan, self._columns(iteration)) for iteration in of_species]
-        return rows_of(self.density, frames, kinds, sum(self.n_features_))
+        record = self._fitted()
+        of_species = [record.of_center(number) for number in record.species]
+        kinds = [Kind(iteration.plan, record.columns(iteration)) for iteration in of_species]
+        return rows_of(record.density, frames, kinds, sum(record.n_features))
 
     def summary(self, density_residual: float | None = None) -> str:
         """Return a table of what every contraction kept; raises :class:`orbas.NotFittedError` before ``fit``.
@@ -324,39 +413,17 @@ class NICE(Estimator):
             parity=self.parity,
         )
 
-    def _by_center(self, values: dict[int | None, Any]) -> Any:
-        return values if self.per_center else values[None]
+    def _fitted(self) -> NiceRecord:
+        record: NiceRecord | None = self._record
+        if record is None:
+            raise not_fitted("this NICE is not fitted: call fit first")
+        return record
 
-    def _columns(self, iteration: Iteration) -> IntArray | slice:
-        """Columns of the features of one kind of center."""
-        own = iteration.plan.n_invariants()
-        if own == self.n_features_:
-            return slice(None)
-        starts = np.cumsum([0, *self.n_features_[:-1]])
-        return np.concatenate([start + np.arange(n) for start, n in zip(starts, own, strict=True)])
-
-    def _widened(self, iteration: Iteration, values: FloatArray) -> FloatArray:
-        columns = self._columns(iteration)
-        if isinstance(columns, slice):
-            return values
-        wide = np.zeros((len(values), sum(self.n_features_)), values.dtype)
-        wide[:, columns] = values
-        return wide
-
-    def _readouts(self, weights: FloatArray, species: tuple[int, ...]) -> list[_core.EquivariantReadout]:
+    def _readouts(self, record: NiceRecord, weights: FloatArray) -> list[_core.EquivariantReadout]:
         """Carry weights [species, feature] over to expanded pairs, once for all steps of a trajectory."""
-        cached = self.__dict__.get("_cached_readouts")
-        if cached is not None and cached[0] is self.iterations_ and np.array_equal(cached[1], weights):
-            found: list[_core.EquivariantReadout] = cached[2]
-            return found
-        of_species = (self.iterations_[number if self.per_center else None] for number in species)
-        readouts = [it.plan.readout(self._narrowed(it, row)) for it, row in zip(of_species, weights, strict=True)]
-        self._cached_readouts = (self.iterations_, weights.copy(), readouts)
-        return readouts
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_cached_readouts"}
-
-    def _narrowed(self, iteration: Iteration, row: FloatArray) -> FloatArray:
-        columns = self._columns(iteration)
-        return row if isinstance(columns, slice) else np.ascontiguousarray(row[columns])
+        compiled: _Compiled | None = self._compiled
+        if compiled is None or not compiled.belongs_to(record, weights):
+            of_species = map(record.of_center, record.species)
+            readouts = [it.plan.readout(record.narrowed(it, row)) for it, row in zip(of_species, weights, strict=True)]
+            compiled = self._compiled = _Compiled(record, weights, weights.copy(), readouts)
+        return compiled.readouts

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from orbas import structures
+from orbas.base.estimator import Fitted
 from orbas.base.fields import check_settings, setting
 from orbas.base.kinds import Number, Switch
 from orbas.density.expansion import DENSITY
@@ -18,7 +19,7 @@ from orbas.fit.streamed import fit_streamed
 from orbas.models.pcovr.projector import captured, orthonormal, projector
 from orbas.models.pcovr.target import TwoBodyDesign
 from orbas.optimal.basis import MIXING, PER_DEGREE, OptimalBasis
-from orbas.optimal.fitted_basis import FittedBasis, Mixing
+from orbas.optimal.fitted_basis import BasisRecord, FittedBasis, Mixing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,16 @@ if TYPE_CHECKING:
     from orbas.base.blocks import FloatArray
     from orbas.density.expansion import DensityExpansion
     from orbas.fit.labels import BaselineLike
-    from orbas.fit.regularization import RegularizationLike
+    from orbas.fit.regularization import RegularizationLike, RidgeFit
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class PCovRRecord(BasisRecord):
+    """The record of a :class:`PCovRBasis`."""
+
+    weights: Any
+    ridge_alpha: float
+    baseline: CompositionBaseline
 
 
 @dataclass(eq=False, repr=False)
@@ -89,6 +99,10 @@ class PCovRBasis(FittedBasis):
     ``spline_accuracy`` can no longer be reached the expansion says so, and a larger regularizer is the remedy.
     """
 
+    weights_ = Fitted[Any]()
+    ridge_alpha_ = Fitted[float]()
+    baseline_ = Fitted[CompositionBaseline]()
+
     density: DensityExpansion = field(metadata=setting(DENSITY, "expansion on a large primitive basis"))
     n_optimal: int | Sequence[int] = field(default=4, metadata=setting(PER_DEGREE, "number of functions kept"))
     alpha: float = field(default=0.1, metadata=setting(Number(0, 1), "weight of the variance"))
@@ -143,10 +157,7 @@ class PCovRBasis(FittedBasis):
         noise = Noise() if forces is not None and self.noise is None else self.noise
         targets = [Target(energy, None if forces is None else forces[k]) for k, energy in enumerate(above.tolist())]
         fit = fit_streamed(design, listed, targets, noise, rule)
-        weights, self.ridge_alpha_ = fit.weights, fit.alpha
-        self.baseline_ = baseline
-        self.n_environments_ = variance.n_environments_
-        self._contract(variance, weights)
+        self._record = self._contract(variance, fit, baseline)
         return self
 
     def check(self) -> OptimalBasis:
@@ -159,11 +170,13 @@ class PCovRBasis(FittedBasis):
             raise ValueError(f"alpha=0 has a single function for l = 0, got n_optimal={count}: give 1, or alpha > 0")
         return variance
 
-    def _contract(self, variance: OptimalBasis, weights: FloatArray) -> None:
+    def _contract(self, variance: OptimalBasis, fit: RidgeFit, baseline: CompositionBaseline) -> PCovRRecord:
         """Replace the principal components of degree 0 by those of the modified covariance."""
-        kept = variance._by_kind(variance.contraction_)
-        values = variance._by_kind(variance.eigenvalues_)
-        of_kind = dict(zip(kept, np.split(weights, len(kept)), strict=True))
+        principal = variance._fitted()
+        nesting = principal.nesting
+        kept = {kind: [list(groups) for groups in m] for kind, m in nesting.by_kind(principal.contraction).items()}
+        values = nesting.by_kind(principal.eigenvalues)
+        of_kind = dict(zip(kept, np.split(fit.weights, len(kept)), strict=True))
         residuals = {}
         for kind, matrices in kept.items():
             covariances = variance.covariance(0, kind)
@@ -177,9 +190,15 @@ class PCovRBasis(FittedBasis):
                 curves += [np.cumsum(v)[: m.shape[1]] for v, m in zip(values[kind][l], matrices[l], strict=True)]
             total = sum(float(v.sum()) for groups in values[kind] for v in groups)
             residuals[kind] = _residual(curves, total)
-        self.weights_ = self._of_centers(of_kind)
-        self.residual_variance_ = self._of_centers(residuals)
-        self._set_contraction(variance.species_, kept)
+        params = self._settled_params(principal.species)
+        return PCovRRecord(
+            **PCovRRecord.fields_of(params, principal.species, kept),
+            n_environments=principal.n_environments,
+            residual_variance=nesting.of_centers(residuals),
+            weights=nesting.of_centers(of_kind),
+            ridge_alpha=fit.alpha,
+            baseline=baseline,
+        )
 
 
 def _residual(captured_by: list[FloatArray], total: float) -> FloatArray:
