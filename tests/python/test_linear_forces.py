@@ -194,7 +194,7 @@ def test_chunks_and_threads(frames, threads):
         other = potential(KFold(3, alphas=ALPHAS)).fit(frames, **ALL)
         assert np.array_equal(other.weights_, reference.weights_)
         assert np.array_equal(other.predict(frames).stress, reference.predict(frames).stress, equal_nan=True)
-    with pytest.raises(ValueError, match="chunk must be a positive number"):
+    with pytest.raises(ValueError, match="chunk must be an integer from 1"):
         potential(Fixed(1e-4), chunk=0).fit(frames, **ALL)
 
 
