@@ -33,7 +33,7 @@ impl Kernel for Visit<'_> {
 /// Searches and fills arrays that exist already: what fresh memory costs is not the search's.
 fn fill(frame: &Frame<'_>, list: &mut PairList) {
     let cells = CellList::new(*frame, CUTOFF).expect("bins");
-    let counts = count_pairs(&cells).expect("distinct atoms");
+    let counts = count_pairs(&cells, &mut || false).expect("distinct atoms");
     let arrays = PairArrays {
         centers: Some(&mut list.centers),
         neighbors: Some(&mut list.neighbors),
@@ -41,7 +41,7 @@ fn fill(frame: &Frame<'_>, list: &mut PairList) {
         vectors: Some(&mut list.vectors),
         distances: None,
     };
-    fill_pairs(&cells, &counts, arrays).expect("distinct atoms");
+    fill_pairs(&cells, &counts, arrays, &mut || false).expect("distinct atoms");
 }
 
 fn pairs(c: &mut Criterion) {

@@ -81,7 +81,7 @@ pub enum Error {
     },
     /// The cutoff sphere would hold an absurd number of atoms.
     #[error(
-        "structure {structure}: about {neighbors:.1e} neighbors per atom within the cutoff; \
+        "structure {structure}: about {neighbors:.1e} neighbors per atom within the cutoff, more than {most:.0e}; \
          the cell is too small for it (mend the cell or lower the cutoff)"
     )]
     TooDense {
@@ -89,6 +89,8 @@ pub enum Error {
         structure: usize,
         /// Estimated number of neighbors of one atom.
         neighbors: f64,
+        /// The bound.
+        most: f64,
     },
 
     // --- expansion ------------------------------------------------------------------------------------------
@@ -113,6 +115,15 @@ pub enum Error {
         requirement: &'static str,
         /// What was given.
         value: String,
+    },
+    /// There is not enough memory.
+    #[error(
+        "out of memory: {bytes} bytes more are needed; work on fewer structures at a time, \
+         or with fewer features"
+    )]
+    OutOfMemory {
+        /// How many bytes were asked for in vain.
+        bytes: usize,
     },
     /// The caller asked to stop.
     #[error("interrupted")]

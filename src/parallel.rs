@@ -3,28 +3,58 @@
 //! A forked child inherits the pool's memory but none of its threads. On a new process id the old pool is
 //! therefore leaked (joining its threads would hang) and a new one is built on first use.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error::{Error, Result};
+use crate::fork::ForkLock;
+use crate::memory::{Grow, collected};
 
+/// Asked between waves of work; `true` stops it.
+pub type Interrupt<'a> = &'a mut dyn FnMut() -> bool;
+
+/// More threads than this are a slip.
+const MOST_THREADS: usize = 1024;
+
+/// How long a wave should take.
+const WAVE: Duration = Duration::from_millis(30);
+
+#[derive(Debug, Default)]
 struct Slot {
     pid: u32,
-    requested: Option<usize>,
     pool: Option<Arc<ThreadPool>>,
 }
 
-static SLOT: Mutex<Slot> = Mutex::new(Slot { pid: 0, requested: None, pool: None });
+static SLOT: ForkLock<Slot> = ForkLock::new(Slot { pid: 0, pool: None });
+/// What was asked for; 0 if nothing was.
+static REQUESTED: AtomicUsize = AtomicUsize::new(0);
 
-/// Threads used when nobody asked: `ORBAS_NUM_THREADS`, else `RAYON_NUM_THREADS`, else the cores this process may
-/// use (affinity and cgroup limits included).
-fn default_threads() -> usize {
-    ["ORBAS_NUM_THREADS", "RAYON_NUM_THREADS"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok()?.trim().parse::<usize>().ok().filter(|&n| n > 0))
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
+/// Threads used when nobody asked: `ORBAS_NUM_THREADS`, else `RAYON_NUM_THREADS` (which rayon reads as it likes), else
+/// the cores this process may use (affinity and cgroup limits included).
+fn default_threads() -> Result<usize> {
+    let of = |name| std::env::var(name).ok().filter(|text| !text.trim().is_empty());
+    if let Some(text) = of("ORBAS_NUM_THREADS") {
+        return match text.trim().parse() {
+            Ok(threads) => checked(threads),
+            Err(_) => Err(bad_number(format!("ORBAS_NUM_THREADS={text:?}"))),
+        };
+    }
+    let asked = of("RAYON_NUM_THREADS").and_then(|text| text.trim().parse().ok()).filter(|&n| n > 0);
+    let threads =
+        asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+    Ok(threads.min(MOST_THREADS))
+}
+
+fn checked(threads: usize) -> Result<usize> {
+    if (1..=MOST_THREADS).contains(&threads) { Ok(threads) } else { Err(bad_number(threads.to_string())) }
+}
+
+fn bad_number(value: String) -> Error {
+    Error::BadParameter { name: "number of threads", requirement: "between 1 and 1024", value }
 }
 
 /// Asks for `threads` threads from the next call on.
@@ -32,16 +62,9 @@ fn default_threads() -> usize {
 /// # Errors
 /// [`Error::BadParameter`] if `threads` is 0 or above 1024.
 pub fn set_num_threads(threads: usize) -> Result<()> {
-    if threads == 0 || threads > 1024 {
-        return Err(Error::BadParameter {
-            name: "number of threads",
-            requirement: "between 1 and 1024",
-            value: threads.to_string(),
-        });
-    }
-    let mut slot = SLOT.lock().unwrap_or_else(PoisonError::into_inner);
-    if slot.requested != Some(threads) {
-        slot.requested = Some(threads);
+    let threads = checked(threads)?;
+    if REQUESTED.swap(threads, Ordering::Relaxed) != threads {
+        let mut slot = SLOT.lock(Slot::default);
         forget_if_foreign(&mut slot);
         slot.pool = None;
     }
@@ -49,10 +72,14 @@ pub fn set_num_threads(threads: usize) -> Result<()> {
 }
 
 /// Number of threads that the next call will use.
-#[must_use]
-pub fn num_threads() -> usize {
-    let slot = SLOT.lock().unwrap_or_else(PoisonError::into_inner);
-    slot.requested.unwrap_or_else(default_threads)
+///
+/// # Errors
+/// [`Error::BadParameter`] if nobody asked for a number and `ORBAS_NUM_THREADS` is none between 1 and 1024.
+pub fn num_threads() -> Result<usize> {
+    match REQUESTED.load(Ordering::Relaxed) {
+        0 => default_threads(),
+        threads => Ok(threads),
+    }
 }
 
 fn forget_if_foreign(slot: &mut Slot) {
@@ -70,29 +97,83 @@ fn forget_if_foreign(slot: &mut Slot) {
 /// With one thread, or one item, the calling thread does it: its caches hold what it has just prepared.
 ///
 /// # Errors
-/// As [`pool`].
+/// As [`pool`], or [`Error::OutOfMemory`].
 pub fn map<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync + Send) -> Result<Vec<R>> {
     if items.len() <= 1 {
-        return Ok(items.into_iter().map(work).collect());
+        return collected(items.into_iter().map(work));
     }
     let pool = pool()?;
     if pool.current_num_threads() == 1 {
-        return Ok(items.into_iter().map(work).collect());
+        return collected(items.into_iter().map(work));
     }
-    Ok(pool.install(|| items.into_par_iter().map(work).collect()))
+    let mut results = Vec::new();
+    results.make_room(items.len())?;
+    pool.install(|| items.into_par_iter().map(work).collect_into_vec(&mut results));
+    Ok(results)
+}
+
+/// Work in waves of about 30 ms, between which the caller may stop: how many tasks a wave has is learned from the last.
+#[derive(Debug, Clone)]
+pub struct Waves {
+    tasks: usize,
+    threads: usize,
+}
+
+impl Waves {
+    /// The first wave has one task for each thread.
+    ///
+    /// # Errors
+    /// As [`num_threads`].
+    pub fn new() -> Result<Self> {
+        let threads = num_threads()?;
+        Ok(Self { tasks: threads, threads })
+    }
+
+    /// Works on all tasks in parallel; what comes of them is handed to `merge` in their order.
+    ///
+    /// # Errors
+    /// The first error in that order, [`Error::Interrupted`], or as [`map`].
+    pub fn run<T: Send, R: Send>(
+        &mut self,
+        tasks: impl IntoIterator<Item = T>,
+        work: impl Fn(T) -> Result<R> + Sync + Send,
+        mut merge: impl FnMut(R) -> Result<()>,
+        interrupt: Interrupt<'_>,
+    ) -> Result<()> {
+        let mut tasks = tasks.into_iter();
+        loop {
+            let now = collected(tasks.by_ref().take(self.tasks))?;
+            if now.is_empty() {
+                return Ok(());
+            }
+            let full = now.len() == self.tasks;
+            let begin = Instant::now();
+            for result in map(now, &work)? {
+                merge(result?)?;
+            }
+            if full {
+                let ratio = WAVE.as_secs_f64() / begin.elapsed().as_secs_f64().max(1e-6);
+                self.tasks =
+                    ((self.tasks as f64 * ratio.clamp(0.1, 16.0)) as usize).clamp(self.threads, 1 << 16);
+            }
+            if interrupt() {
+                return Err(Error::Interrupted);
+            }
+        }
+    }
 }
 
 /// The pool of this process.
 ///
 /// # Errors
-/// [`Error::BadParameter`] if the operating system refuses the threads.
+/// [`Error::BadParameter`] if the operating system refuses the threads, or as [`num_threads`].
 fn pool() -> Result<Arc<ThreadPool>> {
-    let mut slot = SLOT.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut slot = SLOT.lock(Slot::default);
     forget_if_foreign(&mut slot);
     if let Some(pool) = &slot.pool {
         return Ok(Arc::clone(pool));
     }
-    let threads = slot.requested.unwrap_or_else(default_threads);
+    let threads = num_threads()?;
     let pool =
         ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("orbas-{i}")).build().map_err(
             |error| Error::BadParameter {

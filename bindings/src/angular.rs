@@ -6,7 +6,7 @@ use orbas::simd::Level;
 use pyo3::prelude::*;
 
 use crate::arrays;
-use crate::errors::detached;
+use crate::errors::interruptible;
 
 type Harmonics<'py> = (Bound<'py, PyArray2<f64>>, Option<Bound<'py, PyArray3<f64>>>);
 
@@ -27,7 +27,9 @@ pub fn spherical_harmonics<'py>(
         let (mut values, mut slopes) = (values.readwrite(), slopes.as_ref().map(|array| array.readwrite()));
         let values = values.as_slice_mut()?;
         let slopes = slopes.as_mut().map(|array| array.as_slice_mut()).transpose()?;
-        detached(py, || spherical_harmonics_into(&vectors, max_angular, values, slopes, Level::detect()))?;
+        interruptible(py, |stop| {
+            spherical_harmonics_into(&vectors, max_angular, values, slopes, Level::detect(), stop)
+        })?;
     }
     Ok((values, slopes))
 }

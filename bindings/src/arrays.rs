@@ -2,10 +2,13 @@
 
 use numpy::ndarray::{Array1, Array2, Array3, Dimension};
 use numpy::{Element, IntoPyArray, PyArray, PyArray1, PyArray2, PyArray3, PyReadonlyArray2};
+use orbas::memory::{collected, filled};
 use orbas::structure::Vector;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PySlice;
+
+use crate::errors::to_python;
 
 /// Rows of three, [n, 3].
 pub fn vectors(name: &str, array: &PyReadonlyArray2<'_, f64>) -> PyResult<Vec<Vector>> {
@@ -16,7 +19,17 @@ pub fn vectors(name: &str, array: &PyReadonlyArray2<'_, f64>) -> PyResult<Vec<Ve
             view.shape()
         )));
     }
-    Ok(view.rows().into_iter().map(|row| [row[0], row[1], row[2]]).collect())
+    copied(view.rows().into_iter().map(|row| [row[0], row[1], row[2]]))
+}
+
+/// A copy of numbers of the interpreter.
+pub fn copied<T>(numbers: impl IntoIterator<Item = T>) -> PyResult<Vec<T>> {
+    collected(numbers).map_err(|error| to_python(&error))
+}
+
+/// `n` zeros.
+pub fn zeroed<T: Clone + Default>(n: usize) -> PyResult<Vec<T>> {
+    filled(n, T::default()).map_err(|error| to_python(&error))
 }
 
 /// A new array of which every number will be written, in numpy's own memory: it asks for huge pages, which are touched

@@ -3,11 +3,12 @@
 use numpy::{PyArray1, PyArray3, PyArrayMethods};
 use orbas::expansion::{self, GradientArrays, Interrupt};
 use orbas::invariants;
+use orbas::memory::Grow;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::arrays;
-use crate::errors::{detached, interruptible};
+use crate::errors::{detached, interruptible, to_python};
 use crate::plan::DensityPlan;
 use crate::structures::Batch;
 
@@ -102,13 +103,14 @@ pub fn gradients<'py>(
     let mut offsets = vec![vec![0i64]; n_sets];
     for (&a, &n) in species.iter().zip(&counts) {
         let offsets = &mut offsets[if n_sets == 1 { 0 } else { a as usize }];
-        offsets.push(offsets[offsets.len() - 1] + n as i64);
+        let end = offsets[offsets.len() - 1] + n as i64;
+        offsets.try_extend([end]).map_err(|error| to_python(&error))?;
     }
     let n_pairs: Vec<usize> = offsets.iter().map(|o| o[o.len() - 1] as usize).collect();
     let values = (n_pairs.iter().enumerate())
         .map(|(a, &n)| arrays::zeros(py, [n, 3, features.width(plan, a)]))
         .collect::<PyResult<Vec<Bound<'_, PyArray3<f64>>>>>()?;
-    let mut neighbors: Vec<Vec<i64>> = n_pairs.iter().map(|&n| vec![0; n]).collect();
+    let mut neighbors = n_pairs.iter().map(|&n| arrays::zeroed(n)).collect::<PyResult<Vec<Vec<i64>>>>()?;
     {
         let mut borrowed: Vec<_> = values.iter().map(|array| array.readwrite()).collect();
         let mut sets = Vec::new();

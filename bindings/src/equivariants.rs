@@ -111,7 +111,7 @@ impl EquivariantPlan {
 
     /// Weights [feature] of an energy, as `linear` takes them.
     fn readout(&self, py: Python<'_>, weights: PyReadonlyArray1<'_, f64>) -> PyResult<EquivariantReadout> {
-        let weights: Vec<f64> = weights.as_array().to_vec();
+        let weights: Vec<f64> = arrays::copied(weights.as_array().iter().copied())?;
         detached(py, || PairWeights::new(&self.0, &weights)).map(EquivariantReadout)
     }
 
@@ -125,7 +125,7 @@ impl EquivariantPlan {
         let density = arrays::contiguous("density", &density)?;
         let width = self.0.density_width().max(1);
         let n = density.len() / width;
-        let mut energies = vec![0.0; n];
+        let mut energies = arrays::zeroed(n)?;
         let gradients: Bound<'_, PyArray2<f64>> = arrays::zeros(py, [n, width])?;
         {
             let mut borrowed = gradients.readwrite();
@@ -174,7 +174,7 @@ pub fn clebsch_gordan(
         return Err(PyValueError::new_err(format!("degrees must be at most {MAX_DEGREE}, got {most}")));
     }
     let shape = [2 * l1 + 1, 2 * l2 + 1, 2 * o3_lambda + 1];
-    let mut table = vec![0.0; shape.iter().product()];
+    let mut table = arrays::zeroed(shape.iter().product())?;
     for c in ClebschGordan::new(most).real(l1, l2, o3_lambda) {
         table[(c.m1 * shape[1] + c.m2) * shape[2] + c.mu] = c.value;
     }
@@ -188,13 +188,14 @@ fn symmetry((lambda, sigma): Key) -> PyResult<Symmetry> {
     }
 }
 
-fn projection((matrix, lower): Projection<'_>) -> ProjectionSettings {
-    let flat = |array: &PyReadonlyArray2<'_, f64>| array.as_array().iter().copied().collect();
-    ProjectionSettings {
+fn projection((matrix, lower): Projection<'_>) -> PyResult<ProjectionSettings> {
+    let flat = |array: &PyReadonlyArray2<'_, f64>| arrays::copied(array.as_array().iter().copied());
+    let purification = lower.iter().map(|(order, array)| Ok((*order, flat(array)?)));
+    Ok(ProjectionSettings {
         width: matrix.as_array().ncols(),
-        matrix: flat(&matrix),
-        purification: lower.iter().map(|(order, array)| (*order, flat(array))).collect(),
-    }
+        matrix: flat(&matrix)?,
+        purification: purification.collect::<PyResult<_>>()?,
+    })
 }
 
 fn rows<const N: usize>(array: &PyReadonlyArray2<'_, u32>) -> PyResult<Vec<[u32; N]>> {
@@ -205,23 +206,24 @@ fn rows<const N: usize>(array: &PyReadonlyArray2<'_, u32>) -> PyResult<Vec<[u32;
             view.shape()
         )));
     }
-    Ok(view.rows().into_iter().map(|row| std::array::from_fn(|k| row[k])).collect())
+    arrays::copied(view.rows().into_iter().map(|row| std::array::from_fn(|k| row[k])))
 }
 
 fn step((couplings, outputs, invariants): Step<'_>) -> PyResult<StepSettings> {
     let coupling = |(l, second, pairs, factors, distinct): Coupling<'_>| {
         let (second, pairs) = (symmetry(second)?, rows(&pairs)?);
-        Ok(CouplingSettings { l, second, pairs, factors: factors.as_array().to_vec(), distinct })
+        let factors = arrays::copied(factors.as_array().iter().copied())?;
+        Ok(CouplingSettings { l, second, pairs, factors, distinct })
     };
     let output = |(key, given): Output<'_>| {
-        Ok(OutputSettings { symmetry: symmetry(key)?, projection: given.map(projection) })
+        Ok(OutputSettings { symmetry: symmetry(key)?, projection: given.map(projection).transpose()? })
     };
     let made = |(pairs, factors, given): Invariants<'_>| {
-        let factors = factors.as_array().to_vec();
+        let factors = arrays::copied(factors.as_array().iter().copied())?;
         Ok::<_, PyErr>(InvariantsSettings {
             pairs: rows(&pairs)?,
             factors,
-            projection: given.map(projection),
+            projection: given.map(projection).transpose()?,
         })
     };
     Ok(StepSettings {

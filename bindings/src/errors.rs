@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use orbas::Error;
 use pyo3::create_exception;
-use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyMemoryError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
 create_exception!(orbas, UnknownSpeciesError, PyValueError, "A species that the basis has no channel for.");
@@ -21,11 +21,13 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_panic_for_tests, m)?)
 }
 
-fn to_python(error: &Error) -> PyErr {
+/// The Python exception of an error of the core.
+pub fn to_python(error: &Error) -> PyErr {
     let message = error.to_string();
     match error {
         Error::UnknownSpecies { .. } => UnknownSpeciesError::new_err(message),
         Error::Interrupted => PyKeyboardInterrupt::new_err(message),
+        Error::OutOfMemory { .. } => PyMemoryError::new_err(message),
         _ => PyValueError::new_err(message),
     }
 }

@@ -1,13 +1,14 @@
 //! Neighbor lists as arrays.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 
 use numpy::{PyArray1, PyArray2, PyArrayMethods};
+use orbas::fork::ForkLock;
 use orbas::neighbors::{CellList, PairArrays, SkinLists, brute_force, count_pairs, fill_pairs};
 use pyo3::prelude::*;
 
 use crate::arrays;
-use crate::errors::detached;
+use crate::errors::{detached, interruptible};
 use crate::structures::Batch;
 
 /// i [pair], j [pair], S [pair, 3], D [pair, 3], d [pair]; `None` where not asked for.
@@ -22,12 +23,15 @@ type Pairs<'py> = (
 /// Pairs that are remembered from call to call, with a skin in Å around the cutoff; they are listed anew when an atom has
 /// crossed half of it, or the cell or the number of atoms has changed.
 #[pyclass(frozen, module = "orbas")]
-pub struct SkinList(Mutex<SkinLists>);
+pub struct SkinList {
+    empty: SkinLists,
+    lists: ForkLock<SkinLists>,
+}
 
 impl SkinList {
     /// The lists, for one call at a time. Those of a call that panicked are whole: they are replaced, not changed.
     pub fn lock(&self) -> MutexGuard<'_, SkinLists> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lists.lock(|| self.empty.clone())
     }
 }
 
@@ -36,13 +40,14 @@ impl SkinList {
     #[new]
     #[pyo3(signature = (skin=1.0))]
     fn new(py: Python<'_>, skin: f64) -> PyResult<Self> {
-        detached(py, || SkinLists::new(skin)).map(|lists| Self(Mutex::new(lists)))
+        let empty = detached(py, || SkinLists::new(skin))?;
+        Ok(Self { lists: ForkLock::new(empty.clone()), empty })
     }
 
     /// The skin in Å.
     #[getter]
-    fn skin(&self, py: Python<'_>) -> f64 {
-        py.detach(|| self.lock().skin())
+    fn skin(&self) -> f64 {
+        self.empty.skin()
     }
 
     /// How many times the pairs of a structure were listed.
@@ -62,9 +67,9 @@ pub fn neighbor_list<'py>(
     quantities: &str,
 ) -> PyResult<Pairs<'py>> {
     let frame = batch.0.frame(structure);
-    let (cells, counts) = detached(py, || {
+    let (cells, counts) = interruptible(py, |stop| {
         let cells = CellList::new(frame, cutoff)?;
-        let counts = count_pairs(&cells)?;
+        let counts = count_pairs(&cells, stop)?;
         Ok((cells, counts))
     })?;
     let n = counts.iter().sum();
@@ -87,7 +92,7 @@ pub fn neighbor_list<'py>(
             vectors: vectors.as_mut().map(|a| a.as_slice_mut()).transpose()?.map(|a| a.as_chunks_mut().0),
             distances: distances.as_mut().map(|a| a.as_slice_mut()).transpose()?,
         };
-        detached(py, || fill_pairs(&cells, &counts, to_fill))?;
+        interruptible(py, |stop| fill_pairs(&cells, &counts, to_fill, stop))?;
     }
     Ok((i, j, shifts, vectors, distances))
 }

@@ -17,6 +17,6 @@ fn set_num_threads(py: Python<'_>, threads: usize) -> PyResult<()> {
 
 /// Number of threads the next call will use.
 #[pyfunction]
-fn get_num_threads() -> usize {
-    orbas::parallel::num_threads()
+fn get_num_threads(py: Python<'_>) -> PyResult<usize> {
+    detached(py, orbas::parallel::num_threads)
 }

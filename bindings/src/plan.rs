@@ -5,6 +5,7 @@ use numpy::{
     PyReadonlyArray3,
 };
 use orbas::expansion::{self, DegreeData, Numbers, PlanSettings};
+use orbas::memory::collected;
 use orbas::radial::{Cutoff, RadialScaling, RadialTable, RadialWeight, Smoothing};
 use orbas::simd::Level;
 use orbas::{invariants, potential};
@@ -49,9 +50,10 @@ impl DensityPlan {
         let functions = functions
             .into_iter()
             .map(|kind| {
-                kind.into_iter().map(|species| species.into_iter().map(degree_data).collect()).collect()
+                let of_species = |species: Vec<Degree<'_>>| species.into_iter().map(degree_data).collect();
+                kind.into_iter().map(of_species).collect()
             })
-            .collect();
+            .collect::<PyResult<_>>()?;
         detached(py, || {
             let cutoff = Cutoff::new(radius, width, smoothing)?;
             let scaling = scaling.map(|(c, r0, m)| RadialScaling::new(c, r0, m)).transpose()?;
@@ -158,13 +160,14 @@ impl DensityPlan {
         batch: &Batch,
         weights: Vec<PyReadonlyArray2<'py, f64>>,
     ) -> PyResult<Energies<'py>> {
-        let weights: Vec<Vec<f64>> = weights.iter().map(|w| w.as_array().iter().copied().collect()).collect();
+        let copy = |w: &PyReadonlyArray2<'_, f64>| arrays::copied(w.as_array().iter().copied());
+        let weights = weights.iter().map(copy).collect::<PyResult<Vec<Vec<f64>>>>()?;
         let species = detached(py, || self.0.species_indices(&batch.0))?;
         let mut rows: Vec<_> = (0..weights.len().min(self.0.species().len()))
             .map(|a| weights[a].chunks_exact(self.0.center(a).layout.width().max(1)))
             .collect();
         let of_atom = |&a: &u32| rows.get_mut(a as usize).and_then(Iterator::next).unwrap_or_default();
-        let rows = species.iter().map(of_atom).collect();
+        let rows = arrays::copied(species.iter().map(of_atom))?;
         energies(py, &self.0, batch, None, || potential::WeightedCoefficients::new(&self.0, &species, rows))
     }
 }
@@ -183,11 +186,11 @@ impl SparsePoints {
         points: Vec<(PyReadonlyArray2<'_, f64>, PyReadonlyArray1<'_, f64>)>,
     ) -> PyResult<Self> {
         let width = points.first().map_or(0, |(features, _)| features.as_array().ncols());
-        let points: Vec<(Vec<f64>, Vec<f64>)> = (points.iter())
-            .map(|(features, weights)| {
-                (features.as_array().iter().copied().collect(), weights.as_array().to_vec())
-            })
-            .collect();
+        let copy = |(features, weights): &(PyReadonlyArray2<'_, f64>, PyReadonlyArray1<'_, f64>)| {
+            let features = arrays::copied(features.as_array().iter().copied())?;
+            Ok((features, arrays::copied(weights.as_array().iter().copied())?))
+        };
+        let points = points.iter().map(copy).collect::<PyResult<Vec<(Vec<f64>, Vec<f64>)>>>()?;
         detached(py, || potential::SparsePoints::new(zeta, width, &points)).map(Self)
     }
 }
@@ -207,7 +210,7 @@ fn energies<'py, R: expansion::Readout>(
         expansion::energies_remembering(&batch.0, plan, &make()?, lists.as_deref_mut(), stop)
     })?;
     let (n_atoms, n_frames) = (batch.0.n_atoms(), batch.0.n_frames());
-    let virials: Vec<f64> = result.virials.into_iter().flatten().flatten().collect();
+    let virials = result.virials.into_flattened().into_flattened();
     Ok((
         arrays::one(py, result.atoms),
         arrays::two(py, [n_atoms, 3], result.forces.into_flattened())?,
@@ -224,11 +227,11 @@ pub fn interpolate<'py>(
     radii: PyReadonlyArray1<'py, f64>,
 ) -> PyResult<Bound<'py, PyArray3<f64>>> {
     let (n_nodes, count) = (nodes.as_array().shape()[1], nodes.as_array().shape()[2]);
-    let data: Vec<f64> = nodes.as_array().iter().copied().collect();
-    let radii = radii.as_array().to_vec();
+    let data: Vec<f64> = arrays::copied(nodes.as_array().iter().copied())?;
+    let radii: Vec<f64> = arrays::copied(radii.as_array().iter().copied())?;
     let values = detached(py, || {
         let table = RadialTable::new(radius, n_nodes, &[(0, count, &data)], 1)?;
-        Ok(radii.iter().flat_map(|&r| table.evaluate(0, r)).flatten().collect())
+        collected(radii.iter().flat_map(|&r| table.evaluate(0, r)).flatten())
     })?;
     arrays::three(py, [radii.len(), count, 2], values)
 }
@@ -243,7 +246,7 @@ impl DensityPlan {
         skin_list: Option<&SkinList>,
         make: fn(&expansion::DensityPlan, &[f64]) -> orbas::Result<R>,
     ) -> PyResult<Energies<'py>> {
-        let weights: Vec<f64> = weights.as_array().iter().copied().collect();
+        let weights: Vec<f64> = arrays::copied(weights.as_array().iter().copied())?;
         energies(py, &self.0, batch, skin_list, || make(&self.0, &weights))
     }
 
@@ -303,9 +306,9 @@ impl DensityPlan {
     }
 }
 
-fn degree_data((channel, nodes): Degree<'_>) -> DegreeData {
+fn degree_data((channel, nodes): Degree<'_>) -> PyResult<DegreeData> {
     let nodes = nodes.as_array();
-    DegreeData { channel, count: nodes.shape()[2], data: nodes.iter().copied().collect() }
+    Ok(DegreeData { channel, count: nodes.shape()[2], data: arrays::copied(nodes.iter().copied())? })
 }
 
 fn parse_level(name: Option<&str>) -> PyResult<Level> {

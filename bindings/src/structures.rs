@@ -1,5 +1,6 @@
 //! Batches of structures.
 
+use numpy::ndarray::ArrayView2;
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3};
 use pyo3::prelude::*;
 
@@ -23,12 +24,12 @@ impl Batch {
         pbc: PyReadonlyArray2<'_, bool>,
     ) -> PyResult<Self> {
         let positions = arrays::vectors("positions", &positions)?;
-        let numbers: Vec<i32> = numbers.as_array().to_vec();
-        let offsets: Vec<usize> = offsets.as_array().iter().map(|&o| o as usize).collect();
+        let numbers: Vec<i32> = arrays::copied(numbers.as_array().iter().copied())?;
+        let offsets: Vec<usize> = arrays::copied(offsets.as_array().iter().map(|&o| o as usize))?;
         let cells = cells.as_array();
-        let cells =
-            cells.outer_iter().map(|m| std::array::from_fn(|a| std::array::from_fn(|x| m[[a, x]]))).collect();
-        let pbc: Vec<[bool; 3]> = pbc.as_array().rows().into_iter().map(|p| [p[0], p[1], p[2]]).collect();
+        let matrix = |m: ArrayView2<'_, f64>| std::array::from_fn(|a| std::array::from_fn(|x| m[[a, x]]));
+        let cells = arrays::copied(cells.outer_iter().map(matrix))?;
+        let pbc = arrays::copied(pbc.as_array().rows().into_iter().map(|p| [p[0], p[1], p[2]]))?;
         detached(py, || orbas::structure::Batch::new(positions, numbers, offsets, cells, &pbc)).map(Self)
     }
 

@@ -10,6 +10,8 @@
 
 use super::n_harmonics;
 use crate::error::{Error, Result};
+use crate::memory::filled;
+use crate::parallel::{Interrupt, Waves};
 use crate::simd::{Kernel, Level, MAX_LANES, Simd, columns_to_rows, harmonic_gradients, harmonic_values};
 
 /// Coefficients of the recurrences up to one degree.
@@ -99,6 +101,7 @@ pub fn spherical_harmonics_into(
     values: &mut [f64],
     gradients: Option<&mut [f64]>,
     level: Level,
+    interrupt: Interrupt<'_>,
 ) -> Result<()> {
     let harmonics = Harmonics::new(max_angular);
     let n = vectors.len() * n_harmonics(max_angular);
@@ -106,13 +109,22 @@ pub fn spherical_harmonics_into(
         values.len() == n && gradients.as_ref().is_none_or(|g| g.len() == 3 * n),
         "arrays of other shapes"
     );
-    level.run(Many { harmonics: &harmonics, vectors, values, gradients }).map_err(|index| {
-        Error::BadParameter {
-            name: "every vector",
-            requirement: "finite and not zero (its direction is undefined)",
-            value: format!("{:?} at index {index}", vectors[index]),
-        }
-    })
+    let width = n_harmonics(max_angular);
+    let parts = vectors.chunks(PART).zip(values.chunks_mut(PART * width));
+    let mut slopes = gradients.map(|gradients| gradients.chunks_mut(PART * 3 * width));
+    let tasks = parts
+        .enumerate()
+        .map(|(k, (vectors, values))| (k, vectors, values, slopes.as_mut().and_then(Iterator::next)));
+    let work = |(k, vectors, values, gradients): (usize, &[[f64; 3]], _, _)| {
+        level.run(Many { harmonics: &harmonics, vectors, values, gradients })?.map_err(|lane| {
+            Error::BadParameter {
+                name: "every vector",
+                requirement: "finite and not zero (its direction is undefined)",
+                value: format!("{:?} at index {}", vectors[lane], k * PART + lane),
+            }
+        })
+    };
+    Waves::new()?.run(tasks, work, Ok, interrupt)
 }
 
 /// [`spherical_harmonics_into`] new memory.
@@ -126,9 +138,16 @@ pub fn spherical_harmonics(
     level: Level,
 ) -> Result<(Vec<f64>, Option<Vec<f64>>)> {
     let n = vectors.len() * n_harmonics(max_angular);
-    let mut values = vec![0.0; n];
-    let mut gradients = with_gradients.then(|| vec![0.0; 3 * n]);
-    spherical_harmonics_into(vectors, max_angular, &mut values, gradients.as_deref_mut(), level)?;
+    let mut values = filled(n, 0.0)?;
+    let mut gradients = with_gradients.then(|| filled(3 * n, 0.0)).transpose()?;
+    spherical_harmonics_into(
+        vectors,
+        max_angular,
+        &mut values,
+        gradients.as_deref_mut(),
+        level,
+        &mut || false,
+    )?;
     Ok((values, gradients))
 }
 
@@ -139,23 +158,28 @@ struct Many<'a> {
     gradients: Option<&'a mut [f64]>,
 }
 
+/// Vectors of a task.
+const PART: usize = 64 * BLOCK;
+
 /// Vectors of a block: two vectors' worth at a time for values, and the scratch stays in the L1 cache.
 const BLOCK: usize = 2 * MAX_LANES;
 
 impl Kernel for Many<'_> {
     /// The index of a vector without direction.
-    type Output = std::result::Result<(), usize>;
+    type Output = Result<std::result::Result<(), usize>>;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Self::Output {
         let Self { harmonics, vectors, values, mut gradients } = self;
         let width = n_harmonics(harmonics.max_angular);
-        let mut block = vec![0.0; width * BLOCK];
+        let mut block = filled(width * BLOCK, 0.0)?;
         let n_slopes = if gradients.is_some() { width * BLOCK } else { 0 };
-        let mut slopes = [vec![0.0; n_slopes], vec![0.0; n_slopes], vec![0.0; n_slopes]];
+        let mut slopes = [filled(n_slopes, 0.0)?, filled(n_slopes, 0.0)?, filled(n_slopes, 0.0)?];
         let mut directions = Directions { units: [[0.0; BLOCK]; 3], inverse_lengths: [1.0; BLOCK] };
         for (b, (vectors, rows)) in vectors.chunks(BLOCK).zip(values.chunks_mut(BLOCK * width)).enumerate() {
-            directions.take(s, vectors).map_err(|lane| b * BLOCK + lane)?;
+            if let Err(lane) = directions.take(s, vectors) {
+                return Ok(Err(b * BLOCK + lane));
+            }
             let [x, y, z] = &directions.units;
             let mut first = 0;
             while first < vectors.len() {
@@ -188,7 +212,7 @@ impl Kernel for Many<'_> {
                 }
             }
         }
-        Ok(())
+        Ok(Ok(()))
     }
 }
 

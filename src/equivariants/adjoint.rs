@@ -11,6 +11,7 @@ use super::drive::Job;
 use super::forward;
 use super::plan::{Coupling, Plan, Step, Target};
 use crate::error::{Error, Result};
+use crate::memory::{all_of, collected};
 use crate::simd::{
     Aligned, Columns, ENVIRONMENTS, Packed, ROWS, Simd, Sums, Term, add_scaled, inner_product, multiply,
     pull_back,
@@ -32,7 +33,8 @@ impl PairWeights {
     /// From the weights of the features, ordered as by [`super::invariants_into`].
     ///
     /// # Errors
-    /// [`Error::BadParameter`] if there are not as many weights as features, or one is not finite.
+    /// [`Error::BadParameter`] if there are not as many weights as features, or one is not finite;
+    /// [`Error::OutOfMemory`].
     pub fn new(plan: &Plan, weights: &[f64]) -> Result<Self> {
         if weights.len() != plan.n_features() || !weights.iter().all(|w| w.is_finite()) {
             return Err(Error::BadParameter {
@@ -42,13 +44,12 @@ impl PairWeights {
             });
         }
         let mut start = 0;
-        let mut by_order: Vec<Vec<f64>> = (1..=plan.max_order())
-            .map(|nu| {
-                let part = weights[start..start + plan.n_invariants(nu)].to_vec();
-                start += part.len();
-                part
-            })
-            .collect();
+        let of_order = |nu| {
+            let part = collected(weights[start..start + plan.n_invariants(nu)].iter().copied())?;
+            start += part.len();
+            Ok(part)
+        };
+        let mut by_order: Vec<Vec<f64>> = all_of((1..=plan.max_order()).map(of_order))?;
         let mut pairs = vec![Vec::new(); plan.steps.len()];
         for (index, step) in plan.steps.iter().enumerate().rev() {
             let Some(invariants) = &step.invariants else { continue };
@@ -57,15 +58,16 @@ impl PairWeights {
                 None => own,
                 Some(projection) => {
                     for (order, matrix) in &projection.purification {
-                        for (lower, more) in by_order[order - 1].iter_mut().zip(matrix.transposed_times(&own))
+                        for (lower, more) in
+                            by_order[order - 1].iter_mut().zip(matrix.transposed_times(&own)?)
                         {
                             *lower += more;
                         }
                     }
-                    projection.forward.transposed_times(&own)
+                    projection.forward.transposed_times(&own)?
                 }
             };
-            pairs[index] = expanded.iter().zip(&invariants.factors).map(|(w, f)| w * f).collect();
+            pairs[index] = collected(expanded.iter().zip(&invariants.factors).map(|(w, f)| w * f))?;
         }
         Ok(Self { density: by_order.swap_remove(0), pairs })
     }
@@ -137,18 +139,18 @@ impl Job for Adjoint<'_> {
     type Number = f64;
     type Memory = Memory;
 
-    fn memory(&self) -> Memory {
-        let forward: Workspace = Workspace::new(self.plan, &self.demand);
+    fn memory(&self) -> Result<Memory> {
+        let forward: Workspace = Workspace::new(self.plan, &self.demand)?;
         let environments = most_environments::<f64>();
-        let like = |blocks: &Vec<Aligned>| blocks.iter().map(|b| Aligned::zeros(b.len())).collect();
+        let like = |blocks: &Vec<Aligned>| all_of(blocks.iter().map(|b| Aligned::zeros(b.len())));
         let rows = self.transposed.iter().flatten().map(|t| t.n_rows).max().unwrap_or(0);
-        Memory {
-            orders: forward.orders.iter().map(|order| like(&order.blocks)).collect(),
-            density: like(&forward.orders[0].blocks),
+        Ok(Memory {
+            orders: all_of(forward.orders.iter().map(|order| like(&order.blocks)))?,
+            density: like(&forward.orders[0].blocks)?,
             forward,
-            expanded: Aligned::zeros(TILE * rows * environments),
-            energies: Aligned::zeros(environments),
-        }
+            expanded: Aligned::zeros(TILE * rows * environments)?,
+            energies: Aligned::zeros(environments)?,
+        })
     }
 
     #[inline(always)]
@@ -315,8 +317,8 @@ impl Tile {
             return;
         }
         match &output.projection {
-            Some(projection) => {
-                let matrix = &target.backward(projection)[self.pairs.start / TILE];
+            Some(_) => {
+                let matrix = &target.backward()[self.pairs.start / TILE];
                 let right = columns::<S>(gradient, row);
                 multiply(s, matrix, count, 0..needed, right, &mut expanded[start..], pair);
             }
@@ -334,7 +336,10 @@ impl Tile {
 }
 
 /// Rows of a projection for `count` pairs, a tile at a time.
-pub(super) fn tiles(count: usize, width: usize, entry: impl Fn(usize, usize) -> f64) -> Vec<Packed> {
+///
+/// # Errors
+/// [`Error::OutOfMemory`].
+pub(super) fn tiles(count: usize, width: usize, entry: impl Fn(usize, usize) -> f64) -> Result<Vec<Packed>> {
     let tile = |first: usize| Packed::new(TILE.min(count - first), width, |row, p| entry(first + row, p));
-    (0..count).step_by(TILE).map(tile).collect()
+    all_of((0..count).step_by(TILE).map(tile))
 }

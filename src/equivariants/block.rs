@@ -2,6 +2,8 @@
 
 use super::demand::Demand;
 use super::plan::Plan;
+use crate::error::Result;
+use crate::memory::all_of;
 use crate::simd::{Aligned, Element};
 
 /// Most environments of a block.
@@ -35,16 +37,18 @@ pub(super) struct Workspace<T = f64> {
 }
 
 impl<T: Element> Workspace<T> {
-    pub(super) fn new(plan: &Plan, demand: &Demand) -> Self {
+    pub(super) fn new(plan: &Plan, demand: &Demand) -> Result<Self> {
         let environments = most_environments::<T>();
         let sizes = |nu: usize| -> Vec<usize> {
             let needed = |k: usize, all: usize| if nu == 1 { all } else { demand.outputs[nu - 2][k] };
             let blocks = plan.blocks(nu).into_iter().enumerate();
             blocks.map(|(k, (s, q))| needed(k, q) * (2 * s.lambda + 1) * environments).collect()
         };
-        let order = |nu: usize| Order {
-            blocks: sizes(nu).into_iter().map(Aligned::zeros).collect(),
-            invariants: Aligned::zeros(plan.n_invariants(nu) * environments),
+        let order = |nu: usize| {
+            Ok(Order {
+                blocks: all_of(sizes(nu).into_iter().map(Aligned::zeros))?,
+                invariants: Aligned::zeros(plan.n_invariants(nu) * environments)?,
+            })
         };
         let n_outputs = plan.steps.iter().map(|step| step.outputs.len()).max().unwrap_or(0);
         let most = |k: usize| {
@@ -56,12 +60,12 @@ impl<T: Element> Workspace<T> {
         // Invariants use the first buffer.
         let expanded =
             (0..n_outputs.max(1)).map(|k| Aligned::zeros((2 * most(k) + 1) * environments * DEPTH));
-        Self {
+        Ok(Self {
             stride: environments,
-            orders: (1..=plan.max_order()).map(order).collect(),
-            expanded: expanded.collect(),
-            products: Aligned::zeros(products * T::ENVIRONMENTS),
-        }
+            orders: all_of((1..=plan.max_order()).map(order))?,
+            expanded: all_of(expanded)?,
+            products: Aligned::zeros(products * T::ENVIRONMENTS)?,
+        })
     }
 
     /// Takes packed density coefficients, [environment, width]; environments missing to whole vectors are zero.

@@ -2,16 +2,12 @@
 //! may stop. No number depends on the number of threads, nor on which environments share a block.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use super::block::most_environments;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::expansion::Interrupt;
-use crate::parallel;
+use crate::parallel::Waves;
 use crate::simd::{Element, Kernel, Level, Simd};
-
-/// How long a wave should take.
-const WAVE: Duration = Duration::from_millis(30);
 
 /// What is done with a block. Implementations of `block` must be `#[inline(always)]`.
 pub(super) trait Job: Sync {
@@ -19,7 +15,7 @@ pub(super) trait Job: Sync {
     type Number: Element;
     /// Scratch memory, reused from block to block.
     type Memory: Send;
-    fn memory(&self) -> Self::Memory;
+    fn memory(&self) -> Result<Self::Memory>;
     /// Works on a block: packed density coefficients [environment, width], and the block's rows of every result.
     fn block<S: Simd>(
         &self,
@@ -33,7 +29,7 @@ pub(super) trait Job: Sync {
 /// Does a job for every block; results are arrays of one row for each environment.
 ///
 /// # Errors
-/// [`Error::Interrupted`].
+/// [`crate::Error::Interrupted`], [`crate::Error::OutOfMemory`].
 pub(super) fn drive<J: Job>(
     level: Level,
     job: &J,
@@ -55,37 +51,20 @@ pub(super) fn drive<J: Job>(
             array.chunks_mut((row * block).max(1))
         })
         .collect();
-    let mut first = 0;
-    let mut tasks = std::iter::from_fn(|| {
-        if first >= n {
-            return None;
-        }
+    let tasks = (0..n).step_by(block).map(|first| {
         let end = n.min(first + block);
         let rows: Vec<&mut [J::Number]> = parts.iter_mut().map(|p| p.next().unwrap_or_default()).collect();
-        let task = (&density[first * width..end * width], rows);
-        first = end;
-        Some(task)
+        (&density[first * width..end * width], rows)
     });
     let memories = Mutex::new(Vec::new());
-    let mut wave = parallel::num_threads();
-    loop {
-        let now: Vec<_> = tasks.by_ref().take(wave).collect();
-        if now.is_empty() {
-            return Ok(());
-        }
-        let begin = Instant::now();
-        parallel::map(now, |(density, mut rows)| {
-            let spare = memories.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let mut memory = spare.unwrap_or_else(|| job.memory());
-            level.run(BlockKernel { job, memory: &mut memory, density, rows: &mut rows });
-            memories.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
-        })?;
-        let ratio = WAVE.as_secs_f64() / begin.elapsed().as_secs_f64().max(1e-6);
-        wave = ((wave as f64 * ratio.clamp(0.25, 4.0)) as usize).clamp(parallel::num_threads(), 1 << 16);
-        if interrupt() {
-            return Err(Error::Interrupted);
-        }
-    }
+    let work = |(density, mut rows): (&[f64], Vec<&mut [J::Number]>)| {
+        let spare = memories.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut memory = spare.map_or_else(|| job.memory(), Ok)?;
+        level.run(BlockKernel { job, memory: &mut memory, density, rows: &mut rows });
+        memories.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
+        Ok(())
+    };
+    Waves::new()?.run(tasks, work, Ok, interrupt)
 }
 
 struct BlockKernel<'j, 'r, J: Job> {

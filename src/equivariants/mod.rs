@@ -66,7 +66,7 @@ impl<T: Precision> Job for Invariants<'_, T> {
     type Number = T;
     type Memory = Workspace<T>;
 
-    fn memory(&self) -> Workspace<T> {
+    fn memory(&self) -> Result<Workspace<T>> {
         Workspace::new(self.plan, &self.demand)
     }
 
@@ -114,6 +114,7 @@ fn invariants_of<T: Precision>(
 ) -> Result<()> {
     let n = environments(plan, density)?;
     assert!(values.len() == n * plan.n_features(), "array of another shape");
+    T::prepare(plan)?;
     let job = Invariants { plan, demand: Demand::new(plan, Wanted::Features), precision: PhantomData };
     drive(plan.level, &job, n, density, vec![values], interrupt)
 }
@@ -129,7 +130,7 @@ impl Job for Equivariants<'_> {
     type Number = f64;
     type Memory = Workspace;
 
-    fn memory(&self) -> Workspace {
+    fn memory(&self) -> Result<Workspace> {
         Workspace::new(self.plan, &self.demand)
     }
 
@@ -189,6 +190,7 @@ pub fn energies_and_gradients_into(
 ) -> Result<()> {
     let n = environments(plan, density)?;
     assert!(energies.len() == n && gradients.len() == density.len(), "array of another shape");
+    plan.prepare_backward()?;
     let job = adjoint::Adjoint::new(plan, weights);
     drive(plan.level, &job, n, density, vec![energies, gradients], interrupt)
 }

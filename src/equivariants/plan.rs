@@ -9,30 +9,31 @@ use super::settings::{
 };
 use crate::error::{Error, Result};
 use crate::math::clebsch_gordan::{ClebschGordan, MAX_DEGREE};
+use crate::memory::{all_of, collected};
 use crate::simd::{Level, Packed, Sums, Term};
 
 /// A contraction, packed for products from either side.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Projection {
     /// `A^T`
     pub(super) forward: Packed,
     /// Lower orders and their `B^T`.
     pub(super) purification: Vec<(usize, Packed)>,
-    /// Lower orders' `B`, made when a gradient is asked for.
+    /// Lower orders' `B`, made by [`Plan::prepare_backward`].
     purification_backward: OnceLock<Vec<Packed>>,
-    /// The same in single precision, made when it is asked for.
+    /// The same in single precision, made by [`Plan::prepare_single`].
     single: OnceLock<SingleProjection>,
 }
 
 /// A [`Projection`] in single precision.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct SingleProjection {
     pub(super) forward: Packed<f32>,
     pub(super) purification: Vec<(usize, Packed<f32>)>,
 }
 
 /// One symmetry that a coupling reaches.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Target {
     /// Which output.
     pub(super) output: usize,
@@ -42,11 +43,11 @@ pub(super) struct Target {
     pub(super) count: usize,
     /// Products to orders mu.
     pub(super) sums: Sums,
-    /// Rows of `A` for this coupling by tiles of pairs, made when a gradient is asked for.
+    /// Rows of `A` for this coupling by tiles of pairs, made by [`Plan::prepare_backward`].
     backward: OnceLock<Vec<Packed>>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Coupling {
     pub(super) l: usize,
     /// Degree of the second factor.
@@ -58,14 +59,14 @@ pub(super) struct Coupling {
     pub(super) targets: Vec<Target>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Output {
     pub(super) symmetry: Symmetry,
     pub(super) width: usize,
     pub(super) projection: Option<Projection>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Invariants {
     /// (degree, density channel, channel of the order below)
     pub(super) pairs: Vec<[u32; 3]>,
@@ -76,7 +77,7 @@ pub(super) struct Invariants {
     pub(super) projection: Option<Projection>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Step {
     pub(super) couplings: Vec<Coupling>,
     pub(super) outputs: Vec<Output>,
@@ -84,7 +85,7 @@ pub(super) struct Step {
 }
 
 /// A checked iteration.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Plan {
     pub(super) channels: Vec<usize>,
     pub(super) steps: Vec<Step>,
@@ -168,6 +169,37 @@ impl Plan {
         self.blocks(nu).iter().position(|(s, _)| *s == symmetry)
     }
 
+    /// Packs projections for gradients, before the first one is asked for.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub(super) fn prepare_backward(&self) -> Result<()> {
+        for step in &self.steps {
+            for projection in step.outputs.iter().filter_map(|output| output.projection.as_ref()) {
+                projection.prepare_backward()?;
+            }
+            for target in step.couplings.iter().flat_map(|coupling| &coupling.targets) {
+                if let Some(projection) = &step.outputs[target.output].projection {
+                    target.prepare_backward(projection)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Rounds projections, before single precision is asked for the first time.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub(super) fn prepare_single(&self) -> Result<()> {
+        for step in &self.steps {
+            let invariants = step.invariants.iter().filter_map(|i| i.projection.as_ref());
+            let outputs = step.outputs.iter().filter_map(|output| output.projection.as_ref());
+            outputs.chain(invariants).try_for_each(Projection::prepare_single)?;
+        }
+        Ok(())
+    }
+
     fn make_step(&self, settings: &StepSettings, tables: &ClebschGordan) -> Result<Step> {
         let nu = self.max_order() + 1;
         let mut outputs = Vec::new();
@@ -234,7 +266,8 @@ impl Plan {
             targets.push(Target { output: k, row: rows[k], count, sums, backward: OnceLock::new() });
             rows[k] += count;
         }
-        let (pairs, factors) = (settings.pairs.clone(), settings.factors.clone());
+        let pairs = collected(settings.pairs.iter().copied())?;
+        let factors = collected(settings.factors.iter().copied())?;
         Ok(Coupling { l, lambda: second.lambda, second: place, pairs, factors, targets })
     }
 
@@ -258,8 +291,8 @@ impl Plan {
             sign * factor / f64::from(2 * pair[0] + 1).sqrt()
         };
         Ok(Invariants {
-            factors: settings.pairs.iter().zip(&settings.factors).map(scale).collect(),
-            pairs: settings.pairs.clone(),
+            factors: collected(settings.pairs.iter().zip(&settings.factors).map(scale))?,
+            pairs: collected(settings.pairs.iter().copied())?,
             seconds: places.into_iter().map(Option::unwrap_or_default).collect(),
             width: settings.projection.as_ref().map_or(rows, |p| p.width),
             projection,
@@ -306,34 +339,64 @@ impl Projection {
                     format!("{} numbers for {known} components of order {order}", matrix.len()),
                 );
             }
-            purification.push((*order, Packed::new(width, n, |p, k| matrix[k * width + p])));
+            purification.push((*order, Packed::new(width, n, |p, k| matrix[k * width + p])?));
         }
-        let forward = Packed::new(width, rows, |p, k| settings.matrix[k * width + p]);
+        let forward = Packed::new(width, rows, |p, k| settings.matrix[k * width + p])?;
         Ok(Self { forward, purification, purification_backward: OnceLock::new(), single: OnceLock::new() })
     }
 
+    fn prepare_single(&self) -> Result<()> {
+        if self.single.get().is_none() {
+            let round = |(order, matrix): &(usize, Packed)| Ok((*order, matrix.to_single()?));
+            let purification = all_of(self.purification.iter().map(round))?;
+            // Somebody else may have been faster, with the same numbers.
+            let _ = self.single.set(SingleProjection { forward: self.forward.to_single()?, purification });
+        }
+        Ok(())
+    }
+
     /// The same in single precision.
+    ///
+    /// # Panics
+    /// If it was not prepared.
     pub(super) fn single(&self) -> &SingleProjection {
-        self.single.get_or_init(|| SingleProjection {
-            forward: self.forward.to_single(),
-            purification: self.purification.iter().map(|(order, b)| (*order, b.to_single())).collect(),
-        })
+        self.single.get().expect("prepared")
+    }
+
+    fn prepare_backward(&self) -> Result<()> {
+        if self.purification_backward.get().is_none() {
+            let turn = |(_, matrix): &(usize, Packed)| {
+                Packed::new(matrix.depth(), matrix.rows(), |n, p| matrix.entry(p, n))
+            };
+            let _ = self.purification_backward.set(all_of(self.purification.iter().map(turn))?);
+        }
+        Ok(())
     }
 
     /// `B^T`s for products from the other side.
+    ///
+    /// # Panics
+    /// If they were not prepared.
     pub(super) fn purification_backward(&self) -> &[Packed] {
-        let turn = |(_, matrix): &(usize, Packed)| {
-            Packed::new(matrix.depth(), matrix.rows(), |n, p| matrix.entry(p, n))
-        };
-        self.purification_backward.get_or_init(|| self.purification.iter().map(turn).collect())
+        self.purification_backward.get().expect("prepared")
     }
 }
 
 impl Target {
+    fn prepare_backward(&self, projection: &Projection) -> Result<()> {
+        if self.backward.get().is_none() {
+            let forward = &projection.forward;
+            let entry = |row, p| forward.entry(p, self.row + row);
+            let _ = self.backward.set(tiles(self.count, forward.rows(), entry)?);
+        }
+        Ok(())
+    }
+
     /// Rows of `A` for the pairs of this coupling, by tiles.
-    pub(super) fn backward(&self, projection: &Projection) -> &[Packed] {
-        let forward = &projection.forward;
-        self.backward
-            .get_or_init(|| tiles(self.count, forward.rows(), |row, p| forward.entry(p, self.row + row)))
+    ///
+    /// # Panics
+    /// If they were not prepared.
+    pub(super) fn backward(&self) -> &[Packed] {
+        self.backward.get().expect("prepared")
     }
 }

@@ -4,10 +4,13 @@ use super::block::Workspace;
 use super::demand::Demand;
 use super::forward;
 use super::plan::{Plan, Projection};
+use crate::error::Result;
 use crate::simd::{Element, Packed, Simd};
 
 /// A kind of number that the iteration runs in.
 pub(super) trait Precision: Element {
+    /// Makes what is not in the plan yet.
+    fn prepare(plan: &Plan) -> Result<()>;
     /// `A^T` of a projection.
     fn forward(projection: &Projection) -> &Packed<Self>;
     /// Lower orders and their `B^T`.
@@ -17,6 +20,10 @@ pub(super) trait Precision: Element {
 }
 
 impl Precision for f64 {
+    fn prepare(_: &Plan) -> Result<()> {
+        Ok(())
+    }
+
     #[inline(always)]
     fn forward(projection: &Projection) -> &Packed {
         &projection.forward
@@ -34,6 +41,10 @@ impl Precision for f64 {
 }
 
 impl Precision for f32 {
+    fn prepare(plan: &Plan) -> Result<()> {
+        plan.prepare_single()
+    }
+
     #[inline(always)]
     fn forward(projection: &Projection) -> &Packed<Self> {
         &projection.single().forward

@@ -15,6 +15,7 @@ use super::plan::{CenterTables, DensityPlan};
 use crate::angular::n_harmonics;
 use crate::error::Result;
 use crate::math::b_spline::{ORDER, product_slope_weights_of};
+use crate::memory::{Grow, collected, filled};
 use crate::neighbors::{Search, SkinLists};
 use crate::simd::{Simd, contract_pair, spline_rows, sum_lanes};
 use crate::structure::{Batch, Vector, dot};
@@ -23,6 +24,9 @@ use crate::structure::{Batch, Vector, dot};
 pub trait Readout: Sync {
     /// Returns the energy of a center of a species (by index) and overwrites `gradient` with `dE/dc`, both padded as
     /// the layout says; `atom` counts over the batch.
+    ///
+    /// # Errors
+    /// [`crate::Error::OutOfMemory`].
     fn read<S: Simd>(
         &self,
         s: S,
@@ -31,7 +35,7 @@ pub trait Readout: Sync {
         layout: &Layout,
         c: &[f64],
         gradient: &mut [f64],
-    ) -> f64;
+    ) -> Result<f64>;
 }
 
 /// Energies, forces and virials of a batch.
@@ -74,13 +78,14 @@ pub fn energies_remembering<R: Readout>(
     interrupt: Interrupt<'_>,
 ) -> Result<Energies> {
     let species = plan.species_indices(batch)?;
-    let remembered = lists.map(|lists| lists.update(batch, plan.weight.cutoff.radius())).transpose()?;
+    let radius = plan.weight.cutoff.radius();
+    let remembered = lists.map(|lists| lists.update(batch, radius, interrupt)).transpose()?;
     let mut result = Energies {
-        atoms: vec![0.0; batch.n_atoms()],
-        forces: vec![[0.0; 3]; batch.n_atoms()],
-        virials: vec![[[0.0; 3]; 3]; batch.n_frames()],
+        atoms: filled(batch.n_atoms(), 0.0)?,
+        forces: filled(batch.n_atoms(), [0.0; 3])?,
+        virials: filled(batch.n_frames(), [[0.0; 3]; 3])?,
     };
-    let atoms: Vec<usize> = (0..batch.n_atoms()).collect();
+    let atoms = collected(0..batch.n_atoms())?;
     let mut merge = |structure: usize, part: Part| {
         let start = batch.atoms_of(structure).start;
         for (atom, energy) in part.energies {
@@ -152,7 +157,7 @@ impl<R: Readout> Job for Adjoint<'_, R> {
         for (order, kinds) in order.chunks(kind.chunk).zip(kinds.chunks(kind.chunk)) {
             block.prepare(s, plan, search, order);
             if single {
-                backward.evaluate::<S, false>(s, plan, kind, block, kinds);
+                backward.evaluate::<S, false>(s, plan, kind, block, kinds)?;
             } else {
                 block.evaluate_harmonics(s, plan, order.len());
                 block.interpolate(s, kind, kinds);
@@ -160,15 +165,16 @@ impl<R: Readout> Job for Adjoint<'_, R> {
             block.accumulate(s, kind, kinds, coefficients);
         }
         let n = kind.layout.padded_len();
-        backward.gradient.resize(n, 0.0);
+        backward.gradient.try_resize(n, 0.0)?;
         let energy =
-            self.readout.read(s, atom, own, &kind.layout, &coefficients[..n], &mut backward.gradient);
+            self.readout.read(s, atom, own, &kind.layout, &coefficients[..n], &mut backward.gradient)?;
         part.energies.push((center as u32, energy));
+        part.pulls.make_room(order.len() + 1)?;
         let mut pull_of_center = [0.0; 3];
         for (order, kinds) in order.chunks(kind.chunk).zip(kinds.chunks(kind.chunk)) {
             if !single {
                 block.prepare(s, plan, search, order);
-                backward.evaluate::<S, false>(s, plan, kind, block, kinds);
+                backward.evaluate::<S, false>(s, plan, kind, block, kinds)?;
             }
             for (lane, &pair) in order.iter().enumerate() {
                 let pull = backward.pull(s, kind, block, kinds[lane] as usize, lane);
@@ -198,15 +204,15 @@ impl Backward {
         kind: &CenterTables,
         block: &mut Block,
         kinds: &[u32],
-    ) {
+    ) -> Result<()> {
         let n = kinds.len();
         let n_lm = n_harmonics(plan.max_angular());
-        self.weights.resize(ORDER, [0.0; PAIRS]);
-        self.slopes.resize(kind.row * PAIRS, 0.0);
+        self.weights.try_resize(ORDER, [0.0; PAIRS])?;
+        self.slopes.try_resize(kind.row * PAIRS, 0.0)?;
         let spacing = kind.tables[0].spacing();
         let [slope_x, slope_y, slope_z] = &mut self.slopes_of_harmonics;
         for slope in [&mut *slope_x, &mut *slope_y, &mut *slope_z] {
-            slope.resize(n_lm * PAIRS, 0.0);
+            slope.try_resize(n_lm * PAIRS, 0.0)?;
         }
         for first in (0..n).step_by(S::LANES) {
             let unit = [
@@ -234,6 +240,7 @@ impl Backward {
             let rows = table.interval(block.intervals[lane] as usize);
             spline_rows(s, rows, [value, slope], &mut block.radial[row.clone()], &mut self.slopes[row]);
         }
+        Ok(())
     }
 
     /// `dE/dr_ij` of one pair of the block.

@@ -5,6 +5,7 @@
 
 use super::plan::{CenterTables, DensityPlan};
 use crate::angular::n_harmonics;
+use crate::error::Result;
 use crate::math::b_spline::{ORDER, value_weights_of};
 use crate::neighbors::Search;
 use crate::simd::{Aligned, Simd, accumulate_all, spline_row};
@@ -32,16 +33,16 @@ pub(super) struct Block {
 }
 
 impl Block {
-    pub(super) fn new(plan: &DensityPlan, row: usize) -> Self {
-        Self {
+    pub(super) fn new(plan: &DensityPlan, row: usize) -> Result<Self> {
+        Ok(Self {
             units: [[0.0; PAIRS]; 3],
             distances: [1.0; PAIRS],
             intervals: [0; PAIRS],
             fractions: [0.0; PAIRS],
             weights: [[0.0; PAIRS]; ORDER],
-            harmonics: Aligned::zeros(n_harmonics(plan.max_angular()) * PAIRS),
-            radial: Aligned::zeros(row * PAIRS),
-        }
+            harmonics: Aligned::zeros(n_harmonics(plan.max_angular()) * PAIRS)?,
+            radial: Aligned::zeros(row * PAIRS)?,
+        })
     }
 
     /// Harmonics of the first `n` unit vectors, rounded up to whole vectors.

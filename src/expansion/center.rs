@@ -4,6 +4,7 @@ use super::adjoint::Backward;
 use super::block::Block;
 use super::plan::DensityPlan;
 use crate::error::Result;
+use crate::memory::Grow;
 use crate::neighbors::{Neighborhood, Search};
 use crate::simd::{Aligned, Simd};
 
@@ -32,22 +33,24 @@ pub(crate) struct Scratch {
 
 impl Workspace {
     /// Scratch for centers of a plan.
-    #[must_use]
-    pub fn new(plan: &DensityPlan) -> Self {
+    ///
+    /// # Errors
+    /// [`crate::Error::OutOfMemory`].
+    pub fn new(plan: &DensityPlan) -> Result<Self> {
         let kinds = || (0..plan.species().len()).map(|a| plan.center(a));
         let row = kinds().map(|kind| kind.row).max().unwrap_or(0);
         let padded = kinds().map(|kind| kind.layout.padded_len()).max().unwrap_or(0);
-        Self {
+        Ok(Self {
             near: Neighborhood::default(),
             scratch: Scratch {
                 order: Vec::new(),
                 kinds: Vec::new(),
                 starts: Vec::new(),
-                block: Block::new(plan, row),
+                block: Block::new(plan, row)?,
                 backward: Backward::default(),
-                coefficients: Aligned::zeros(padded),
+                coefficients: Aligned::zeros(padded)?,
             },
-        }
+        })
     }
 }
 
@@ -88,7 +91,7 @@ impl Scratch {
         let own_species = species[center] as usize;
         let kind = plan.center(own_species);
         search.around(s, center)?;
-        self.sort_by_species(search, species, plan.species().len(), kind.combined);
+        self.sort_by_species(search, species, plan.species().len(), kind.combined)?;
         let c = &mut self.coefficients[..kind.layout.padded_len()];
         c.fill(0.0);
         let own = &kind.own[own_species];
@@ -104,16 +107,16 @@ impl Scratch {
         species: &[u32],
         n_species: usize,
         combined: bool,
-    ) {
+    ) -> Result<()> {
         let n = search.len();
-        self.order.resize(n, 0);
-        self.kinds.resize(n, 0);
+        self.order.try_resize(n, 0)?;
+        self.kinds.try_resize(n, 0)?;
         if n_species == 1 || combined {
             for pair in 0..n {
                 self.order[pair] = pair as u32;
                 self.kinds[pair] = if n_species == 1 { 0 } else { species[search.atom(pair) as usize] };
             }
-            return;
+            return Ok(());
         }
         // Counting sort.
         self.starts.clear();
@@ -130,5 +133,6 @@ impl Scratch {
             self.starts[kind as usize] += 1;
             (self.order[place], self.kinds[place]) = (pair as u32, kind);
         }
+        Ok(())
     }
 }

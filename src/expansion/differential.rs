@@ -14,6 +14,7 @@ use super::block::{Block, PAIRS};
 use super::center::Scratch;
 use super::plan::{CenterTables, DensityPlan};
 use crate::error::Result;
+use crate::memory::Grow;
 use crate::neighbors::Search;
 use crate::simd::{Kernel, Simd, accumulate, spline_row};
 
@@ -31,6 +32,9 @@ pub trait Differential: Sync {
     fn width(&self, plan: &DensityPlan, species: usize) -> usize;
 
     /// Adds `factor` times the derivative of the features along a change of the coefficients: `c` and `delta` padded.
+    ///
+    /// # Errors
+    /// [`crate::Error::OutOfMemory`].
     #[allow(clippy::too_many_arguments)]
     fn along(
         &self,
@@ -41,13 +45,19 @@ pub trait Differential: Sync {
         factor: f64,
         row: &mut [f64],
         memory: &mut Self::Memory,
-    );
+    ) -> Result<()>;
 
     /// Sums what the neighbors of the pairs of a run do when they move, the same for all of them.
-    fn add_pairs(&self, plan: &DensityPlan, run: &PairRun<'_>, memory: &mut Self::Memory);
+    ///
+    /// # Errors
+    /// As there.
+    fn add_pairs(&self, plan: &DensityPlan, run: &PairRun<'_>, memory: &mut Self::Memory) -> Result<()>;
 
     /// Adds the sums over all runs of centers of species `center` and neighbors of species `neighbor` to the rows
     /// x, y, z, which begin at `0`, `stride` and `2 stride`, and zeros them.
+    ///
+    /// # Errors
+    /// As there.
     fn finish(
         &self,
         plan: &DensityPlan,
@@ -56,7 +66,7 @@ pub trait Differential: Sync {
         rows: &mut [f64],
         stride: usize,
         memory: &mut Self::Memory,
-    );
+    ) -> Result<()>;
 }
 
 /// What belongs to the pairs of a block, one per lane, besides their harmonics.
@@ -190,11 +200,11 @@ impl<'a> PairRun<'a> {
         n_degrees: usize,
         scaled: &mut [Vec<f64>; 2],
         deltas: &mut [Vec<f64>],
-    ) {
+    ) -> Result<()> {
         let across = &self.lanes.inverse;
         let component = |axis| Component { axis, along: &self.lanes.units[axis], across };
         let components = [component(0), component(1), component(2)];
-        plan.level.run(Accumulate { run: self, components: &components, n_degrees, scaled, deltas });
+        plan.level.run(Accumulate { run: self, components: &components, n_degrees, scaled, deltas })
     }
 }
 
@@ -222,13 +232,13 @@ pub(super) struct Accumulate<'r, 'a> {
 }
 
 impl Kernel for Accumulate<'_, '_> {
-    type Output = ();
+    type Output = Result<()>;
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn run<S: Simd>(self, s: S) -> Result<()> {
         let Self { run, components, n_degrees, scaled, deltas } = self;
         for half in &mut *scaled {
-            half.resize(n_degrees * n_degrees * PAIRS, 0.0);
+            half.try_resize(n_degrees * n_degrees * PAIRS, 0.0)?;
         }
         let kind = run.kind;
         for (component, delta) in components.iter().zip(deltas) {
@@ -252,6 +262,7 @@ impl Kernel for Accumulate<'_, '_> {
                 }
             }
         }
+        Ok(())
     }
 }
 
@@ -289,12 +300,12 @@ pub(super) struct Evaluate<'e, 's, 'a> {
 }
 
 impl Kernel for Evaluate<'_, '_, '_> {
-    type Output = ();
+    type Output = Result<()>;
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn run<S: Simd>(self, s: S) -> Result<()> {
         self.block.prepare(s, self.plan, self.search, self.order);
-        self.backward.evaluate::<S, true>(s, self.plan, self.kind, self.block, self.kinds);
+        self.backward.evaluate::<S, true>(s, self.plan, self.kind, self.block, self.kinds)
     }
 }
 
@@ -331,18 +342,18 @@ impl Reversed {
         run: &PairRun<'a>,
         block: &Block,
         backward: &Backward,
-    ) -> PairRun<'a> {
+    ) -> Result<PairRun<'a>> {
         let kind = plan.center(run.neighbor);
         if run.center == run.neighbor {
-            return run.reverse(kind, [run.radial, run.slopes]);
+            return Ok(run.reverse(kind, [run.radial, run.slopes]));
         }
-        self.radial.resize(kind.row * PAIRS, 0.0);
-        self.slopes.resize(kind.row * PAIRS, 0.0);
+        self.radial.try_resize(kind.row * PAIRS, 0.0)?;
+        self.slopes.try_resize(kind.row * PAIRS, 0.0)?;
         for (weights, out) in [(&block.weights[..], &mut self.radial), (&backward.weights, &mut self.slopes)]
         {
             plan.level.run(Interpolate { run, kind, weights, intervals: &block.intervals, out });
         }
-        run.reverse(kind, [&self.radial, &self.slopes])
+        Ok(run.reverse(kind, [&self.radial, &self.slopes]))
     }
 }
 

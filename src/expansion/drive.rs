@@ -5,20 +5,19 @@
 //! stands in the result does not depend on it.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use super::center::{Scratch, Workspace};
 use super::layout::Layout;
 use super::numbers::Numbers;
 use super::plan::DensityPlan;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::memory::{Grow, all_of, collected};
 use crate::neighbors::{NeighborList, Search, SkinList};
-use crate::parallel;
+use crate::parallel::{self, Waves};
 use crate::simd::{Kernel, Simd};
 use crate::structure::Batch;
 
-/// Asked between waves of work; `true` stops it.
-pub type Interrupt<'a> = &'a mut dyn FnMut() -> bool;
+pub use crate::parallel::Interrupt;
 
 /// What is done with every center. Implementations of `center` must be `#[inline(always)]`.
 pub(crate) trait Job: Sync {
@@ -26,6 +25,8 @@ pub(crate) trait Job: Sync {
     type Item<'o>: Send;
     /// What a task collects from its centers.
     type Output: Send + Default;
+    /// Centers of one task: few where a center takes long.
+    const CENTERS: usize = 32;
     /// Works on one center.
     #[allow(clippy::too_many_arguments)]
     fn center<S: Simd>(
@@ -46,7 +47,17 @@ pub trait Consumer: Sync {
     /// Memory that is reused from center to center.
     type Scratch: Send + Default;
     /// Writes the row of one center from its padded coefficients.
-    fn consume<S: Simd>(&self, s: S, layout: &Layout, c: &[f64], row: &mut [f64], memory: &mut Self::Scratch);
+    ///
+    /// # Errors
+    /// [`crate::Error::OutOfMemory`].
+    fn consume<S: Simd>(
+        &self,
+        s: S,
+        layout: &Layout,
+        c: &[f64],
+        row: &mut [f64],
+        memory: &mut Self::Scratch,
+    ) -> Result<()>;
 }
 
 /// Fills the row of every center.
@@ -74,11 +85,11 @@ impl<C: Consumer> Job for FillRows<'_, C> {
         let (double, single) = match row {
             Numbers::F64(row) => (row, None),
             Numbers::F32(row) => {
-                wide.resize(row.len(), 0.0);
+                wide.try_resize(row.len(), 0.0)?;
                 (wide.as_mut_slice(), Some(row))
             }
         };
-        self.0.consume(s, layout, &scratch.coefficients, double, memory);
+        self.0.consume(s, layout, &scratch.coefficients, double, memory)?;
         if let Some(single) = single {
             for k in 0..single.len() {
                 single[k] = double[k] as f32;
@@ -88,12 +99,8 @@ impl<C: Consumer> Job for FillRows<'_, C> {
     }
 }
 
-/// Centers of one task.
-const TASK: usize = 32;
 /// Atoms of the frames whose cell lists are built together.
 const GROUP: usize = 8192;
-/// How long a wave should take.
-const WAVE: Duration = Duration::from_millis(30);
 
 /// A few centers of one structure and what comes with them.
 struct Task<'a, I> {
@@ -139,7 +146,7 @@ pub(crate) fn drive_job<J: Job>(
 ) -> Result<()> {
     let workspaces = Mutex::new(Vec::new());
     let mut items = items.into_iter();
-    let mut wave = 64 * parallel::num_threads();
+    let mut waves = Waves::new()?;
     let mut first = 0;
     while first < batch.n_frames() {
         let mut end = first + 1;
@@ -151,47 +158,20 @@ pub(crate) fn drive_job<J: Job>(
             Some(lists) => Ok(NeighborList::Skin(&lists[structure], batch.frame(structure))),
             None => NeighborList::new(batch.frame(structure), plan.weight.cutoff.radius()),
         };
-        let lists = first_error(parallel::map((first..end).collect(), build)?)?;
+        let lists = all_of(parallel::map(collected(first..end)?, build)?)?;
         let mut tasks = Vec::new();
         for (structure, neighbors) in (first..end).zip(&lists) {
-            split(structure, neighbors, &species[batch.atoms_of(structure)], &mut items, &mut tasks);
+            split::<J>(structure, neighbors, &species[batch.atoms_of(structure)], &mut items, &mut tasks)?;
         }
-        run_waves(plan, job, &workspaces, tasks, &mut wave, merge, interrupt)?;
+        let run = |task| run_task(plan, job, &workspaces, task);
+        let each = |(structure, output)| {
+            merge(structure, output);
+            Ok(())
+        };
+        waves.run(tasks, run, each, interrupt)?;
         first = end;
     }
     Ok(())
-}
-
-/// Runs tasks in waves, whose number of tasks is adapted to their speed.
-fn run_waves<'a, 'o, J: Job>(
-    plan: &DensityPlan,
-    job: &J,
-    workspaces: &Mutex<Vec<Workspace>>,
-    tasks: Vec<Task<'a, J::Item<'o>>>,
-    wave: &mut usize,
-    merge: &mut dyn FnMut(usize, J::Output),
-    interrupt: &mut dyn FnMut() -> bool,
-) -> Result<()> {
-    let mut tasks = tasks.into_iter();
-    loop {
-        let now: Vec<Task<'a, J::Item<'o>>> = tasks.by_ref().take(*wave).collect();
-        if now.is_empty() {
-            return Ok(());
-        }
-        let full = now.len() == *wave;
-        let begin = Instant::now();
-        let run = |task: Task<'a, J::Item<'o>>| run_task(plan, job, workspaces, task);
-        for (structure, output) in first_error(parallel::map(now, run)?)? {
-            merge(structure, output);
-        }
-        if full {
-            let ratio = WAVE.as_secs_f64() / begin.elapsed().as_secs_f64().max(1e-6);
-            *wave = ((*wave as f64 * ratio.clamp(0.25, 4.0)) as usize).clamp(8, 1 << 16);
-        }
-        if interrupt() {
-            return Err(Error::Interrupted);
-        }
-    }
 }
 
 /// [`drive_job`] for one structure whose neighbor list is there; `species` and `items` are those of its atoms.
@@ -210,30 +190,36 @@ pub(crate) fn drive_structure<J: Job>(
     interrupt: Interrupt<'_>,
 ) -> Result<()> {
     let mut tasks = Vec::new();
-    split(structure, neighbors, species, &mut items.into_iter(), &mut tasks);
-    let mut wave = 8 * parallel::num_threads();
+    split::<J>(structure, neighbors, species, &mut items.into_iter(), &mut tasks)?;
     let workspaces = Mutex::new(Vec::new());
-    run_waves(plan, job, &workspaces, tasks, &mut wave, &mut |_, output| merge(output), interrupt)
-}
-
-/// The error of the earliest task, whichever thread met one first.
-fn first_error<T>(results: Vec<Result<T>>) -> Result<Vec<T>> {
-    results.into_iter().collect()
+    let run = |task| run_task(plan, job, &workspaces, task);
+    let each = |(_, output)| {
+        merge(output);
+        Ok(())
+    };
+    Waves::new()?.run(tasks, run, each, interrupt)
 }
 
 /// Cuts the centers of a structure into tasks, in the order of their bins.
-fn split<'a, I>(
+fn split<'a, 'o, J: Job>(
     structure: usize,
     neighbors: &'a NeighborList<'a>,
     species: &'a [u32],
-    items: &mut impl Iterator<Item = I>,
-    tasks: &mut Vec<Task<'a, I>>,
-) {
-    let mut of_atom: Vec<Option<I>> = items.take(species.len()).map(Some).collect();
-    for chunk in neighbors.spatial_order().chunks(TASK) {
-        let centers = chunk.iter().filter_map(|&atom| Some((atom, of_atom[atom as usize].take()?))).collect();
-        tasks.push(Task { structure, neighbors, species, centers });
+    items: &mut impl Iterator<Item = J::Item<'o>>,
+    tasks: &mut Vec<Task<'a, J::Item<'o>>>,
+) -> Result<()> {
+    let mut of_atom = collected(items.take(species.len()).map(Some))?;
+    tasks.make_room(species.len().div_ceil(J::CENTERS))?;
+    for chunk in neighbors.spatial_order().chunks(J::CENTERS) {
+        let of_center = |&atom: &u32| Some((atom, of_atom[atom as usize].take()?));
+        tasks.push(Task {
+            structure,
+            neighbors,
+            species,
+            centers: collected(chunk.iter().filter_map(of_center))?,
+        });
     }
+    Ok(())
 }
 
 fn run_task<J: Job>(
@@ -243,7 +229,7 @@ fn run_task<J: Job>(
     task: Task<'_, J::Item<'_>>,
 ) -> Result<(usize, J::Output)> {
     let spare = workspaces.lock().unwrap_or_else(PoisonError::into_inner).pop();
-    let mut workspace = spare.unwrap_or_else(|| Workspace::new(plan));
+    let mut workspace = spare.map_or_else(|| Workspace::new(plan), Ok)?;
     let structure = task.structure;
     let result = plan.level.run(TaskKernel { plan, job, workspace: &mut workspace, task });
     workspaces.lock().unwrap_or_else(PoisonError::into_inner).push(workspace);

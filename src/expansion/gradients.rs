@@ -12,6 +12,7 @@ use super::drive::{Interrupt, Job, drive_job};
 use super::linear::{AllCoefficients, Linear};
 use super::plan::DensityPlan;
 use crate::error::Result;
+use crate::memory::{Grow, collected, filled};
 use crate::neighbors::Search;
 use crate::simd::Simd;
 use crate::structure::Batch;
@@ -41,8 +42,9 @@ impl GradientArrays<'_> {
 /// As [`super::density_coefficients`].
 pub fn count_gradients(batch: &Batch, plan: &DensityPlan, interrupt: Interrupt<'_>) -> Result<Vec<usize>> {
     let species = plan.species_indices(batch)?;
-    let mut counts = vec![0; batch.n_atoms()];
-    drive_job(batch, plan, None, &species, &Count, counts.iter_mut().collect(), &mut |_, _| (), interrupt)?;
+    let mut counts = filled(batch.n_atoms(), 0)?;
+    let items = collected(counts.iter_mut())?;
+    drive_job(batch, plan, None, &species, &Count, items, &mut |_, _| (), interrupt)?;
     Ok(counts)
 }
 
@@ -62,11 +64,8 @@ pub fn coefficient_gradients_into(
     interrupt: Interrupt<'_>,
 ) -> Result<()> {
     let species = plan.species_indices(batch)?;
-    let parts = species
-        .iter()
-        .zip(counts)
-        .map(|(&a, &n)| arrays[a as usize].take(n, plan.center(a as usize).layout.width()))
-        .collect();
+    let part = |(&a, &n): (&u32, &usize)| arrays[a as usize].take(n, plan.center(a as usize).layout.width());
+    let parts = collected(species.iter().zip(counts).map(part))?;
     fill_gradients(batch, plan, &species, &Linear(AllCoefficients), parts, interrupt)
 }
 
@@ -108,10 +107,8 @@ impl Job for Count {
     ) -> Result<()> {
         search.around(s, center)?;
         atoms.clear();
-        atoms.push(center as u32);
-        for pair in 0..search.len() {
-            atoms.push(search.atom(pair));
-        }
+        atoms.try_extend([center as u32])?;
+        atoms.try_extend((0..search.len()).map(|pair| search.atom(pair)))?;
         atoms.sort_unstable();
         atoms.dedup();
         *count = atoms.len();
@@ -138,6 +135,7 @@ struct Fill<'d, D: Differential> {
 impl<D: Differential> Job for Fill<'_, D> {
     type Item<'o> = GradientArrays<'o>;
     type Output = ();
+    const CENTERS: usize = 8;
 
     #[inline(always)]
     fn center<S: Simd>(
@@ -154,9 +152,9 @@ impl<D: Differential> Job for Fill<'_, D> {
         plan.level.run(Expand { scratch, plan, search, species, center })?;
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut memory = spare.unwrap_or_default();
-        memory.sort(search, scratch, species);
-        memory.list_atoms(center, part.neighbors);
-        self.fill(plan, search, species, scratch, &mut memory, &mut part);
+        memory.sort(search, scratch, species)?;
+        memory.list_atoms(center, part.neighbors)?;
+        self.fill(plan, search, species, scratch, &mut memory, &mut part)?;
         self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
         Ok(())
     }
@@ -164,23 +162,25 @@ impl<D: Differential> Job for Fill<'_, D> {
 
 impl<M> Memory<M> {
     /// Orders the neighbors by atom, images of the center left out.
-    fn sort(&mut self, search: &Search<'_, '_>, scratch: &mut Scratch, species: &[u32]) {
+    fn sort(&mut self, search: &Search<'_, '_>, scratch: &mut Scratch, species: &[u32]) -> Result<()> {
         self.sorted.clear();
-        self.sorted.extend((0..search.len() as u32).map(|pair| (search.atom(pair as usize), pair)));
+        self.sorted.try_extend((0..search.len() as u32).map(|pair| (search.atom(pair as usize), pair)))?;
         self.sorted.retain(|&(atom, _)| atom as usize != search.center());
         self.sorted.sort_unstable();
         scratch.order.clear();
-        scratch.order.extend(self.sorted.iter().map(|&(_, pair)| pair));
+        scratch.order.try_extend(self.sorted.iter().map(|&(_, pair)| pair))?;
         scratch.kinds.clear();
-        scratch.kinds.extend(self.sorted.iter().map(|&(atom, _)| species[atom as usize]));
+        scratch.kinds.try_extend(self.sorted.iter().map(|&(atom, _)| species[atom as usize]))
     }
 
     /// Writes the distinct atoms, the center among them.
-    fn list_atoms(&self, center: usize, neighbors: &mut [i64]) {
-        let mut atoms: Vec<i64> = self.sorted.iter().map(|&(atom, _)| i64::from(atom)).collect();
+    fn list_atoms(&self, center: usize, neighbors: &mut [i64]) -> Result<()> {
+        let mut atoms: Vec<i64> = collected(self.sorted.iter().map(|&(atom, _)| i64::from(atom)))?;
         atoms.dedup();
+        atoms.make_room(1)?;
         atoms.insert(atoms.partition_point(|&atom| atom < center as i64), center as i64);
         neighbors.copy_from_slice(&atoms);
+        Ok(())
     }
 }
 
@@ -193,7 +193,7 @@ impl<D: Differential> Fill<'_, D> {
         scratch: &mut Scratch,
         memory: &mut Memory<D::Memory>,
         part: &mut GradientArrays<'_>,
-    ) {
+    ) -> Result<()> {
         let own = species[search.center()] as usize;
         let kind = plan.center(own);
         let width = self.differential.width(plan, own);
@@ -203,7 +203,7 @@ impl<D: Differential> Fill<'_, D> {
         let blocks = scratch.order.chunks(PAIRS).zip(scratch.kinds.chunks(PAIRS));
         for ((order, kinds), sorted_block) in blocks.zip((0..sorted.len()).step_by(PAIRS)) {
             let (block, backward) = (&mut scratch.block, &mut scratch.backward);
-            plan.level.run(Evaluate { plan, kind, search, order, kinds, block, backward });
+            plan.level.run(Evaluate { plan, kind, search, order, kinds, block, backward })?;
             lanes.load(search, order, &scratch.block, 0);
             let atoms = &sorted[sorted_block..sorted_block + order.len()];
             let mut start = 0;
@@ -214,10 +214,10 @@ impl<D: Differential> Fill<'_, D> {
                 let (block, backward) = (&scratch.block, &scratch.backward);
                 let c = &scratch.coefficients;
                 let run = PairRun::new(kind, pair, start..end, block, backward, lanes, c);
-                self.differential.add_pairs(plan, &run, features);
+                self.differential.add_pairs(plan, &run, features)?;
                 // Images of one atom may continue in the next block: what is finished is added.
                 let rows = &mut part.values[place(atom) * 3 * width..][..3 * width];
-                self.differential.finish(plan, own, pair[1], rows, width, features);
+                self.differential.finish(plan, own, pair[1], rows, width, features)?;
                 start = end;
             }
         }
@@ -226,5 +226,6 @@ impl<D: Differential> Fill<'_, D> {
         for row in before.chunks_exact(3 * width).chain(after.chunks_exact(3 * width)) {
             entry.iter_mut().zip(row).for_each(|(to, from)| *to -= from);
         }
+        Ok(())
     }
 }

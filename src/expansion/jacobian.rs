@@ -27,6 +27,7 @@ use super::linear::{AllCoefficients, Linear};
 use super::numbers::Numbers;
 use super::plan::DensityPlan;
 use crate::error::Result;
+use crate::memory::{Grow, all_of, collected, filled};
 use crate::neighbors::{NeighborList, Search};
 use crate::simd::Simd;
 use crate::structure::{Batch, Frame, Matrix, Vector};
@@ -96,7 +97,7 @@ pub(crate) fn jacobian_rows<D: Differential>(
     let frame = batch.frame(structure);
     let origin = frame.positions[0];
     let job = Rows { differential, frame, origin, columns, coefficients, stride, spare: Mutex::default() };
-    let items = rows.chunks_exact_mut(3 * n_columns).collect();
+    let items = collected(rows.chunks_exact_mut(3 * n_columns))?;
     let mut merge = |part: Vec<f64>| {
         for (component, more) in part.chunks_exact(n_columns).enumerate() {
             let [x, y] = STRAINS[component];
@@ -123,11 +124,11 @@ fn padded_coefficients(
     interrupt: Interrupt<'_>,
 ) -> Result<Vec<f64>> {
     let layout = |a: u32| &plan.center(a as usize).layout;
-    let mut packed: Vec<Vec<f64>> = species.iter().map(|&a| vec![0.0; layout(a).width()]).collect();
-    let rows = packed.iter_mut().map(Numbers::from).collect();
+    let mut packed: Vec<Vec<f64>> = all_of(species.iter().map(|&a| filled(layout(a).width(), 0.0)))?;
+    let rows = collected(packed.iter_mut().map(Numbers::from))?;
     let expand = FillRows(&Coefficients { large: false });
     drive_structure(structure, cells, plan, species, &expand, rows, &mut |_| (), interrupt)?;
-    let mut padded = vec![0.0; species.len() * stride];
+    let mut padded = filled(species.len() * stride, 0.0)?;
     for ((row, to), &a) in packed.iter().zip(padded.chunks_exact_mut(stride.max(1))).zip(species) {
         layout(a).unpack(row, &mut to[..layout(a).padded_len()]);
     }
@@ -185,27 +186,33 @@ impl Default for AcrossBorder {
 
 impl<M> Memory<M> {
     /// Zeros the sums and orders the neighbors of a center by species, those across a border last in each.
-    fn begin(&mut self, search: &Search<'_, '_>, matrix: &Matrix, species: &[u32], scratch: &mut Scratch) {
+    fn begin(
+        &mut self,
+        search: &Search<'_, '_>,
+        matrix: &Matrix,
+        species: &[u32],
+        scratch: &mut Scratch,
+    ) -> Result<()> {
         for delta in &mut self.deltas {
             delta.fill(0.0);
         }
         self.translations.clear();
-        self.shifts.resize(search.len(), [0; 3]);
+        self.shifts.try_resize(search.len(), [0; 3])?;
         search.shifts_into(&mut self.shifts);
-        self.translations.extend(self.shifts.iter().map(|shift| {
+        self.translations.try_extend(self.shifts.iter().map(|shift| {
             let [a, b, c] = shift.map(|n| n as f64);
             [0, 1, 2].map(|x| a * matrix[0][x] + b * matrix[1][x] + c * matrix[2][x])
-        }));
+        }))?;
         self.crosses = self.translations.iter().any(|&t| t != [0.0; 3]);
         let keys = |pair: u32| {
             let crosses = self.translations[pair as usize] != [0.0; 3];
             (species[search.atom(pair as usize) as usize], crosses)
         };
         scratch.order.clear();
-        scratch.order.extend(0..search.len() as u32);
+        scratch.order.try_extend(0..search.len() as u32)?;
         scratch.order.sort_by_key(|&pair| keys(pair));
         scratch.kinds.clear();
-        scratch.kinds.extend(scratch.order.iter().map(|&pair| keys(pair).0));
+        scratch.kinds.try_extend(scratch.order.iter().map(|&pair| keys(pair).0))
     }
 
     /// Geometry of the pairs of a block.
@@ -234,6 +241,7 @@ impl<D: Differential> Job for Rows<'_, D> {
     type Item<'o> = &'o mut [f64];
     /// Derivatives by the strain. [component][column]
     type Output = Vec<f64>;
+    const CENTERS: usize = 8;
 
     #[inline(always)]
     fn center<S: Simd>(
@@ -253,14 +261,14 @@ impl<D: Differential> Job for Rows<'_, D> {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut memory = spare.unwrap_or_default();
         for delta in &mut memory.deltas {
-            delta.resize(self.stride, 0.0);
+            delta.try_resize(self.stride, 0.0)?;
         }
-        memory.begin(search, self.frame.matrix, species, scratch);
+        memory.begin(search, self.frame.matrix, species, scratch)?;
         rows.fill(0.0);
         let mut before = None;
         for (order, kinds) in scratch.order.chunks(PAIRS).zip(scratch.kinds.chunks(PAIRS)) {
             let (block, backward) = (&mut scratch.block, &mut scratch.backward);
-            plan.level.run(Evaluate { plan, kind, search, order, kinds, block, backward });
+            plan.level.run(Evaluate { plan, kind, search, order, kinds, block, backward })?;
             memory.load(search, order, &scratch.block, self.stride);
             let mut start = 0;
             while start < kinds.len() {
@@ -268,7 +276,7 @@ impl<D: Differential> Job for Rows<'_, D> {
                 let range = start..start + run_length(&kinds[start..]);
                 start = range.end;
                 if let Some(b) = before.filter(|&b| b != a) {
-                    self.finish(plan, b, own, rows, &mut memory.features);
+                    self.finish(plan, b, own, rows, &mut memory.features)?;
                 }
                 before = Some(a);
                 let crossing = memory.crossing(order, range.clone());
@@ -279,13 +287,13 @@ impl<D: Differential> Job for Rows<'_, D> {
                     &scratch.block,
                     &scratch.backward,
                     &mut memory,
-                );
+                )?;
             }
         }
         if let Some(b) = before {
-            self.finish(plan, b, own, rows, &mut memory.features);
+            self.finish(plan, b, own, rows, &mut memory.features)?;
         }
-        self.add_own(plan, own, center, rows, strain, &mut memory);
+        self.add_own(plan, own, center, rows, strain, &mut memory)?;
         self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
         Ok(())
     }
@@ -320,14 +328,14 @@ impl<D: Differential> Rows<'_, D> {
         block: &Block,
         backward: &Backward,
         memory: &mut Memory<D::Memory>,
-    ) {
+    ) -> Result<()> {
         let kind = plan.center(species[0]);
         let n_degrees = self.differential.n_degrees(plan);
         let Memory { lanes, reversed, scaled, across_border, deltas, features, .. } = memory;
         let (own, strain) = deltas.split_at_mut(3);
         let run = PairRun::new(kind, species, range, block, backward, lanes, &self.coefficients);
-        run.add_gradient(plan, n_degrees, scaled, own);
-        self.differential.add_pairs(plan, &reversed.run(plan, &run, block, backward), features);
+        run.add_gradient(plan, n_degrees, scaled, own)?;
+        self.differential.add_pairs(plan, &reversed.run(plan, &run, block, backward)?, features)?;
         if !crossing.is_empty() {
             let run = run.within(crossing);
             let AcrossBorder { along, across } = &*across_border;
@@ -337,13 +345,21 @@ impl<D: Differential> Rows<'_, D> {
             };
             let components: [_; 9] = std::array::from_fn(component);
             let components = &components[..n_strains::<D>()];
-            plan.level.run(Accumulate { run: &run, components, n_degrees, scaled, deltas: strain });
+            plan.level.run(Accumulate { run: &run, components, n_degrees, scaled, deltas: strain })?;
         }
+        Ok(())
     }
 
     /// What the atom does as a neighbor of centers of species a.
-    fn finish(&self, plan: &DensityPlan, a: usize, own: usize, rows: &mut [f64], memory: &mut D::Memory) {
-        self.differential.finish(plan, a, own, &mut rows[self.columns[a]..], self.n_columns(), memory);
+    fn finish(
+        &self,
+        plan: &DensityPlan,
+        a: usize,
+        own: usize,
+        rows: &mut [f64],
+        memory: &mut D::Memory,
+    ) -> Result<()> {
+        self.differential.finish(plan, a, own, &mut rows[self.columns[a]..], self.n_columns(), memory)
     }
 
     /// What the atom does as a center.
@@ -355,21 +371,22 @@ impl<D: Differential> Rows<'_, D> {
         rows: &mut [f64],
         strain: &mut Vec<f64>,
         memory: &mut Memory<D::Memory>,
-    ) {
+    ) -> Result<()> {
         let c = &self.coefficients[center * self.stride..][..plan.center(own).layout.padded_len()];
         let columns = self.columns[own]..self.columns[own + 1];
         let (by_position, by_strain) = memory.deltas.split_at(3);
         let (features, n) = (&mut memory.features, self.n_columns());
         for (row, delta) in rows.chunks_exact_mut(n).zip(by_position) {
-            self.differential.along(plan, own, c, delta, -1.0, &mut row[columns.clone()], features);
+            self.differential.along(plan, own, c, delta, -1.0, &mut row[columns.clone()], features)?;
         }
-        strain.resize(n_strains::<D>() * n, 0.0);
+        strain.try_resize(n_strains::<D>() * n, 0.0)?;
         for ((to, delta), [x, y]) in strain.chunks_exact_mut(n).zip(by_strain).zip(STRAINS) {
             if memory.crosses {
-                self.differential.along(plan, own, c, delta, 1.0, &mut to[columns.clone()], features);
+                self.differential.along(plan, own, c, delta, 1.0, &mut to[columns.clone()], features)?;
             }
             let place = self.frame.positions[center][y] - self.origin[y];
             to.iter_mut().zip(&rows[x * n..]).for_each(|(to, row)| *to += place * row);
         }
+        Ok(())
     }
 }

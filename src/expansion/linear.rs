@@ -2,6 +2,8 @@
 
 use super::differential::{Differential, PairRun};
 use super::plan::DensityPlan;
+use crate::error::Result;
+use crate::memory::Grow;
 
 /// Features that are coefficients themselves.
 pub(crate) trait LinearFeatures: Sync {
@@ -45,21 +47,22 @@ impl<F: LinearFeatures> Differential for Linear<F> {
         factor: f64,
         row: &mut [f64],
         memory: &mut LinearMemory,
-    ) {
+    ) -> Result<()> {
         memory.picked.clear();
-        memory.picked.resize(row.len(), 0.0);
+        memory.picked.try_resize(row.len(), 0.0)?;
         self.0.pick(plan, species, delta, &mut memory.picked);
         for (to, from) in row.iter_mut().zip(&memory.picked) {
             *to += factor * from;
         }
+        Ok(())
     }
 
-    fn add_pairs(&self, plan: &DensityPlan, run: &PairRun<'_>, memory: &mut LinearMemory) {
+    fn add_pairs(&self, plan: &DensityPlan, run: &PairRun<'_>, memory: &mut LinearMemory) -> Result<()> {
         let len = run.kind.layout.padded_len();
         for delta in &mut memory.deltas {
-            delta.resize(len.max(delta.len()), 0.0);
+            delta.try_resize(len.max(delta.len()), 0.0)?;
         }
-        run.add_gradient(plan, self.0.n_degrees(plan), &mut memory.scaled, &mut memory.deltas);
+        run.add_gradient(plan, self.0.n_degrees(plan), &mut memory.scaled, &mut memory.deltas)
     }
 
     fn finish(
@@ -70,14 +73,15 @@ impl<F: LinearFeatures> Differential for Linear<F> {
         rows: &mut [f64],
         stride: usize,
         memory: &mut LinearMemory,
-    ) {
+    ) -> Result<()> {
         let width = self.0.width(plan, center);
         for x in 0..3 {
             let mut delta = std::mem::take(&mut memory.deltas[x]);
-            self.along(plan, center, &[], &delta, 1.0, &mut rows[x * stride..][..width], memory);
+            self.along(plan, center, &[], &delta, 1.0, &mut rows[x * stride..][..width], memory)?;
             delta.fill(0.0);
             memory.deltas[x] = delta;
         }
+        Ok(())
     }
 }
 

@@ -50,6 +50,7 @@ pub use plan::{CenterTables, DegreeData, DensityPlan, PlanSettings};
 pub(crate) use strain::add_strain_gradients;
 
 use crate::error::Result;
+use crate::memory::{all_of, collected, filled};
 use crate::simd::{Simd, copy_past_caches};
 use crate::structure::Batch;
 
@@ -66,11 +67,12 @@ impl Consumer for Coefficients {
     type Scratch = ();
 
     #[inline(always)]
-    fn consume<S: Simd>(&self, s: S, layout: &Layout, c: &[f64], row: &mut [f64], (): &mut ()) {
+    fn consume<S: Simd>(&self, s: S, layout: &Layout, c: &[f64], row: &mut [f64], (): &mut ()) -> Result<()> {
         match layout.without_padding(c) {
             Some(packed) if self.large => copy_past_caches(s, packed, row),
             _ => layout.pack(c, row),
         }
+        Ok(())
     }
 }
 
@@ -112,7 +114,7 @@ pub fn density_coefficients_into<'o>(
         "arrays of other shapes"
     );
     let large = arrays.iter().map(|array| array.len() * array.size()).sum::<usize>() > LARGE;
-    let rows = species.iter().map(|&a| arrays[a as usize].take(shapes[a as usize][1])).collect();
+    let rows = collected(species.iter().map(|&a| arrays[a as usize].take(shapes[a as usize][1])))?;
     drive(batch, plan, &species, &Coefficients { large }, rows, interrupt)
 }
 
@@ -126,7 +128,7 @@ pub fn density_coefficients(
     interrupt: Interrupt<'_>,
 ) -> Result<Vec<Vec<f64>>> {
     let shapes = coefficient_shapes(batch, plan)?;
-    let mut arrays: Vec<Vec<f64>> = shapes.iter().map(|[n, width]| vec![0.0; n * width]).collect();
+    let mut arrays: Vec<Vec<f64>> = all_of(shapes.iter().map(|[n, width]| filled(n * width, 0.0)))?;
     density_coefficients_into(batch, plan, arrays.iter_mut().map(Vec::as_mut_slice).collect(), interrupt)?;
     Ok(arrays)
 }

@@ -7,6 +7,7 @@ use super::block::PAIRS;
 use super::layout::Layout;
 use crate::angular::{Harmonics, n_harmonics};
 use crate::error::{Error, Result};
+use crate::memory::{collected, filled};
 use crate::radial::{RadialTable, RadialWeight};
 use crate::simd::{Level, Schedule};
 use crate::structure::Batch;
@@ -42,7 +43,7 @@ pub struct PlanSettings {
 }
 
 /// Tables for one kind of center: the same for all species, or one kind per species.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct CenterTables {
     /// Arrangement of the coefficients.
     pub layout: Layout,
@@ -63,7 +64,7 @@ pub struct CenterTables {
 }
 
 /// A checked expansion.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct DensityPlan {
     pub(crate) weight: RadialWeight,
     pub(crate) harmonics: Harmonics,
@@ -139,7 +140,7 @@ impl DensityPlan {
     /// Species index of every atom of a batch.
     ///
     /// # Errors
-    /// [`Error::UnknownSpecies`] for the first atom whose species has no channel.
+    /// [`Error::UnknownSpecies`] for the first atom whose species has no channel; [`Error::OutOfMemory`].
     pub fn species_indices(&self, batch: &Batch) -> Result<Vec<u32>> {
         self.species_among(batch, 0..batch.n_atoms())
     }
@@ -157,7 +158,7 @@ impl DensityPlan {
         }
         let first = atoms.start;
         let indices: Vec<u32> =
-            batch.numbers()[atoms].iter().map(|&number| lookup[number as usize]).collect();
+            collected(batch.numbers()[atoms].iter().map(|&number| lookup[number as usize]))?;
         match indices.iter().position(|&index| index == u32::MAX) {
             None => Ok(indices),
             Some(place) => {
@@ -238,13 +239,13 @@ impl CenterTables {
         let scale = settings.center_weight / (4.0 * PI).sqrt();
         let own = (tables.iter().zip(&targets))
             .map(|(table, target)| {
-                let mut own = vec![0.0; stride];
+                let mut own = filled(stride, 0.0)?;
                 for (to, [value, _]) in own[target[0]..].iter_mut().zip(table.evaluate(0, 0.0)) {
                     *to = scale * value;
                 }
-                own
+                Ok(own)
             })
-            .collect();
+            .collect::<Result<_>>()?;
         Ok(Self { layout, tables, targets, combined, schedules, row, chunk, own })
     }
 }

@@ -12,6 +12,7 @@ use super::differential::{Accumulate, Component, Differential, Evaluate, Expand,
 use super::drive::{Interrupt, Job, drive_job};
 use super::plan::DensityPlan;
 use crate::error::Result;
+use crate::memory::{Grow, collected};
 use crate::neighbors::Search;
 use crate::simd::Simd;
 use crate::structure::Batch;
@@ -38,7 +39,7 @@ pub(crate) fn add_strain_gradients<D: Differential>(
     let width = 6 * differential.width(plan, 0);
     assert!(values.len() == width * batch.n_atoms(), "array of another shape");
     let job = Strain { differential, spare: Mutex::default() };
-    let rows = values.chunks_exact_mut(width.max(1)).collect();
+    let rows = collected(values.chunks_exact_mut(width.max(1)))?;
     drive_job(batch, plan, None, &species, &job, rows, &mut |_, ()| (), interrupt)
 }
 
@@ -61,6 +62,7 @@ struct Memory<M> {
 impl<D: Differential> Job for Strain<'_, D> {
     type Item<'o> = &'o mut [f64];
     type Output = ();
+    const CENTERS: usize = 8;
 
     #[inline(always)]
     fn center<S: Simd>(
@@ -78,11 +80,11 @@ impl<D: Differential> Job for Strain<'_, D> {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut memory = spare.unwrap_or_default();
         let own = species[center] as usize;
-        memory.sum_pairs(plan, self.differential.n_degrees(plan), search, own, scratch);
+        memory.sum_pairs(plan, self.differential.n_degrees(plan), search, own, scratch)?;
         let c = &scratch.coefficients[..plan.center(own).layout.padded_len()];
         let width = self.differential.width(plan, own);
         for (row, delta) in rows.chunks_exact_mut(width.max(1)).zip(&memory.deltas) {
-            self.differential.along(plan, own, c, delta, 1.0, row, &mut memory.features);
+            self.differential.along(plan, own, c, delta, 1.0, row, &mut memory.features)?;
         }
         self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
         Ok(())
@@ -98,16 +100,16 @@ impl<M> Memory<M> {
         search: &Search<'_, '_>,
         own: usize,
         scratch: &mut Scratch,
-    ) {
+    ) -> Result<()> {
         let kind = plan.center(own);
         let Self { lanes, scaled, deltas, .. } = self;
         for delta in deltas.iter_mut() {
             delta.clear();
-            delta.resize(kind.layout.padded_len(), 0.0);
+            delta.try_resize(kind.layout.padded_len(), 0.0)?;
         }
         for (order, kinds) in scratch.order.chunks(PAIRS).zip(scratch.kinds.chunks(PAIRS)) {
             let (block, backward) = (&mut scratch.block, &mut scratch.backward);
-            plan.level.run(Evaluate { plan, kind, search, order, kinds, block, backward });
+            plan.level.run(Evaluate { plan, kind, search, order, kinds, block, backward })?;
             let mut along = [[0.0; PAIRS]; 6];
             let across = block.units;
             for (weights, [x, y]) in along.iter_mut().zip(VOIGT) {
@@ -126,9 +128,16 @@ impl<M> Memory<M> {
                 let range = start..start + run.len();
                 let (block, backward) = (&scratch.block, &scratch.backward);
                 let run = PairRun::new(kind, pair, range.clone(), block, backward, lanes, &[]);
-                plan.level.run(Accumulate { run: &run, components: &components, n_degrees, scaled, deltas });
+                plan.level.run(Accumulate {
+                    run: &run,
+                    components: &components,
+                    n_degrees,
+                    scaled,
+                    deltas,
+                })?;
                 start = range.end;
             }
         }
+        Ok(())
     }
 }

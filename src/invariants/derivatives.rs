@@ -16,6 +16,7 @@ use crate::expansion::{
     DensityPlan, Differential, GradientArrays, Interrupt, Linear, LinearFeatures, PairRun,
     add_strain_gradients, fill_gradients, jacobian_rows,
 };
+use crate::memory::{Grow, collected};
 use crate::simd::{Kernel, Simd, accumulate_outer, contract_harmonics};
 use crate::structure::Batch;
 
@@ -132,7 +133,7 @@ fn gradients_into<D: Differential>(
     interrupt: Interrupt<'_>,
 ) -> Result<()> {
     let species = plan.species_indices(batch)?;
-    let parts = counts.iter().map(|&n| arrays.take(n, differential.width(plan, 0))).collect();
+    let parts = collected(counts.iter().map(|&n| arrays.take(n, differential.width(plan, 0))))?;
     fill_gradients(batch, plan, &species, differential, parts, interrupt)
 }
 
@@ -261,10 +262,10 @@ struct AddPairs<'p, 'a> {
 }
 
 impl Kernel for AddPairs<'_, '_> {
-    type Output = ();
+    type Output = Result<()>;
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn run<S: Simd>(self, s: S) -> Result<()> {
         let Self { n_degrees, run, memory } = self;
         let row = run.kind.row();
         let first = run.range.start;
@@ -272,10 +273,10 @@ impl Kernel for AddPairs<'_, '_> {
         for l in 0..n_degrees {
             let section = run.kind.tables[run.neighbor].sections()[l];
             let stride = run.kind.layout.padded(l).1;
-            contract_run(s, run, l, &mut memory.sums);
+            contract_run(s, run, l, &mut memory.sums)?;
             let len = section.count * 3 * stride;
             if memory.products.len() < at + len {
-                memory.products.resize(at + len, 0.0);
+                memory.products.try_resize(at + len, 0.0)?;
             }
             let out = &mut memory.products[at..at + len];
             let (n, vectors) = (run.range.len(), 3 * stride / S::LANES);
@@ -286,12 +287,13 @@ impl Kernel for AddPairs<'_, '_> {
             }
             at += len;
         }
+        Ok(())
     }
 }
 
 /// `u A^0` and `A / r` of one degree for the pairs of a run.
 #[inline(always)]
-fn contract_run<S: Simd>(s: S, run: &PairRun<'_>, l: usize, sums: &mut Vec<f64>) {
+fn contract_run<S: Simd>(s: S, run: &PairRun<'_>, l: usize, sums: &mut Vec<f64>) -> Result<()> {
     const STRIDE: usize = PairRun::STRIDE;
     let (start, stride) = run.kind.layout.padded(l);
     let rows = l * l * STRIDE..(l + 1) * (l + 1) * STRIDE;
@@ -299,7 +301,7 @@ fn contract_run<S: Simd>(s: S, run: &PairRun<'_>, l: usize, sums: &mut Vec<f64>)
     let harmonics = [&y[rows.clone()], &dx[rows.clone()], &dy[rows.clone()], &dz[rows]];
     let sign = run.sign(l);
     if sums.len() < 6 * stride * STRIDE {
-        sums.resize(6 * stride * STRIDE, 0.0);
+        sums.try_resize(6 * stride * STRIDE, 0.0)?;
     }
     for lane in run.range.clone() {
         let (unit, inverse) = run.direction(lane);
@@ -308,6 +310,7 @@ fn contract_run<S: Simd>(s: S, run: &PairRun<'_>, l: usize, sums: &mut Vec<f64>)
         let out = &mut sums[(lane - run.range.start) * 6 * stride..];
         contract_harmonics(s, c, stride, harmonics, STRIDE, lane, 2 * l + 1, unit, sign * inverse, out);
     }
+    Ok(())
 }
 
 impl Differential for Squares {
@@ -331,7 +334,7 @@ impl Differential for Squares {
         factor: f64,
         row: &mut [f64],
         memory: &mut SquareMemory,
-    ) {
+    ) -> Result<()> {
         let layout = &plan.center(species).layout;
         let mut at = 0;
         for (l, places) in self.places[species].iter().enumerate() {
@@ -339,7 +342,7 @@ impl Differential for Squares {
             let (start, stride) = layout.padded(l);
             let end = start + (2 * l + 1) * stride;
             memory.square.clear();
-            memory.square.resize(stride * stride, 0.0);
+            memory.square.try_resize(stride * stride, 0.0)?;
             let square = &mut memory.square;
             plan.level().run(Outer { left: &delta[start..end], right: &c[start..end], stride, square });
             let rows = Products { values: square, stride, channels: 0..places.len(), first: 0 };
@@ -347,10 +350,11 @@ impl Differential for Squares {
             Self::add_symmetrized(l, n, factor, &rows, places, &mut row[at..at + features]);
             at += features;
         }
+        Ok(())
     }
 
-    fn add_pairs(&self, plan: &DensityPlan, run: &PairRun<'_>, memory: &mut SquareMemory) {
-        plan.level().run(AddPairs { n_degrees: plan.max_angular() + 1, run, memory });
+    fn add_pairs(&self, plan: &DensityPlan, run: &PairRun<'_>, memory: &mut SquareMemory) -> Result<()> {
+        plan.level().run(AddPairs { n_degrees: plan.max_angular() + 1, run, memory })
     }
 
     fn finish(
@@ -361,7 +365,7 @@ impl Differential for Squares {
         rows: &mut [f64],
         row_stride: usize,
         memory: &mut SquareMemory,
-    ) {
+    ) -> Result<()> {
         let kind = plan.center(center);
         let (mut at, mut feature) = (0, 0);
         for (l, places) in self.places[center].iter().enumerate() {
@@ -382,5 +386,6 @@ impl Differential for Squares {
             at += len;
             feature += n * (n + 1) / 2;
         }
+        Ok(())
     }
 }

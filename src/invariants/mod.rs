@@ -13,6 +13,7 @@ pub use radial_spectrum::radial_spectrum_into;
 
 use crate::error::Result;
 use crate::expansion::{Consumer, DensityPlan, Interrupt, Numbers, drive};
+use crate::memory::collected;
 use crate::structure::Batch;
 
 /// Fills one row of features per atom, in the order of the atoms. [atom, width]
@@ -26,6 +27,6 @@ fn fill_rows<C: Consumer>(
 ) -> Result<()> {
     assert!(values.len() == batch.n_atoms() * width, "array of another shape");
     let species = plan.species_indices(batch)?;
-    let rows = species.iter().map(|_| values.take(width)).collect();
+    let rows = collected(species.iter().map(|_| values.take(width)))?;
     drive(batch, plan, &species, consumer, rows, interrupt)
 }

@@ -8,6 +8,7 @@ use std::f64::consts::SQRT_2;
 use super::fill_rows;
 use crate::error::Result;
 use crate::expansion::{Consumer, DensityPlan, Interrupt, Layout, Numbers};
+use crate::memory::Grow;
 use crate::simd::{Simd, upper_products, upper_products_scratch};
 use crate::structure::Batch;
 
@@ -71,8 +72,8 @@ impl Consumer for PowerSpectrum {
         c: &[f64],
         row: &mut [f64],
         [unpadded, products]: &mut Self::Scratch,
-    ) {
-        products.resize(upper_products_scratch(self.most_channels()), 0.0);
+    ) -> Result<()> {
+        products.try_resize(upper_products_scratch(self.most_channels()), 0.0)?;
         let mut start = 0;
         for (l, &n) in self.channels.iter().enumerate() {
             let n_m = 2 * l + 1;
@@ -81,7 +82,7 @@ impl Consumer for PowerSpectrum {
                 (&c[first..first + n_m * stride], stride)
             } else {
                 let stride = n.next_multiple_of(S::LANES);
-                unpadded.resize(stride * n_m, 0.0);
+                unpadded.try_resize(stride * n_m, 0.0)?;
                 for m in 0..n_m {
                     let row = &mut unpadded[m * stride..(m + 1) * stride];
                     row.fill(0.0);
@@ -95,5 +96,6 @@ impl Consumer for PowerSpectrum {
             upper_products(s, c, stride, n_m, n, [scale, SQRT_2 * scale], products, out);
             start += len;
         }
+        Ok(())
     }
 }

@@ -12,9 +12,10 @@ impl Consumer for RadialSpectrum {
     type Scratch = ();
 
     #[inline(always)]
-    fn consume<S: Simd>(&self, _: S, layout: &Layout, c: &[f64], row: &mut [f64], (): &mut ()) {
+    fn consume<S: Simd>(&self, _: S, layout: &Layout, c: &[f64], row: &mut [f64], (): &mut ()) -> Result<()> {
         row.fill(0.0);
         layout.unpad_row(0, c, 0, row);
+        Ok(())
     }
 }
 

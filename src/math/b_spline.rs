@@ -6,6 +6,8 @@
 //! several times smaller and stays in the cache. Energies made of it have four continuous derivatives. The derivatives
 //! at the ends keep the error there as small as inside.
 
+use crate::error::Result;
+use crate::memory::{Grow, collected, filled};
 use crate::simd::Simd;
 
 /// Numbers that an interval reads.
@@ -108,16 +110,18 @@ pub(crate) fn product_slope_weights_of<S: Simd>(s: S, t: S::V, f: S::V, df: S::V
 ///
 /// At node k the spline is `(c_k + 26 c_{k+1} + 66 c_{k+2} + 26 c_{k+3} + c_{k+4}) / 120`. The derivatives at an end give
 /// its two outermost coefficients in terms of the next three; what remains has five diagonals.
-#[must_use]
-pub fn coefficients(values: &[f64], ends: [[f64; 2]; 2], h: f64) -> Vec<f64> {
+///
+/// # Errors
+/// [`crate::Error::OutOfMemory`].
+pub fn coefficients(values: &[f64], ends: [[f64; 2]; 2], h: f64) -> Result<Vec<f64>> {
     let n = values.len();
     // Multiples of the derivatives, seen from each end inwards.
     let scaled = [
         [120.0 * h * ends[0][0], 120.0 * h * h * ends[0][1]],
         [-120.0 * h * ends[1][0], 120.0 * h * h * ends[1][1]],
     ];
-    let mut right: Vec<f64> = values.iter().map(|y| 120.0 * y).collect();
-    let mut rows = vec![[1.0, 26.0, 66.0, 26.0, 1.0]; n];
+    let mut right: Vec<f64> = collected(values.iter().map(|y| 120.0 * y))?;
+    let mut rows = filled(n, [1.0, 26.0, 66.0, 26.0, 1.0])?;
     for (end, [a, b]) in scaled.into_iter().enumerate() {
         // Offsets from the diagonal are mirrored at the far end.
         let mut add = |depth: usize, offset: isize, amount: f64| {
@@ -142,12 +146,13 @@ pub fn coefficients(values: &[f64], ends: [[f64; 2]; 2], h: f64) -> Vec<f64> {
             -(4.0 * a + b) / 160.0 - 0.75 * c + 1.5 * d + 0.25 * e,
         ]
     };
-    let mut out = Vec::with_capacity(n_coefficients(n));
+    let mut out = Vec::new();
+    out.make_room(n_coefficients(n))?;
     out.extend(outer(scaled[0], [at(0), at(1), at(2)]));
     out.extend_from_slice(&inner);
     let [last, before] = outer(scaled[1], [at(n - 1), at(n.wrapping_sub(2)), at(n.wrapping_sub(3))]);
     out.extend([before, last]);
-    out
+    Ok(out)
 }
 
 /// Gaussian elimination without pivots: the matrix is dominated by its diagonal but for the rows at the ends.
@@ -184,7 +189,7 @@ mod tests {
         let nodes: Vec<[f64; 3]> = (0..n_nodes).map(|k| f(h * k as f64)).collect();
         let values: Vec<f64> = nodes.iter().map(|y| y[0]).collect();
         let end = |y: &[f64; 3]| [y[1], y[2]];
-        coefficients(&values, [end(&nodes[0]), end(&nodes[n_nodes - 1])], h)
+        coefficients(&values, [end(&nodes[0]), end(&nodes[n_nodes - 1])], h).unwrap()
     }
 
     fn dot(a: [f64; 6], b: &[f64]) -> f64 {

@@ -2,6 +2,7 @@
 
 use super::{COINCIDENT, PairList, check, separation};
 use crate::error::{Error, Result};
+use crate::memory::Grow;
 use crate::structure::{Frame, dot};
 
 /// All pairs within a cutoff by trying them all.
@@ -32,11 +33,11 @@ pub fn brute_force(frame: &Frame<'_>, cutoff: f64) -> Result<PairList> {
                             return Err(Error::CoincidentAtoms { structure, first: i, second: j, distance });
                         }
                         if distance2 < cutoff * cutoff {
-                            pairs.centers.push(i as i64);
-                            pairs.neighbors.push(j as i64);
-                            pairs.shifts.push(shift);
-                            pairs.vectors.push(vector);
-                            pairs.distances.push(distance);
+                            pairs.centers.try_extend([i as i64])?;
+                            pairs.neighbors.try_extend([j as i64])?;
+                            pairs.shifts.try_extend([shift])?;
+                            pairs.vectors.try_extend([vector])?;
+                            pairs.distances.try_extend([distance])?;
                         }
                     }
                 }

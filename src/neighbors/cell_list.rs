@@ -4,10 +4,11 @@ use super::grid::{Grid, Window};
 use super::neighborhood::{Gathered, Run, Source};
 use super::{Neighborhood, Search, cell_shift, check};
 use crate::error::{Error, Result};
+use crate::memory::{Grow, collected};
 use crate::structure::{Frame, Vector};
 
 /// Bins of one structure, ready to be asked for the neighbors of any center.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct CellList<'a> {
     frame: Frame<'a>,
     cutoff: f64,
@@ -33,25 +34,27 @@ impl<'a> CellList<'a> {
     /// lie within it, [`Error::FarImage`] for an atom more than 2^29 cells away.
     pub fn new(frame: Frame<'a>, cutoff: f64) -> Result<Self> {
         check(&frame, cutoff)?;
-        let mut wraps = Vec::with_capacity(frame.positions.len());
-        let mut coordinates = Vec::with_capacity(frame.positions.len());
+        let (mut wraps, mut coordinates) = (Vec::new(), Vec::new());
+        wraps.make_room(frame.positions.len())?;
+        coordinates.make_room(frame.positions.len())?;
         for (atom, &position) in frame.positions.iter().enumerate() {
             let far = Error::FarImage { structure: frame.structure, atom };
             let (coordinate, wrap) = wrap(&frame, position).ok_or(far)?;
             coordinates.push(coordinate);
             wraps.push(wrap);
         }
-        let grid = Grid::new(&frame, cutoff, coordinates);
+        let grid = Grid::new(&frame, cutoff, coordinates)?;
         let order = &grid.order;
-        let sorted =
-            std::array::from_fn(|x| order.iter().map(|&atom| frame.positions[atom as usize][x]).collect());
-        let mut moved = Vec::with_capacity(order.len() + 1);
+        let along = |x: usize| collected(order.iter().map(|&atom| frame.positions[atom as usize][x]));
+        let sorted = [along(0)?, along(1)?, along(2)?];
+        let mut moved = Vec::new();
+        moved.make_room(order.len() + 1)?;
         moved.push(0);
         for (k, &atom) in order.iter().enumerate() {
             moved.push(moved[k] + u32::from(wraps[atom as usize] != [0; 3]));
         }
         // Centers of one window that were moved alike share their candidates.
-        let mut visits = order.clone();
+        let mut visits = collected(order.iter().copied())?;
         if moved[order.len()] > 0 {
             let window = |&atom: &u32| grid.window_of(atom as usize);
             for run in visits.chunk_by_mut(|a, b| window(a) == window(b)) {
@@ -85,11 +88,11 @@ impl<'a> CellList<'a> {
     }
 
     /// Appends what may be near the atoms of a window; `wrap` is that of the centers.
-    pub(super) fn gather(&self, window: Window, wrap: [i32; 3], out: &mut Gathered) {
+    pub(super) fn gather(&self, window: Window, wrap: [i32; 3], out: &mut Gathered) -> Result<()> {
         let [x, y, z] = &self.sorted;
         self.grid.rows_around(window, |row, image| {
             if row.is_empty() {
-                return;
+                return Ok(());
             }
             let cells = self.shift_of(image, wrap);
             let atoms = &self.grid.order[row.clone()];
@@ -97,7 +100,7 @@ impl<'a> CellList<'a> {
             out.points.extend(
                 [&x[row.clone()], &y[row.clone()], &z[row.clone()]],
                 cell_shift(cells, self.frame.matrix),
-            );
+            )?;
             let moved = self.moved[row.end] != self.moved[row.start];
             if moved {
                 for (k, &atom) in atoms.iter().enumerate() {
@@ -107,10 +110,10 @@ impl<'a> CellList<'a> {
                     }
                 }
             }
-            out.atoms.extend_from_slice(atoms);
-            out.runs.push(Run { end: out.atoms.len() as u32, cells, moved });
-        });
-        out.points.seal();
+            out.atoms.try_extend(atoms.iter().copied())?;
+            out.runs.try_extend([Run { end: out.atoms.len() as u32, cells, moved }])
+        })?;
+        out.points.seal()
     }
 
     /// Whole cells by which an atom was moved.

@@ -11,6 +11,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use crate::error::Result;
+use crate::memory::{collected, filled, short};
 use crate::structure::{Frame, PeriodicCell, Vector};
 
 /// Bins per cutoff radius along each axis. Rows are contiguous along the last, so its bins may be finer.
@@ -136,7 +138,7 @@ pub(super) struct Grid {
 
 impl Grid {
     /// Sorts atoms by their coordinates: fractional and wrapped on periodic axes, Å on the others.
-    pub fn new(frame: &Frame<'_>, cutoff: f64, mut coordinates: Vec<Vector>) -> Self {
+    pub fn new(frame: &Frame<'_>, cutoff: f64, mut coordinates: Vec<Vector>) -> Result<Self> {
         let n = coordinates.len();
         let cell = frame.cell;
         for u in &mut coordinates {
@@ -148,12 +150,12 @@ impl Grid {
         let reach = cutoff * (1.0 + 1e-9) + 1e-14 * largest;
         let single = n <= ONE_BIN && !cell.pbc.contains(&true);
         let axes: [Axis; 3] = std::array::from_fn(|d| Axis::new(cell, d, reach, single, &coordinates));
-        let bins: Vec<[i64; 3]> =
-            coordinates.iter().map(|u| std::array::from_fn(|d| axes[d].bin_of_atom(u[d]))).collect();
+        let bin = |u: &Vector| std::array::from_fn(|d| axes[d].bin_of_atom(u[d]));
+        let bins: Vec<[i64; 3]> = collected(coordinates.iter().map(bin))?;
         let total: f64 = axes.iter().map(|axis| axis.n_bins as f64).product();
         let (order, store) =
-            if total <= (8 * n + 64) as f64 { sort_dense(&axes, &bins) } else { sort_sparse(&bins) };
-        Self { axes, reach, order, coordinates, store }
+            if total <= (8 * n + 64) as f64 { sort_dense(&axes, &bins)? } else { sort_sparse(&bins)? };
+        Ok(Self { axes, reach, order, coordinates, store })
     }
 
     /// The window that an atom stands in.
@@ -165,7 +167,14 @@ impl Grid {
     }
 
     /// Hands over all rows of sorted atoms that may hold neighbors of atoms in a window, and the image of each.
-    pub fn rows_around(&self, window: Window, mut row: impl FnMut(Range<usize>, [i64; 3])) {
+    ///
+    /// # Errors
+    /// Those of `row`.
+    pub fn rows_around(
+        &self,
+        window: Window,
+        mut row: impl FnMut(Range<usize>, [i64; 3]) -> Result<()>,
+    ) -> Result<()> {
         let [ax, ay, az] = &self.axes;
         let (first_x, last_x) = ax.around([window.column[0]; 2], self.reach);
         let (first_y, last_y) = ay.around([window.column[1]; 2], self.reach);
@@ -186,11 +195,12 @@ impl Grid {
                 while bin_z <= last_z {
                     let (home_z, image_z) = az.fold(bin_z);
                     let last = (home_z + last_z - bin_z).min(az.n_bins - 1);
-                    row(self.row(&column, home_z, last), [column.image[0], column.image[1], image_z]);
+                    row(self.row(&column, home_z, last), [column.image[0], column.image[1], image_z])?;
                     bin_z += last - home_z + 1;
                 }
             }
         }
+        Ok(())
     }
 
     #[inline(always)]
@@ -210,36 +220,37 @@ impl Grid {
 }
 
 /// Counting sort; atoms of one bin stay in their order.
-fn sort_dense(axes: &[Axis; 3], bins: &[[i64; 3]]) -> (Vec<u32>, Store) {
+fn sort_dense(axes: &[Axis; 3], bins: &[[i64; 3]]) -> Result<(Vec<u32>, Store)> {
     let index = |b: &[i64; 3]| ((b[0] * axes[1].n_bins + b[1]) * axes[2].n_bins + b[2]) as usize;
     let total = (axes[0].n_bins * axes[1].n_bins * axes[2].n_bins) as usize;
-    let mut offsets = vec![0u32; total + 1];
+    let mut offsets = filled(total + 1, 0_u32)?;
     for b in bins {
         offsets[index(b) + 1] += 1;
     }
     for k in 0..total {
         offsets[k + 1] += offsets[k];
     }
-    let mut next = offsets.clone();
-    let mut order = vec![0u32; bins.len()];
+    let mut next = collected(offsets.iter().copied())?;
+    let mut order = filled(bins.len(), 0_u32)?;
     for (atom, b) in bins.iter().enumerate() {
         let slot = &mut next[index(b)];
         order[*slot as usize] = atom as u32;
         *slot += 1;
     }
-    (order, Store::Dense(offsets))
+    Ok((order, Store::Dense(offsets)))
 }
 
-fn sort_sparse(bins: &[[i64; 3]]) -> (Vec<u32>, Store) {
-    let mut order: Vec<u32> = (0..bins.len() as u32).collect();
+fn sort_sparse(bins: &[[i64; 3]]) -> Result<(Vec<u32>, Store)> {
+    let mut order = collected(0..bins.len() as u32)?;
     order.sort_unstable_by_key(|&atom| (bins[atom as usize], atom));
-    let z_bins: Vec<i64> = order.iter().map(|&atom| bins[atom as usize][2]).collect();
+    let z_bins = collected(order.iter().map(|&atom| bins[atom as usize][2]))?;
     let mut columns = HashMap::new();
     let mut start = 0;
     for run in order.chunk_by(|&a, &b| bins[a as usize][..2] == bins[b as usize][..2]) {
         let [x, y, _] = bins[run[0] as usize];
+        columns.try_reserve(1).map_err(|_| short::<Range<usize>>(columns.len()))?;
         columns.insert((x, y), start..start + run.len());
         start += run.len();
     }
-    (order, Store::Sparse { columns, bins: z_bins })
+    Ok((order, Store::Sparse { columns, bins: z_bins }))
 }

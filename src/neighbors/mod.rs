@@ -26,8 +26,8 @@ use crate::structure::{Frame, Matrix, Vector};
 /// Atoms closer than this (Å) coincide: their direction is rounding noise.
 pub const COINCIDENT: f64 = 1e-13;
 
-/// More neighbors than this per atom are taken for a broken cell.
-const ABSURD: f64 = 1e7;
+/// More neighbors than this per atom are taken for a broken cell. Solids have 1e5 within 60 Å.
+const MOST_NEIGHBORS: f64 = 1e6;
 
 /// `r_j - r_i + S . cell`: the one formula every search uses.
 #[inline(always)]
@@ -49,7 +49,7 @@ fn cell_shift(shift: [i64; 3], matrix: &Matrix) -> Vector {
     [0, 1, 2].map(|x| a * matrix[0][x] + b * matrix[1][x] + c * matrix[2][x])
 }
 
-/// Refuses cutoffs that are no length and cells so small that the sphere would hold millions of images.
+/// Refuses cutoffs that are no length and cells so small that the sphere would hold millions of neighbors.
 fn check(frame: &Frame<'_>, cutoff: f64) -> Result<()> {
     if !(cutoff > 0.0 && cutoff < 1e6) {
         return Err(Error::BadParameter {
@@ -58,14 +58,27 @@ fn check(frame: &Frame<'_>, cutoff: f64) -> Result<()> {
             value: cutoff.to_string(),
         });
     }
-    let images = (0..3)
-        .filter(|&d| frame.cell.pbc[d])
-        .map(|d| 1.0 + 2.0 * cutoff / frame.cell.heights[d])
-        .product::<f64>();
-    let neighbors = images * frame.positions.len() as f64;
-    // Many atoms in a large cell are fine: only the images of the same few atoms are absurd.
-    if images > ABSURD {
-        return Err(Error::TooDense { structure: frame.structure, neighbors });
+    let neighbors = neighbors_to_expect(frame, cutoff);
+    if neighbors > MOST_NEIGHBORS {
+        return Err(Error::TooDense { structure: frame.structure, neighbors, most: MOST_NEIGHBORS });
     }
     Ok(())
+}
+
+/// Atoms times images in the cube around the sphere, as if they were spread evenly: an upper bound but for that.
+fn neighbors_to_expect(frame: &Frame<'_>, cutoff: f64) -> f64 {
+    let along = |d: usize| {
+        if frame.cell.pbc[d] {
+            return 2.0 * cutoff / frame.cell.heights[d];
+        }
+        let coordinates =
+            || frame.positions.iter().map(|r| (0..3).map(|x| r[x] * frame.cell.inverse[x][d]).sum());
+        let low: f64 = coordinates().fold(f64::INFINITY, f64::min);
+        let high: f64 = coordinates().fold(f64::NEG_INFINITY, f64::max);
+        (2.0 * cutoff / ((high - low) * frame.cell.heights[d])).min(1.0)
+    };
+    let among = |periodic| (0..3).filter(|&d| frame.cell.pbc[d] == periodic).map(along).product::<f64>();
+    let neighbors = frame.positions.len() as f64 * among(true);
+    // The extent of the structure matters for millions of atoms only.
+    if neighbors > MOST_NEIGHBORS { neighbors * among(false) } else { neighbors }
 }

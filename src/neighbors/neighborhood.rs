@@ -74,12 +74,12 @@ impl<'s, 'a> Search<'s, 'a> {
     /// Finds the neighbors of one center.
     ///
     /// # Errors
-    /// [`Error::CoincidentAtoms`] if a neighbor sits on the center.
+    /// [`Error::CoincidentAtoms`] if a neighbor sits on the center, [`Error::OutOfMemory`].
     #[inline(always)]
     pub fn around<S: Simd>(&mut self, s: S, center: usize) -> Result<()> {
-        let (from, limits) = self.approach(center);
+        let (from, limits) = self.approach(center)?;
         let Neighborhood { gathered, near } = &mut *self.scratch;
-        let n_coincident = select_near(s, &gathered.points, from, limits, near);
+        let n_coincident = select_near(s, &gathered.points, from, limits, near)?;
         self.check(n_coincident)
     }
 
@@ -89,7 +89,7 @@ impl<'s, 'a> Search<'s, 'a> {
     /// As [`Search::around`].
     #[inline(always)]
     pub fn count<S: Simd>(&mut self, s: S, center: usize) -> Result<usize> {
-        let (from, limits) = self.approach(center);
+        let (from, limits) = self.approach(center)?;
         let (n, n_coincident) = count_near(s, &self.scratch.gathered.points, from, limits);
         self.check(n_coincident)?;
         Ok(n)
@@ -98,24 +98,25 @@ impl<'s, 'a> Search<'s, 'a> {
     /// Gathers the candidates of a center, unless the last one had the same; returns its position and the limits of
     /// the squared distance.
     #[inline(always)]
-    fn approach(&mut self, center: usize) -> (Vector, [f64; 2]) {
+    fn approach(&mut self, center: usize) -> Result<(Vector, [f64; 2])> {
         self.center = center;
         let gathered = &mut self.scratch.gathered;
         match self.source {
             Source::Cells(cells) => {
                 let wanted = (cells.grid.window_of(center), cells.wrap_of(center));
                 if self.gathered_for != Some(wanted) {
-                    self.gathered_for = Some(wanted);
+                    self.gathered_for = None;
                     gathered.clear();
-                    cells.gather(wanted.0, wanted.1, gathered);
+                    cells.gather(wanted.0, wanted.1, gathered)?;
+                    self.gathered_for = Some(wanted);
                 }
             }
             Source::Skin(list) => {
                 gathered.clear();
-                list.gather(&self.frame, center, gathered);
+                list.gather(&self.frame, center, gathered)?;
             }
         }
-        (self.frame.positions[center], [COINCIDENT * COINCIDENT, self.cutoff * self.cutoff])
+        Ok((self.frame.positions[center], [COINCIDENT * COINCIDENT, self.cutoff * self.cutoff]))
     }
 
     /// The center finds itself; nothing else may be there.

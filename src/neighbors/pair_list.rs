@@ -5,7 +5,8 @@
 
 use super::{CellList, Neighborhood, Search};
 use crate::error::Result;
-use crate::parallel;
+use crate::memory::{Grow, filled};
+use crate::parallel::{Interrupt, Waves};
 use crate::simd::{Kernel, Level, Simd};
 use crate::structure::{Frame, Vector};
 
@@ -51,14 +52,14 @@ impl PairList {
     /// As [`CellList::new`] and [`Search::around`].
     pub fn new(frame: &Frame<'_>, cutoff: f64) -> Result<Self> {
         let cells = CellList::new(*frame, cutoff)?;
-        let counts = count_pairs(&cells)?;
+        let counts = count_pairs(&cells, &mut || false)?;
         let n = counts.iter().sum();
         let mut list = Self {
-            centers: vec![0; n],
-            neighbors: vec![0; n],
-            shifts: vec![[0; 3]; n],
-            vectors: vec![[0.0; 3]; n],
-            distances: vec![0.0; n],
+            centers: filled(n, 0)?,
+            neighbors: filled(n, 0)?,
+            shifts: filled(n, [0; 3])?,
+            vectors: filled(n, [0.0; 3])?,
+            distances: filled(n, 0.0)?,
         };
         let arrays = PairArrays {
             centers: Some(&mut list.centers),
@@ -67,7 +68,7 @@ impl PairList {
             vectors: Some(&mut list.vectors),
             distances: Some(&mut list.distances),
         };
-        fill_pairs(&cells, &counts, arrays)?;
+        fill_pairs(&cells, &counts, arrays, &mut || false)?;
         Ok(list)
     }
 
@@ -88,14 +89,16 @@ impl PairList {
 ///
 /// # Errors
 /// As [`Search::around`].
-pub fn count_pairs(cells: &CellList<'_>) -> Result<Vec<usize>> {
-    let tasks: Vec<&[u32]> = cells.spatial_order().chunks(TASK).collect();
-    let count = |centers: &[u32]| Level::detect().run(Count { cells, centers });
-    let found = parallel::map(tasks, count)?.into_iter().collect::<Result<Vec<_>>>()?.concat();
-    let mut counts = vec![0; found.len()];
-    for (&center, n) in cells.spatial_order().iter().zip(found) {
-        counts[center as usize] = n;
-    }
+pub fn count_pairs(cells: &CellList<'_>, interrupt: Interrupt<'_>) -> Result<Vec<usize>> {
+    let count = |centers| Ok((centers, Level::detect().run(Count { cells, centers })?));
+    let mut counts = filled(cells.len(), 0)?;
+    let merge = |(centers, found): (&[u32], Vec<usize>)| {
+        for (&center, n) in centers.iter().zip(found) {
+            counts[center as usize] = n;
+        }
+        Ok(())
+    };
+    Waves::new()?.run(cells.spatial_order().chunks(TASK), count, merge, interrupt)?;
     Ok(counts)
 }
 
@@ -106,19 +109,24 @@ pub fn count_pairs(cells: &CellList<'_>) -> Result<Vec<usize>> {
 ///
 /// # Panics
 /// If an array has not the length that the counts tell.
-pub fn fill_pairs(cells: &CellList<'_>, counts: &[usize], mut arrays: PairArrays<'_>) -> Result<()> {
-    let mut of_center = Vec::with_capacity(counts.len());
+pub fn fill_pairs(
+    cells: &CellList<'_>,
+    counts: &[usize],
+    mut arrays: PairArrays<'_>,
+    interrupt: Interrupt<'_>,
+) -> Result<()> {
+    let mut of_center = Vec::new();
+    of_center.make_room(counts.len())?;
     for &count in counts {
         let (first, rest) = arrays.split_at(count);
         of_center.push(Some(first));
         arrays = rest;
     }
-    let mut tasks = Vec::new();
-    for centers in cells.spatial_order().chunks(TASK) {
+    let tasks = cells.spatial_order().chunks(TASK).map(|centers| {
         let parts = centers.iter().filter_map(|&center| of_center[center as usize].take()).collect();
-        tasks.push(Fill { cells, centers, parts });
-    }
-    parallel::map(tasks, |fill| Level::detect().run(fill))?.into_iter().collect()
+        Fill { cells, centers, parts }
+    });
+    Waves::new()?.run(tasks, |fill| Level::detect().run(fill), Ok, interrupt)
 }
 
 impl PairArrays<'_> {

@@ -3,10 +3,13 @@
 //! For molecular dynamics, where atoms move a little from step to step. What is found is what a fresh search finds; only
 //! the order of the neighbors, and hence the last bits of sums over them, depend on when the pairs were last listed.
 
+use std::ops::Range;
+
 use super::neighborhood::Gathered;
 use super::{CellList, Neighborhood, cell_shift, check};
 use crate::error::{Error, Result};
-use crate::parallel;
+use crate::memory::{Grow, collected};
+use crate::parallel::{Interrupt, Waves};
 use crate::simd::{Kernel, Level, Simd};
 use crate::structure::{Batch, Frame, Matrix, Vector};
 
@@ -35,7 +38,7 @@ impl SkinList {
     /// # Errors
     /// [`Error::BadParameter`] for a skin that is not a length; else as [`CellList::new`] and
     /// [`super::Search::around`].
-    pub fn new(frame: &Frame<'_>, cutoff: f64, skin: f64) -> Result<Self> {
+    pub fn new(frame: &Frame<'_>, cutoff: f64, skin: f64, interrupt: Interrupt<'_>) -> Result<Self> {
         check_skin(skin)?;
         check(frame, cutoff)?;
         let cells = CellList::new(*frame, cutoff + skin)?;
@@ -43,16 +46,28 @@ impl SkinList {
         let mut list = Self {
             cutoff,
             skin,
-            positions: frame.positions.to_vec(),
+            positions: collected(frame.positions.iter().copied())?,
             matrix: *frame.matrix,
             pbc: frame.cell.pbc,
-            starts: Vec::with_capacity(n + 1),
+            starts: Vec::new(),
             atoms: Vec::new(),
             shifts: Vec::new(),
-            visits: cells.spatial_order().to_vec(),
+            visits: collected(cells.spatial_order().iter().copied())?,
         };
-        Level::detect().run(Listing { cells: &cells, list: &mut list })?;
+        list.starts.make_room(n + 1)?;
+        list.starts.push(0);
+        let tasks = (0..n).step_by(TASK).map(|first| first..n.min(first + TASK));
+        let work = |centers| Level::detect().run(Listing { cells: &cells, centers });
+        Waves::new()?.run(tasks, work, |part| list.append(&part), interrupt)?;
         Ok(list)
+    }
+
+    fn append(&mut self, part: &Listed) -> Result<()> {
+        for count in &part.counts {
+            self.starts.push(self.starts[self.starts.len() - 1] + count);
+        }
+        self.atoms.try_extend(part.atoms.iter().copied())?;
+        self.shifts.try_extend(part.shifts.iter().copied())
     }
 
     /// Whether the list holds all pairs within the cutoff of a structure: that of the list, in the same cell, with no atom
@@ -75,19 +90,19 @@ impl SkinList {
 
     /// What may be near a center, itself first.
     #[inline(always)]
-    pub(super) fn gather(&self, frame: &Frame<'_>, center: usize, out: &mut Gathered) {
+    pub(super) fn gather(&self, frame: &Frame<'_>, center: usize, out: &mut Gathered) -> Result<()> {
         let pairs = self.starts[center]..self.starts[center + 1];
         let (atoms, shifts) = (&self.atoms[pairs.clone()], &self.shifts[pairs]);
-        out.points.resize(atoms.len() + 1);
+        out.points.resize(atoms.len() + 1)?;
         out.points.set(0, frame.positions[center], [0.0; 3]);
-        out.atoms.push(center as u32);
+        out.atoms.try_extend([center as u32])?;
         for k in 0..atoms.len() {
             let moved = shifts[k] != [0; 3];
             let shift = if moved { cell_shift(shifts[k].map(i64::from), frame.matrix) } else { [0.0; 3] };
             out.points.set(k + 1, frame.positions[atoms[k] as usize], shift);
         }
-        out.atoms.extend_from_slice(atoms);
-        out.points.seal();
+        out.atoms.try_extend(atoms.iter().copied())?;
+        out.points.seal()
     }
 
     /// Lattice shift of a candidate of a center.
@@ -97,33 +112,48 @@ impl SkinList {
 }
 
 /// Fills a list center by center.
+/// Centers of one task.
+const TASK: usize = 128;
+
+/// The pairs of some centers.
+#[derive(Debug, Default)]
+struct Listed {
+    /// How many each center has.
+    counts: Vec<usize>,
+    atoms: Vec<u32>,
+    shifts: Vec<[i32; 3]>,
+}
+
 struct Listing<'s, 'a> {
     cells: &'s CellList<'a>,
-    list: &'s mut SkinList,
+    centers: Range<usize>,
 }
 
 impl Kernel for Listing<'_, '_> {
-    type Output = Result<()>;
+    type Output = Result<Listed>;
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> Result<()> {
-        let Self { cells, list } = self;
+    fn run<S: Simd>(self, s: S) -> Result<Listed> {
+        let Self { cells, centers } = self;
         let mut scratch = Neighborhood::default();
         let mut search = cells.search(&mut scratch);
-        list.starts.push(0);
+        let mut list = Listed::default();
         let mut shifts = Vec::new();
-        for center in 0..cells.len() {
+        for center in centers {
             search.around(s, center)?;
-            shifts.resize(search.len(), [0; 3]);
+            let n = search.len();
+            shifts.try_resize(n, [0; 3])?;
             search.shifts_into(&mut shifts);
-            for pair in 0..search.len() {
+            list.atoms.make_room(n)?;
+            list.shifts.make_room(n)?;
+            for pair in 0..n {
                 list.atoms.push(search.atom(pair));
                 // Atoms are at most 2^29 cells away; see `CellList::new`.
                 list.shifts.push([shifts[pair][0] as i32, shifts[pair][1] as i32, shifts[pair][2] as i32]);
             }
-            list.starts.push(list.atoms.len());
+            list.counts.push(n);
         }
-        Ok(())
+        Ok(list)
     }
 }
 
@@ -149,20 +179,19 @@ impl SkinLists {
     ///
     /// # Errors
     /// As [`SkinList::new`].
-    pub fn update(&mut self, batch: &Batch, cutoff: f64) -> Result<&[SkinList]> {
-        let old = std::mem::take(&mut self.lists);
-        let mut old: Vec<Option<SkinList>> = old.into_iter().map(Some).collect();
-        old.resize_with(batch.n_frames(), || None);
-        let kept: Vec<Option<SkinList>> = (old.into_iter().zip(batch.frames()))
-            .map(|(list, frame)| list.filter(|list| list.serves(&frame, cutoff)))
-            .collect();
-        self.n_listed += kept.iter().filter(|list| list.is_none()).count();
-        let list = |(structure, kept): (usize, Option<SkinList>)| match kept {
-            Some(list) => Ok(list),
-            None => SkinList::new(&batch.frame(structure), cutoff, self.skin),
-        };
-        let lists = parallel::map(kept.into_iter().enumerate().collect(), list)?;
-        self.lists = lists.into_iter().collect::<Result<_>>()?;
+    pub fn update(&mut self, batch: &Batch, cutoff: f64, interrupt: Interrupt<'_>) -> Result<&[SkinList]> {
+        let mut old = std::mem::take(&mut self.lists).into_iter();
+        self.lists.make_room(batch.n_frames())?;
+        for frame in batch.frames() {
+            let list = match old.next().filter(|list| list.serves(&frame, cutoff)) {
+                Some(list) => list,
+                None => {
+                    self.n_listed += 1;
+                    SkinList::new(&frame, cutoff, self.skin, interrupt)?
+                }
+            };
+            self.lists.push(list);
+        }
         Ok(&self.lists)
     }
 

@@ -2,7 +2,9 @@
 
 use std::f64::consts::FRAC_1_SQRT_2;
 
+use crate::error::Result;
 use crate::expansion::{DensityPlan, Layout};
+use crate::memory::Grow;
 use crate::simd::{Simd, accumulate};
 
 /// Where the features of every degree stand, and the coefficients that they are products of.
@@ -68,17 +70,18 @@ impl QuadraticForm {
         c: &[f64],
         gradient: &mut [f64],
         square: &mut Vec<f64>,
-    ) {
+    ) -> Result<()> {
         gradient.fill(0.0);
         let mut feature = 0;
         for l in 0..self.n_degrees() {
             let (start, stride) = layout.padded(l);
-            square.resize(stride * stride, 0.0);
+            square.try_resize(stride * stride, 0.0)?;
             self.fill(species, l, stride, &slopes[feature..], square);
             let rows = start..start + (2 * l + 1) * stride;
             let (c, g) = (&c[rows.clone()], &mut gradient[rows]);
             accumulate(s, c, stride, square, stride, 0..stride, g, stride, 2 * l + 1, stride / S::LANES);
             feature += self.width(l);
         }
+        Ok(())
     }
 }

@@ -4,6 +4,7 @@ use super::quadratic::QuadraticForm;
 use crate::error::{Error, Result};
 use crate::expansion::{DensityPlan, Layout, Readout};
 use crate::invariants::PowerSpectrum;
+use crate::memory::{all_of, filled};
 use crate::simd::{Simd, accumulate};
 
 /// `E_i = sum_k w_ak p_k` with the power spectrum `p` (Eq. 10) and weights for each center species a.
@@ -40,14 +41,14 @@ impl LinearPowerSpectrum {
             let mut start = a * width;
             let of_degree = |l| {
                 let stride = plan.center(a).layout.padded(l).1;
-                let mut matrix = vec![0.0; stride * stride];
+                let mut matrix = filled(stride * stride, 0.0)?;
                 form.fill(a, l, stride, &weights[start..], &mut matrix);
                 start += form.width(l);
-                matrix
+                Ok(matrix)
             };
-            (0..form.n_degrees()).map(of_degree).collect()
+            all_of((0..form.n_degrees()).map(of_degree))
         };
-        Ok(Self { matrices: (0..plan.species().len()).map(of_species).collect() })
+        Ok(Self { matrices: all_of((0..plan.species().len()).map(of_species))? })
     }
 }
 
@@ -61,7 +62,7 @@ impl Readout for LinearPowerSpectrum {
         layout: &Layout,
         c: &[f64],
         gradient: &mut [f64],
-    ) -> f64 {
+    ) -> Result<f64> {
         gradient.fill(0.0);
         for (l, matrix) in self.matrices[species].iter().enumerate() {
             let (start, stride) = layout.padded(l);
@@ -70,7 +71,7 @@ impl Readout for LinearPowerSpectrum {
             accumulate(s, c, stride, matrix, stride, 0..stride, g, stride, 2 * l + 1, stride / S::LANES);
         }
         // E = c^T A c = c . g / 2
-        0.5 * c.iter().zip(gradient.iter()).map(|(c, g)| c * g).sum::<f64>()
+        Ok(0.5 * c.iter().zip(gradient.iter()).map(|(c, g)| c * g).sum::<f64>())
     }
 }
 
@@ -92,13 +93,13 @@ impl LinearRadialSpectrum {
         let weights = (0..plan.species().len())
             .map(|a| {
                 let layout = &plan.center(a).layout;
-                let mut row = vec![0.0; layout.padded(0).1];
+                let mut row = filled(layout.padded(0).1, 0.0)?;
                 for (&place, &weight) in layout.padded_places(0).iter().zip(&weights[a * width..]) {
                     row[place] = weight;
                 }
-                row
+                Ok(row)
             })
-            .collect();
+            .collect::<Result<_>>()?;
         Ok(Self { weights })
     }
 }
@@ -113,11 +114,11 @@ impl Readout for LinearRadialSpectrum {
         _: &Layout,
         c: &[f64],
         gradient: &mut [f64],
-    ) -> f64 {
+    ) -> Result<f64> {
         let weights = &self.weights[species];
         gradient.fill(0.0);
         gradient[..weights.len()].copy_from_slice(weights);
-        weights.iter().zip(c).map(|(w, c)| w * c).sum()
+        Ok(weights.iter().zip(c).map(|(w, c)| w * c).sum())
     }
 }
 
@@ -157,8 +158,8 @@ impl Readout for WeightedCoefficients<'_> {
         layout: &Layout,
         c: &[f64],
         gradient: &mut [f64],
-    ) -> f64 {
+    ) -> Result<f64> {
         layout.unpack(self.rows[atom], gradient);
-        c.iter().zip(gradient.iter()).map(|(c, g)| c * g).sum()
+        Ok(c.iter().zip(gradient.iter()).map(|(c, g)| c * g).sum())
     }
 }

@@ -10,10 +10,11 @@ use super::quadratic::QuadraticForm;
 use crate::error::{Error, Result};
 use crate::expansion::{Consumer, DensityPlan, Layout, Readout};
 use crate::invariants::PowerSpectrum;
+use crate::memory::{Grow, collected, filled};
 use crate::simd::{Aligned, MAX_LANES, POINTS, Simd, polynomial_kernel};
 
 /// Representative environments of every center species, and their weights.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct SparsePoints {
     zeta: i32,
     /// Number of features, and that number filled up to whole vectors.
@@ -41,7 +42,7 @@ impl SparsePoints {
                 return bad("as many as weights, with all features", value);
             }
             let n_padded = weights.len().next_multiple_of(POINTS);
-            let mut blocks = Aligned::zeros(stride * n_padded);
+            let mut blocks = Aligned::zeros(stride.saturating_mul(n_padded))?;
             for (m, from) in features.chunks_exact(width.max(1)).enumerate() {
                 let norm = from.iter().map(|x| x * x).sum::<f64>().sqrt();
                 if !(norm.is_finite() && norm > 0.0 && weights[m].is_finite()) {
@@ -55,8 +56,8 @@ impl SparsePoints {
                     }
                 }
             }
-            let mut weights = weights.clone();
-            weights.resize(n_padded, 0.0);
+            let mut weights = collected(weights.iter().copied())?;
+            weights.try_resize(n_padded, 0.0)?;
             packed.push((blocks, weights));
         }
         Ok(Self { zeta: zeta as i32, width, stride, points: packed })
@@ -141,18 +142,18 @@ impl Readout for SparsePowerSpectrum<'_> {
         layout: &Layout,
         c: &[f64],
         gradient: &mut [f64],
-    ) -> f64 {
+    ) -> Result<f64> {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut memory = spare.unwrap_or_default();
         let Memory { features, slopes, products, square } = &mut memory;
-        features.resize(self.points.stride, 0.0);
-        slopes.resize(self.points.stride, 0.0);
-        self.spectrum.consume(s, layout, c, &mut features[..self.points.width], products);
+        features.try_resize(self.points.stride, 0.0)?;
+        slopes.try_resize(self.points.stride, 0.0)?;
+        self.spectrum.consume(s, layout, c, &mut features[..self.points.width], products)?;
         let energy = self.points.energy(s, species, features, slopes);
-        self.form.gradient(s, species, layout, slopes, c, gradient, square);
+        self.form.gradient(s, species, layout, slopes, c, gradient, square)?;
         features.fill(0.0);
         self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
-        energy
+        Ok(energy)
     }
 }
 
@@ -186,10 +187,10 @@ impl Readout for SparseRadialSpectrum<'_> {
         _: &Layout,
         c: &[f64],
         gradient: &mut [f64],
-    ) -> f64 {
+    ) -> Result<f64> {
         let places = &self.places[species];
-        let mut features = vec![0.0; self.points.stride];
-        let mut slopes = vec![0.0; self.points.stride];
+        let mut features = filled(self.points.stride, 0.0)?;
+        let mut slopes = filled(self.points.stride, 0.0)?;
         for (to, &place) in features.iter_mut().zip(places) {
             *to = c[place];
         }
@@ -198,6 +199,6 @@ impl Readout for SparseRadialSpectrum<'_> {
         for (slope, &place) in slopes.iter().zip(places) {
             gradient[place] = *slope;
         }
-        energy
+        Ok(energy)
     }
 }

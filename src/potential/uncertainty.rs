@@ -6,6 +6,7 @@
 use crate::error::{Error, Result};
 use crate::expansion::{DensityPlan, Interrupt};
 use crate::invariants::{PowerSpectrum, power_spectrum_into};
+use crate::memory::{all_of, filled};
 use crate::structure::Batch;
 
 /// The posterior of the weights of a model that is linear in power spectra.
@@ -49,10 +50,10 @@ impl LinearUncertainty {
     ) -> Result<Vec<f64>> {
         let n_features = PowerSpectrum::new(plan).width();
         let species = plan.species_indices(batch)?;
-        let mut values = vec![0.0; batch.n_atoms() * n_features];
+        let mut values = filled(batch.n_atoms() * n_features, 0.0)?;
         power_spectrum_into(batch, plan, values.as_mut_slice(), interrupt)?;
         let of_structure = |structure| {
-            let mut summed = vec![0.0; self.width];
+            let mut summed = filled(self.width, 0.0)?;
             for atom in batch.atoms_of(structure) {
                 let row = &values[atom * n_features..(atom + 1) * n_features];
                 let to = &mut summed[species[atom] as usize * n_features..];
@@ -60,8 +61,8 @@ impl LinearUncertainty {
             }
             let project = |column: &[f64]| column.iter().zip(&summed).map(|(d, x)| d * x).sum::<f64>();
             let squares = self.directions.chunks_exact(self.width.max(1)).map(|d| project(d).powi(2));
-            (self.noise * squares.sum::<f64>()).sqrt()
+            Ok((self.noise * squares.sum::<f64>()).sqrt())
         };
-        Ok((0..batch.n_frames()).map(of_structure).collect())
+        all_of((0..batch.n_frames()).map(of_structure))
     }
 }

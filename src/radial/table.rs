@@ -5,6 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::math::b_spline::{self, derivative_weights, n_coefficients, value_weights};
+use crate::memory::collected;
 use crate::simd::Aligned;
 
 /// Radial functions of one degree that one neighbor species contributes to.
@@ -21,7 +22,7 @@ pub struct TableSection {
 }
 
 /// Radial integrals on a uniform grid over [0, radius], for all degrees, ready for vector loads.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct RadialTable {
     n_nodes: usize,
     spacing: f64,
@@ -68,13 +69,13 @@ impl RadialTable {
             row += padded;
         }
         let spacing = radius / (n_nodes - 1) as f64;
-        let mut coefficients = Aligned::zeros(n_coefficients(n_nodes) * row);
+        let mut coefficients = Aligned::zeros(n_coefficients(n_nodes).saturating_mul(row))?;
         for (section, &(_, count, data)) in sections.iter().zip(degrees) {
             for channel in 0..count {
                 let at = |kind: usize, node: usize| data[(kind * n_nodes + node) * count + channel];
-                let values: Vec<f64> = (0..n_nodes).map(|node| at(0, node)).collect();
+                let values = collected((0..n_nodes).map(|node| at(0, node)))?;
                 let ends = [0, n_nodes - 1].map(|node| [at(1, node), at(2, node)]);
-                for (k, c) in b_spline::coefficients(&values, ends, spacing).into_iter().enumerate() {
+                for (k, c) in b_spline::coefficients(&values, ends, spacing)?.into_iter().enumerate() {
                     coefficients[k * row + section.start + channel] = c;
                 }
             }

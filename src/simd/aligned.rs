@@ -1,6 +1,8 @@
 //! Numbers that start on a cache line, so that no vector of a table straddles two.
 
 use super::Element;
+use crate::error::Result;
+use crate::memory::filled;
 
 /// A fixed number of numbers aligned to 64 bytes.
 #[derive(Debug)]
@@ -15,20 +17,14 @@ impl<T: Element> Aligned<T> {
     const LINE: usize = 64 / size_of::<T>();
 
     /// `len` zeros.
-    #[must_use]
-    pub fn zeros(len: usize) -> Self {
-        let data = vec![T::default(); len + Self::LINE];
+    ///
+    /// # Errors
+    /// [`crate::Error::OutOfMemory`].
+    pub fn zeros(len: usize) -> Result<Self> {
+        let data = filled(len.saturating_add(Self::LINE), T::default())?;
         // In units of T; the vector never grows, so the address stays.
         let start = data.as_ptr().align_offset(64).min(Self::LINE);
-        Self { data, start, len }
-    }
-}
-
-impl<T: Element> Clone for Aligned<T> {
-    fn clone(&self) -> Self {
-        let mut copy = Self::zeros(self.len);
-        copy.copy_from_slice(self);
-        copy
+        Ok(Self { data, start, len })
     }
 }
 

@@ -1,6 +1,8 @@
 //! The inner loop of the neighbor search: which of many candidates lie within the cutoff of a center.
 
 use super::{MAX_LANES, Simd};
+use crate::error::Result;
+use crate::memory::Grow;
 
 /// Points that may be near, in arrays that are read from end to end. Padded with points at infinity, which are near
 /// nothing, so that there are no remainders.
@@ -25,21 +27,36 @@ impl Candidates {
     }
 
     /// Appends points that are all shifted by the same vector.
+    ///
+    /// # Errors
+    /// [`crate::Error::OutOfMemory`].
     #[inline(always)]
-    pub fn extend(&mut self, points: [&[f64]; 3], shift: [f64; 3]) {
-        self.len += points[0].len();
+    pub fn extend(&mut self, points: [&[f64]; 3], shift: [f64; 3]) -> Result<()> {
+        let n = points[0].len();
+        for x in 0..3 {
+            self.positions[x].make_room(n)?;
+            self.shifts[x].make_room(n)?;
+        }
+        self.len += n;
         self.shifted |= shift != [0.0; 3];
         for x in 0..3 {
             self.positions[x].extend_from_slice(points[x]);
             self.shifts[x].resize(self.len, shift[x]);
         }
+        Ok(())
     }
 
     /// Makes room for as many points, which are then to be set.
+    ///
+    /// # Errors
+    /// [`crate::Error::OutOfMemory`].
     #[inline(always)]
-    pub fn resize(&mut self, len: usize) {
+    pub fn resize(&mut self, len: usize) -> Result<()> {
+        for column in self.positions.iter_mut().chain(&mut self.shifts) {
+            column.try_resize(len, 0.0)?;
+        }
         self.len = len;
-        self.positions.iter_mut().chain(&mut self.shifts).for_each(|column| column.resize(len, 0.0));
+        Ok(())
     }
 
     /// Sets one point.
@@ -61,12 +78,16 @@ impl Candidates {
     }
 
     /// Puts the padding behind the last point.
+    ///
+    /// # Errors
+    /// [`crate::Error::OutOfMemory`].
     #[inline(always)]
-    pub fn seal(&mut self) {
+    pub fn seal(&mut self) -> Result<()> {
         for x in 0..3 {
-            self.positions[x].resize(self.len + MAX_LANES, f64::INFINITY);
-            self.shifts[x].resize(self.len + MAX_LANES, 0.0);
+            self.positions[x].try_resize(self.len + MAX_LANES, f64::INFINITY)?;
+            self.shifts[x].try_resize(self.len + MAX_LANES, 0.0)?;
         }
+        Ok(())
     }
 
     /// Number of points.
@@ -124,6 +145,9 @@ impl Near {
 
 /// Keeps the candidates with `limits[0] <= |r_j - r_i + S . cell|^2 < limits[1]`; returns how many were below.
 ///
+/// # Errors
+/// [`crate::Error::OutOfMemory`].
+///
 /// # Panics
 /// If the candidates were not sealed.
 #[inline(always)]
@@ -133,12 +157,14 @@ pub fn select_near<S: Simd>(
     center: [f64; 3],
     limits: [f64; 2],
     near: &mut Near,
-) -> usize {
+) -> Result<usize> {
     let needed = candidates.len + MAX_LANES;
     if near.slots.len() < needed {
-        near.vectors.iter_mut().for_each(|column| column.resize(needed, 0.0));
-        near.distances2.resize(needed, 0.0);
-        near.slots.resize(needed, 0);
+        for column in &mut near.vectors {
+            column.try_resize(needed, 0.0)?;
+        }
+        near.distances2.try_resize(needed, 0.0)?;
+        near.slots.try_resize(needed, 0)?;
     }
     let columns = candidates.columns();
     let from = [s.splat(center[0]), s.splat(center[1]), s.splat(center[2])];
@@ -164,7 +190,7 @@ pub fn select_near<S: Simd>(
         }
     }
     near.len = n_near;
-    n_coincident
+    Ok(n_coincident)
 }
 
 /// `r_j - r_i + S . cell` and its square for a vector of candidates from place `k` on: the arithmetic of

@@ -6,6 +6,8 @@
 use std::ops::Range;
 
 use super::{Aligned, Element, Lanes};
+use crate::error::Result;
+use crate::memory::filled;
 
 /// Rows of a panel of the left operand: 6 x 2 sums, two columns and one row fill the 16 registers of AVX2.
 pub const ROWS: usize = 6;
@@ -14,7 +16,7 @@ pub const ROWS: usize = 6;
 const PANELS: usize = 3;
 
 /// A left operand `L` [row, depth] in panels. [panel][depth][ROWS]
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Packed<T: Element = f64> {
     data: Aligned<T>,
     rows: usize,
@@ -23,16 +25,18 @@ pub struct Packed<T: Element = f64> {
 
 impl<T: Element> Packed<T> {
     /// Packs the matrix whose entry at (row, depth) is `entry(row, depth)`; rows missing to a panel are zero.
-    #[must_use]
-    pub fn new(rows: usize, depth: usize, entry: impl Fn(usize, usize) -> T) -> Self {
-        let mut data: Aligned<T> = Aligned::zeros(rows.div_ceil(ROWS) * depth * ROWS);
+    ///
+    /// # Errors
+    /// [`crate::Error::OutOfMemory`].
+    pub fn new(rows: usize, depth: usize, entry: impl Fn(usize, usize) -> T) -> Result<Self> {
+        let mut data: Aligned<T> = Aligned::zeros(rows.div_ceil(ROWS).saturating_mul(depth * ROWS))?;
         for row in 0..rows {
             let panel = row / ROWS * depth * ROWS + row % ROWS;
             for k in 0..depth {
                 data[panel + k * ROWS] = entry(row, k);
             }
         }
-        Self { data, rows, depth }
+        Ok(Self { data, rows, depth })
     }
 
     /// The entry of a row at a depth.
@@ -60,26 +64,30 @@ impl<T: Element> Packed<T> {
 
 impl Packed {
     /// `L^T w`, [depth].
-    #[must_use]
-    pub fn transposed_times(&self, w: &[f64]) -> Vec<f64> {
-        let mut out = vec![0.0; self.depth];
+    ///
+    /// # Errors
+    /// [`crate::Error::OutOfMemory`].
+    pub fn transposed_times(&self, w: &[f64]) -> Result<Vec<f64>> {
+        let mut out = filled(self.depth, 0.0)?;
         let panels = self.data.chunks_exact((self.depth * ROWS).max(1));
         for (panel, w) in panels.zip(w.chunks(ROWS)) {
             for (sum, column) in out.iter_mut().zip(panel.chunks_exact(ROWS)) {
                 *sum += column.iter().zip(w).map(|(x, w)| x * w).sum::<f64>();
             }
         }
-        out
+        Ok(out)
     }
 
     /// Every entry in single precision.
-    #[must_use]
-    pub fn to_single(&self) -> Packed<f32> {
-        let mut data: Aligned<f32> = Aligned::zeros(self.data.len());
+    ///
+    /// # Errors
+    /// [`crate::Error::OutOfMemory`].
+    pub fn to_single(&self) -> Result<Packed<f32>> {
+        let mut data: Aligned<f32> = Aligned::zeros(self.data.len())?;
         for (single, &double) in data.iter_mut().zip(self.data.iter()) {
             *single = f32::nearest(double);
         }
-        Packed { data, rows: self.rows, depth: self.depth }
+        Ok(Packed { data, rows: self.rows, depth: self.depth })
     }
 }
 
