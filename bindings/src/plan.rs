@@ -20,6 +20,9 @@ use crate::structures::Batch;
 /// Radial functions of one neighbor species at one degree: first output channel, nodes [3, node, channel].
 type Degree<'py> = (usize, PyReadonlyArray3<'py, f64>);
 
+/// Features [point, feature], weights [point] and floor of one center species.
+type Points<'py> = (PyReadonlyArray2<'py, f64>, PyReadonlyArray1<'py, f64>, f64);
+
 /// A density expansion with its tables.
 #[pyclass(frozen, module = "orbas._core")]
 pub struct DensityPlan(pub expansion::DensityPlan);
@@ -178,19 +181,18 @@ pub struct SparsePoints(potential::SparsePoints);
 
 #[pymethods]
 impl SparsePoints {
-    /// Points [point, feature] and weights [point] of every center species.
+    /// Points [point, feature], weights [point] and the floor of the norm of every center species.
     #[new]
-    fn new(
-        py: Python<'_>,
-        zeta: u32,
-        points: Vec<(PyReadonlyArray2<'_, f64>, PyReadonlyArray1<'_, f64>)>,
-    ) -> PyResult<Self> {
-        let width = points.first().map_or(0, |(features, _)| features.as_array().ncols());
-        let copy = |(features, weights): &(PyReadonlyArray2<'_, f64>, PyReadonlyArray1<'_, f64>)| {
-            let features = arrays::copied(features.as_array().iter().copied())?;
-            Ok((features, arrays::copied(weights.as_array().iter().copied())?))
+    fn new(py: Python<'_>, zeta: u32, points: Vec<Points<'_>>) -> PyResult<Self> {
+        let width = points.first().map_or(0, |(features, _, _)| features.as_array().ncols());
+        let copy = |(features, weights, floor): &Points<'_>| {
+            Ok(potential::SpeciesPoints {
+                features: arrays::copied(features.as_array().iter().copied())?,
+                weights: arrays::copied(weights.as_array().iter().copied())?,
+                floor: *floor,
+            })
         };
-        let points = points.iter().map(copy).collect::<PyResult<Vec<(Vec<f64>, Vec<f64>)>>>()?;
+        let points = points.iter().map(copy).collect::<PyResult<Vec<_>>>()?;
         detached(py, || potential::SparsePoints::new(zeta, width, &points)).map(Self)
     }
 }

@@ -183,12 +183,11 @@ impl SkinLists {
         let mut old = std::mem::take(&mut self.lists).into_iter();
         self.lists.make_room(batch.n_frames())?;
         for frame in batch.frames() {
-            let list = match old.next().filter(|list| list.serves(&frame, cutoff)) {
-                Some(list) => list,
-                None => {
-                    self.n_listed += 1;
-                    SkinList::new(&frame, cutoff, self.skin, interrupt)?
-                }
+            let list = if let Some(list) = old.next().filter(|list| list.serves(&frame, cutoff)) {
+                list
+            } else {
+                self.n_listed += 1;
+                SkinList::new(&frame, cutoff, self.skin, interrupt)?
             };
             self.lists.push(list);
         }

@@ -6,7 +6,7 @@ mod sparse;
 mod uncertainty;
 
 pub use readouts::{LinearPowerSpectrum, LinearRadialSpectrum, WeightedCoefficients};
-pub use sparse::{SparsePoints, SparsePowerSpectrum, SparseRadialSpectrum};
+pub use sparse::{SparsePoints, SparsePowerSpectrum, SparseRadialSpectrum, SpeciesPoints};
 pub use uncertainty::LinearUncertainty;
 
 pub use crate::expansion::{Energies, energies_and_forces, energies_remembering};

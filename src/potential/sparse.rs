@@ -1,8 +1,8 @@
 //! Sparse kernel models: energies that compare every environment with a few representative ones.
 //!
-//! `E_i = sum_m w_am (x_i . x_m / |x_i| |x_m|)^zeta`, with points `m` and weights for each center species `a` (Bartók,
-//! Kondor, Csányi, Phys. Rev. B 87, 184115 (2013), doi:10.1103/PhysRevB.87.184115). An environment without features,
-//! `x_i = 0`, has the energy zero.
+//! `E_i = sum_m w_am (x_i . x_m / n_i |x_m|)^zeta` with `n_i^2 = |x_i|^2 + s_a^2`, points `m`, weights and a floor `s` for
+//! each center species `a` (Bartók, Kondor, Csányi, Phys. Rev. B 87, 184115 (2013), doi:10.1103/PhysRevB.87.184115, where
+//! s is zero). An environment without features, `x_i = 0`, has the energy zero; with a floor others come near it smoothly.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -20,23 +20,46 @@ pub struct SparsePoints {
     /// Number of features, and that number filled up to whole vectors.
     width: usize,
     stride: usize,
-    /// Features of unit norm and weights, arranged as [`polynomial_kernel`] wants them. [species]
-    points: Vec<(Aligned, Vec<f64>)>,
+    species: Vec<Packed>,
+}
+
+/// The points of one center species.
+#[derive(Debug, Clone, Default)]
+pub struct SpeciesPoints {
+    /// [point, feature]
+    pub features: Vec<f64>,
+    /// [point]
+    pub weights: Vec<f64>,
+    /// What the norm of features does not fall below, squares added; 0 for none.
+    pub floor: f64,
+}
+
+/// The same: features of unit norm and weights as [`polynomial_kernel`] wants them.
+#[derive(Debug)]
+struct Packed {
+    points: Aligned,
+    weights: Vec<f64>,
+    /// `s^2`
+    floor: f64,
 }
 
 impl SparsePoints {
-    /// From one pair (features [point, `width`], weights [point]) for each center species; features are normalized here.
+    /// From the points of each center species, with features [point, `width`]; they are normalized here.
     ///
     /// # Errors
-    /// [`Error::BadParameter`] if `zeta` is not in 1..=64, shapes disagree, a number is not finite or a point is zero.
-    pub fn new(zeta: u32, width: usize, points: &[(Vec<f64>, Vec<f64>)]) -> Result<Self> {
+    /// [`Error::BadParameter`] if `zeta` is not in 1..=64, shapes disagree, a number is not finite, a floor is negative or
+    /// a point is zero.
+    pub fn new(zeta: u32, width: usize, points: &[SpeciesPoints]) -> Result<Self> {
         let bad = |requirement, value| Err(Error::BadParameter { name: "sparse points", requirement, value });
         if !(1..=64).contains(&zeta) {
             return bad("of an exponent zeta in 1..=64", zeta.to_string());
         }
         let stride = width.next_multiple_of(MAX_LANES);
         let mut packed = Vec::with_capacity(points.len());
-        for (a, (features, weights)) in points.iter().enumerate() {
+        for (a, SpeciesPoints { features, weights, floor }) in points.iter().enumerate() {
+            if !(floor.is_finite() && *floor >= 0.0) {
+                return bad("of a floor that is not negative", floor.to_string());
+            }
             if features.len() != width * weights.len() {
                 let value = format!("{} features for {} points", features.len(), weights.len());
                 return bad("as many as weights, with all features", value);
@@ -58,13 +81,13 @@ impl SparsePoints {
             }
             let mut weights = collected(weights.iter().copied())?;
             weights.try_resize(n_padded, 0.0)?;
-            packed.push((blocks, weights));
+            packed.push(Packed { points: blocks, weights, floor: floor * floor });
         }
-        Ok(Self { zeta: zeta as i32, width, stride, points: packed })
+        Ok(Self { zeta: zeta as i32, width, stride, species: packed })
     }
 
     fn check(&self, n_species: usize, width: usize) -> Result<()> {
-        if self.points.len() == n_species && self.width == width {
+        if self.species.len() == n_species && self.width == width {
             return Ok(());
         }
         Err(Error::BadParameter {
@@ -72,17 +95,18 @@ impl SparsePoints {
             requirement: "of as many species and features as the plan",
             value: format!(
                 "{} species and {} features for {n_species} and {width}",
-                self.points.len(),
+                self.species.len(),
                 self.width
             ),
         })
     }
 
-    /// The energy of an environment; its features `x` [stride] are normalized, the gradient by them as they were is
-    /// written.
+    /// The energy of an environment; its features `x` [stride] are divided by their norm, the gradient by them as they
+    /// were is written.
     #[inline(always)]
     fn energy<S: Simd>(&self, s: S, species: usize, x: &mut [f64], gradient: &mut [f64]) -> f64 {
-        let norm = x.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let Packed { points, weights, floor } = &self.species[species];
+        let norm = (x.iter().map(|x| x * x).sum::<f64>() + floor).sqrt();
         if norm == 0.0 {
             gradient.fill(0.0);
             return 0.0;
@@ -91,7 +115,6 @@ impl SparsePoints {
         for x in x.iter_mut() {
             *x *= inverse;
         }
-        let (points, weights) = &self.points[species];
         let energy = polynomial_kernel(s, x, points, self.stride, weights, self.zeta, gradient);
         let along = x.iter().zip(gradient.iter()).map(|(x, g)| x * g).sum::<f64>();
         for (g, x) in gradient.iter_mut().zip(x.iter()) {

@@ -218,7 +218,7 @@ mod tests {
             let &Self { rows, depth, count } = self;
             let width = 2 * S::LANES;
             let entry = |r: usize, k: usize| ((r * 7 + k * 3) % 11) as f64 - 5.0;
-            let left = Packed::new(rows, depth + 2, |r, k| number(entry(r, k)));
+            let left = Packed::new(rows, depth + 2, |r, k| number(entry(r, k))).unwrap();
             let numbers: Vec<f64> = (0..count * depth * width).map(|x| (x % 13) as f64 - 6.0).collect();
             let data: Vec<_> = numbers.iter().map(|&x| number(x)).collect();
             let right = Columns { data: &data, panel: depth * width, row: width, count };
