@@ -112,12 +112,12 @@ class Components:
         parts = []
         for species in self.spectrum.density.species:
             if species not in self.matrices:  # no environment was seen
-                parts.append((np.zeros((0, self.n_features)), np.zeros(0)))
+                parts.append((np.zeros((0, self.n_features)), np.zeros(0), 0.0))
                 continue
             weights, vectors = np.linalg.eigh(forms[species])
             points = (self.matrices[species] @ vectors).T
             norms = np.linalg.norm(points, axis=1)
-            parts.append((np.ascontiguousarray(points / norms[:, None]), weights * norms**2))
+            parts.append((np.ascontiguousarray(points / norms[:, None]), weights * norms**2, 0.0))
         return self.spectrum.sparse_points(2, parts)
 
     def evaluate(self, quadratic: Any, frames: Sequence[Atoms]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -279,6 +280,12 @@ class DensityExpansion(Estimator):
             channels=[center.counts for center in centers],
             functions=functions,
         )
+
+    def with_center(self) -> DensityExpansion:
+        """Return the same expansion with every center in its own density, ``center_weight=1``."""
+        other = copy(self)
+        other.center_weight = 1.0
+        return other
 
     def primitive_basis(self) -> PrimitiveBasis:
         """Return the functions that everything is made of, also below a contracted basis."""

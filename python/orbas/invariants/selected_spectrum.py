@@ -95,7 +95,10 @@ class SelectedPowerSpectrum(PowerSpectrum):
         selected: FloatArray = super().strain_gradients(frames)[..., self._products(species).columns]
         return selected
 
-    def sparse_points(self, zeta: int, parts: Sequence[tuple[FloatArray, FloatArray]]) -> SelectedPoints:
+    def _whole(self) -> PowerSpectrum:
+        return PowerSpectrum(self.density.with_center())
+
+    def sparse_points(self, zeta: int, parts: Sequence[tuple[FloatArray, FloatArray, float]]) -> SelectedPoints:
         """Return what :meth:`sparse_kernel` takes."""
         return SelectedPoints(zeta, tuple(parts))
 
@@ -127,15 +130,15 @@ class SelectedPowerSpectrum(PowerSpectrum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SelectedPoints:
-    """Representative environments, normalized in the selected features, and their weights: one pair per species."""
+    """Representative environments, normalized in the selected features, weights and floor of the norm by species."""
 
     zeta: int
-    parts: tuple[tuple[FloatArray, FloatArray], ...]
+    parts: tuple[tuple[FloatArray, FloatArray, float], ...]
 
     def evaluate(self, a: int, features: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return ``sum_m w_m (x . x_m / |x|)^zeta`` of atoms of the a-th species, and its derivatives by x."""
-        points, weights = self.parts[a]
-        norms = np.linalg.norm(features, axis=1, keepdims=True)
+        """Return ``sum_m w_m (x . x_m / n)^zeta`` of atoms of the a-th species, and its derivatives by x."""
+        points, weights, floor = self.parts[a]
+        norms = np.sqrt(np.sum(features**2, axis=1, keepdims=True) + floor**2)
         safe = np.where(norms > 0, norms, 1.0)
         unit = features / safe
         cosines = unit @ points.T

@@ -164,8 +164,29 @@ class Spectrum(Estimator):
         plan, _ = self._plan_for(listed)
         return _core.strain_gradients(plan, structures.to_batch(listed), self._core_name)
 
-    def sparse_points(self, zeta: int, parts: Sequence[tuple[FloatArray, FloatArray]]) -> Any:
-        """Return what :meth:`sparse_kernel` takes, from points of unit norm and their weights for every species."""
+    def norm_floors(self, species: Sequence[int]) -> dict[int, float]:
+        """Return what kernels add to the norm of features, squares added, for centers of each species.
+
+        What an atom without neighbors lacks of its norm in the whole spectrum with ``center_weight=1``: zero there.
+        Where it has no features, directions mean nothing, and a kernel of directions would jump when the last neighbor
+        leaves. With the floor it goes to zero with the features.
+        """
+        from ase import Atoms
+
+        whole = self._whole()
+        if whole is self:
+            return dict.fromkeys(species, 0.0)
+        lone = [Atoms(numbers=[number]) for number in species]
+        most, least = (np.sum(one.transform(lone).values ** 2, axis=1) for one in (whole, self))
+        floors = np.sqrt(np.maximum(most - least, 0.0))
+        return dict(zip(species, floors.tolist(), strict=True))
+
+    def _whole(self) -> Spectrum:
+        """Return the spectrum with the center in its own density: itself, if it is so."""
+        return self if self.density.center_weight == 1.0 else type(self)(self.density.with_center())
+
+    def sparse_points(self, zeta: int, parts: Sequence[tuple[FloatArray, FloatArray, float]]) -> Any:
+        """Return what :meth:`sparse_kernel` takes: points of unit norm, weights and the floor for every species."""
         return _core.SparsePoints(zeta, parts)
 
     def sparse_kernel(

@@ -120,6 +120,9 @@ def _check_term(term: KernelTerm) -> None:
                 raise TypeError(f"points and roots of species {number} must be float64 arrays of two axes")
         if points.shape[1] != width or root.shape[0] != points.shape[0]:
             raise ValueError(f"points {points.shape} and roots {root.shape} of species {number}: {width} features")
+        floor = term.floors.get(number, 0.0)
+        if not (is_number(floor) and floor >= 0):
+            raise ValueError(f"the floor of species {number} must be a number >= 0, got {floor!r}")
         if not np.allclose(np.linalg.norm(points, axis=1), 1.0, rtol=0, atol=1e-8):
             raise ValueError(f"points of species {number} are not normalized")
 

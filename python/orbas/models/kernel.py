@@ -1,14 +1,16 @@
 """Sparse kernels as linear models: a few representative environments, and features that are orthonormal in their span.
 
-``k(x, y) = delta^2 (x . y / |x| |y|)^zeta`` between centers of one species. With ``K_MM`` of the representative
-environments M and ``K_MM = V diag(s) V^T``, ``phi(x) = k(x, M) V s^(-1/2)`` has ``phi(x) . phi(y)`` as the best
-approximation of the kernel in the span of M: the sparse Gaussian process is ridge regression on phi, and no system with
-``K_NM^T K_NM`` is ever solved (Foster et al., J. Mach. Learn. Res. 10, 857 (2009)).
+``k(x, y) = delta^2 (x . y / |x| |y|)^zeta`` between centers of one species. Where an atom without neighbors has no
+features (a density without its center, selected products), the norm is ``(|x|^2 + s^2)^(1/2)`` with a floor s, so that
+the kernel vanishes smoothly with the features and not all at once: see :meth:`Spectrum.norm_floors`. With ``K_MM`` of
+the representative environments M and ``K_MM = V diag(s) V^T``, ``phi(x) = k(x, M) V s^(-1/2)`` has ``phi(x) . phi(y)``
+as the best approximation of the kernel in the span of M: the sparse Gaussian process is ridge regression on phi, and no
+system with ``K_NM^T K_NM`` is ever solved (Foster et al., J. Mach. Learn. Res. 10, 857 (2009)).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -47,6 +49,8 @@ class KernelTerm:
         By atomic number of the center: features of unit norm, [n_points, n_features].
     roots
         Likewise: ``V s^(-1/2)``, [n_points, rank].
+    floors
+        By atomic number of the center: s of the norm; 0 for those that are missing.
     """
 
     spectrum: Spectrum
@@ -54,6 +58,7 @@ class KernelTerm:
     delta: float
     points: dict[int, FloatArray]
     roots: dict[int, FloatArray]
+    floors: dict[int, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, spectrum: Spectrum, zeta: int, delta: float, points: Mapping[int, FloatArray]) -> Self:
@@ -66,7 +71,7 @@ class KernelTerm:
             # In the order of files: a product with another order of the same numbers rounds differently.
             normalized[number] = np.ascontiguousarray(unit)
             roots[number] = np.ascontiguousarray(vectors[:, kept] / np.sqrt(values[kept]))
-        return cls(spectrum, zeta, delta, normalized, roots)
+        return cls(spectrum, zeta, delta, normalized, roots, spectrum.norm_floors(tuple(points)))
 
     @property
     def widths(self) -> dict[int, int]:
@@ -103,7 +108,7 @@ class KernelTerm:
 
     def _kernel(self, features: FloatArray, number: int) -> FloatArray:
         """Return ``delta (x . x_m / |x|)^zeta`` of centers of one species and its points, [n_centers, n_points]."""
-        unit, _ = _normalized(features)
+        unit = normalized(features, self.floors.get(number, 0.0))
         return self.delta * (unit @ self.points[number].T) ** self.zeta
 
     def derivatives(self, frame: Atoms) -> JacobianRows:
@@ -114,7 +119,7 @@ class KernelTerm:
         slopes, offsets, neighbors = features.gradients.values, features.gradients.offsets, features.gradients.neighbors
         positions, by_strain = [], []
         for number, root in self.roots.items():
-            kernel = _KernelSlopes(self.points[number], self.zeta)
+            kernel = _KernelSlopes(self.points[number], self.zeta, self.floors.get(number, 0.0))
             n_points = len(self.points[number])
             rows, voigt = np.zeros((len(frame), 3, n_points)), np.zeros((6, n_points))
             for i in np.flatnonzero(features.center_numbers == number):
@@ -126,8 +131,10 @@ class KernelTerm:
                 for k, row in zip(moved, along[6:].reshape(len(moved), 3, n_points), strict=True):
                     rows[k] += row
                 voigt += along[:6]
-            positions.append(self.delta * rows @ root)
-            by_strain.append(self.delta * voigt @ root)
+            # One product of two axes: one for each atom is slow.
+            products = (self.delta * rows.reshape(3 * len(frame), n_points)) @ root
+            positions.append(products.reshape(len(frame), 3, root.shape[1]))
+            by_strain.append((self.delta * voigt) @ root)
         full = np.concatenate(by_strain, axis=-1)[np.array(_VOIGT)]
         return JacobianRows(np.concatenate(positions, axis=-1), full)
 
@@ -136,7 +143,7 @@ class KernelTerm:
         parts, start = [], 0
         for number, root in self.roots.items():
             kernel_weights = self.delta * (root @ weights[start : start + root.shape[1]])
-            parts.append((np.ascontiguousarray(self.points[number]), kernel_weights))
+            parts.append((np.ascontiguousarray(self.points[number]), kernel_weights, self.floors.get(number, 0.0)))
             start += root.shape[1]
         return self.spectrum.sparse_points(self.zeta, parts)
 
@@ -222,20 +229,22 @@ class KernelDesign:
         return Energies.from_core(listed, (energies, forces, virials))
 
 
-def _normalized(features: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return rows of unit norm, zeros where there is nothing, and the norms."""
-    norms = np.linalg.norm(features, axis=1, keepdims=True)
-    return features / np.where(norms > 0, norms, 1.0), norms
+def normalized(features: FloatArray, floor: float) -> FloatArray:
+    """Return ``x / (|x|^2 + floor^2)^(1/2)`` of rows x; zeros stay."""
+    norms = np.sqrt(np.sum(features**2, axis=1, keepdims=True) + floor**2)
+    unit: FloatArray = features / np.where(norms > 0, norms, 1.0)
+    return unit
 
 
 class _KernelSlopes:
-    """Derivatives of ``(x . x_m / |x|)^zeta`` for all points m: ``f (dx . x_m - (dx . u) (u . x_m))``, u = x / |x|.
+    """Derivatives of ``(x . x_m / n)^zeta`` for all points m: ``f (dx . x_m - (dx . u) (u . x_m))``, u = x / n.
 
-    The last term is one more column of a single matrix product.
+    The norm n is that of :func:`normalized`. The last term is one more column of a single matrix product.
     """
 
-    def __init__(self, points: FloatArray, zeta: int) -> None:
+    def __init__(self, points: FloatArray, zeta: int, floor: float) -> None:
         self._zeta = zeta
+        self._floor = floor
         self._points = points
         self._augmented = np.vstack([points.T, np.zeros(len(points))])
 
@@ -247,7 +256,7 @@ class _KernelSlopes:
         for part in reversed(slopes):
             stacked[start : start + len(part), :width] = part
             start += len(part)
-        norm = np.linalg.norm(features)
+        norm = np.sqrt(np.sum(features**2) + self._floor**2)
         if norm == 0:
             return np.zeros((len(stacked), len(self._points)))
         unit = features / norm

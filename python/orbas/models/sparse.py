@@ -12,7 +12,7 @@ from orbas.base.fields import SettingsError, check_settings, setting
 from orbas.base.kinds import Choice, Each, Instance, Integer, Number, OneOf, listed
 from orbas.fit.noise import Noise
 from orbas.invariants.spectra import Spectrum
-from orbas.models.kernel import KernelDesign, KernelTerm
+from orbas.models.kernel import KernelDesign, KernelTerm, normalized
 from orbas.models.potential import Potential, PotentialRecord
 from orbas.structures.species import BySpecies
 
@@ -154,7 +154,7 @@ def _terms(params: Mapping[str, Any]) -> list[tuple[Spectrum, int | Mapping[int,
 def representatives(
     spectrum: Spectrum, frames: Sequence[Atoms], n_sparse: int | Mapping[int, int], method: Literal["fps", "cur"]
 ) -> dict[int, FloatArray]:
-    """Choose environments: normalized features [n_points, n_features] by species of the representation.
+    """Choose environments: features of unit norm [n_points, n_features] by species of the representation.
 
     Raises
     ------
@@ -165,14 +165,16 @@ def representatives(
 
     n_atoms = sum(map(len, frames))
     features: Features = spectrum.transform(list(frames)[:: max(1, -(-n_atoms // _CANDIDATES))])
-    norms = np.linalg.norm(features.values, axis=1)
-    rows = np.flatnonzero(norms > 0)
+    rows = np.flatnonzero(features.values.any(axis=1))
     if rows.size == 0:
         raise ValueError("no environment has features to compare: do the atoms have neighbors inside the cutoff?")
-    unit = features.values[rows] / norms[rows, None]
     numbers = features.center_numbers[rows]
-    chosen = select_environments(unit, numbers, n_sparse, method)
-    return {number: unit[chosen[numbers[chosen] == number]] for number in features.species}
+    compared = features.values[rows]
+    for number, floor in spectrum.norm_floors(features.species).items():
+        compared[numbers == number] = normalized(compared[numbers == number], floor)
+    chosen = select_environments(compared, numbers, n_sparse, method)
+    points = normalized(compared[chosen], 0.0)
+    return {number: points[numbers[chosen] == number] for number in features.species}
 
 
 def _spread(name: str, value: Any, n_terms: int) -> list[Any]:
