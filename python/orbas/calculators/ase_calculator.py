@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from orbas._core import SkinList
     from orbas.base.blocks import FloatArray
+    from orbas.base.energies import Energies
     from orbas.models.potential import Potential
 
 OnExtrapolation = Literal["warn", "raise", "ignore"]
@@ -230,6 +231,7 @@ class OrbasCalculator(Calculator):
     def _evaluate(self, structure: Atoms) -> None:
         """Fill the results with everything that one pass yields, and look for extrapolation if it is time."""
         found = self.potential.evaluate([structure], skin_lists=self._skin_lists())
+        _check_finite(structure, found)
         every = self.parameters["check_every"]
         if every is not None:
             self._due |= self._continuation.is_new(structure) or self._n_since >= every
@@ -298,6 +300,16 @@ class OrbasCalculator(Calculator):
         if self.parameters["on_extrapolation"] == "warn" and not self._warned:
             warnings.warn(text, kind, stacklevel=2)
             self._warned = True
+
+
+def _check_finite(structure: Atoms, found: Energies) -> None:
+    """Raise CalculationFailed for energies or forces that are none: nobody goes on with them."""
+    bad = np.flatnonzero(~(np.isfinite(found.atoms[0]) & np.isfinite(found.forces[0]).all(axis=1)))
+    if bad.size or not np.isfinite(found.structures[0]):
+        atom = f" of atom {bad[0]} ({structure.symbols[bad[0]]})" if bad.size else ""
+        raise CalculationFailed(
+            f"{structure.symbols}: the potential gives an energy or a force{atom} that is not finite"
+        )
 
 
 def _check_option(name: str, value: Any) -> None:

@@ -177,9 +177,11 @@ def _add_md(commands: Any) -> None:
     md.add_argument(
         "--temperature",
         type=_positive,
-        default=300.0,
         metavar="K",
-        help="of the first velocities, of nvt and npt; default: %(default)s",
+        help="of new first velocities, and of nvt and npt; default: the velocities of the structure, else 300",
+    )
+    md.add_argument(
+        "--keep-velocities", action="store_true", help="those of the structure, with --temperature for nvt or npt"
     )
     md.add_argument("--pressure", type=_any, default=0.0, metavar="GPA", help="of npt; default: %(default)s")
     md.add_argument("--timestep", type=_positive, default=1.0, metavar="FS", help="default: %(default)s")
@@ -203,10 +205,23 @@ def _add_md(commands: Any) -> None:
         help="steps between looks for extrapolation, 0 for none; default: %(default)s",
     )  # fmt: skip
     md.add_argument("--on-extrapolation", choices=ON_EXTRAPOLATION, default="warn", help="default: %(default)s")
+    md.add_argument(
+        "--max-extrapolation",
+        type=_limit,
+        default=10.0,
+        metavar="RATIO",
+        help="stop above it, unless extrapolation is ignored; inf for never; default: %(default)s",
+    )
+    md.add_argument(
+        "--max-temperature",
+        type=_limit,
+        metavar="K",
+        help="stop above it; inf for never; default: more than ten times that of the start or the thermostat",
+    )
 
 
 def _add_driver(commands: Any) -> None:
-    driver = _command(commands, "driver", "energies and forces for i-PI, and all that speak its protocol", "md.drive")
+    driver = _command(commands, "driver", "energies and forces for i-PI, and all that speak its protocol", "driver")
     _add_model_and_structure(driver)
     driver.add_argument("--unix", metavar="NAME", help="Unix socket /tmp/ipi_NAME, instead of host and port")
     driver.add_argument("--host", default="localhost", help="default: %(default)s")
@@ -297,6 +312,10 @@ _index = _number(int, lambda value: value >= 0, "a whole number from 0 on")
 _length = _number(float, lambda value: value >= 0.0, "a number from 0 on")
 _positive = _number(float, lambda value: value > 0.0, "a number above 0")
 _any = _number(float, lambda value: True, "a number")
+
+
+def _limit(text: str) -> float:
+    return math.inf if text == "inf" else float(_positive(text))
 
 
 def _threads(text: str) -> int:

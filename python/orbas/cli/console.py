@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -62,7 +63,7 @@ class Console:
     def document(self, content: dict[str, Any]) -> None:
         """Print the one JSON document, where it was asked for."""
         if self.json:
-            print(json.dumps(content, indent=2))
+            print(json.dumps(_finite(content), indent=2, allow_nan=False))
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
@@ -76,6 +77,15 @@ class Console:
         from tqdm import tqdm
 
         return tqdm(total=total, desc=what, unit=unit, leave=False, disable=not self.shows_progress)
+
+
+def _finite(content: Any) -> Any:
+    """Return it with null for numbers that JSON has no name for: not a number, infinite."""
+    if isinstance(content, dict):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 @contextmanager
