@@ -1,269 +1,329 @@
-"""Settings as plain tables: what a TOML file, a flag and a stored basis share.
+"""Settings as plain tables: what a TOML file, flags, help texts and the JSON schema share.
 
-A field is declared once, in ``FIELDS``, under the name it has in its dataclass or estimator. Names and types are
-checked here, ranges by the objects themselves; nothing unknown is dropped.
+A section stands for a class, or for one of several that its ``kind`` names; its fields are those that the dataclass
+declares (:mod:`orbas.base.fields`). Which sections there are stands with the classes:
+:mod:`orbas.optimal.settings` and :mod:`orbas.models.settings`.
 """
 
 from __future__ import annotations
 
-import difflib
+import dataclasses
 import json
-import math
-import operator
-from dataclasses import asdict, dataclass, replace
-from enum import Enum
-from numbers import Real
+from contextlib import contextmanager
+from dataclasses import MISSING, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from orbas.base.fields import SettingsError as SettingsError
+from orbas.base.fields import Setting, SettingsError, default_of, setting_of, shown
+from orbas.base.kinds import Choice, File, Files, Kind, Maybe, RefusalError, Tables, listed, short
+from orbas.base.names import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from pathlib import Path
 
-    from orbas.density.expansion import DensityExpansion
-    from orbas.optimal.basis import OptimalBasis
-
-#: section -> field -> value, with TOML's types only.
+#: section -> field -> value, as TOML holds them.
 Settings = dict[str, dict[str, Any]]
 
-#: Primitive bases that are made of one number, by class name.
-BASIS_KINDS = ("GTO", "DVR", "LaplacianEigenstates")
 
-
-class Kind(Enum):
-    """The type of a field, as messages call it."""
-
-    NUMBER = "a number"
-    INTEGER = "an integer"
-    COUNTS = "an integer, or one for every l"
-    SPECIES = "a list of chemical symbols or atomic numbers"
-    SWITCH = "true or false"
-    TEXT = "a text"
-    FILES = "the name of a file, or a list of such names"
-    LIMITS = 'an integer, "all" for no limit, or a list of these with one for every order from 2 on'
-    ENERGIES = "a table of energies in eV by chemical symbol"
-    TABLES = "a table of tables"
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Field:
     """One setting: ``[section] name`` in a file, ``--section.name`` as a flag."""
 
     section: str
     name: str
-    kind: Kind
-    meaning: str
-    required: bool = False
-    #: What a text may be; empty for any.
-    choices: tuple[str, ...] = ()
+    setting: Setting
+    default: Any = MISSING
+    #: The kinds of the section that have it, if not all do.
+    kinds: tuple[str, ...] = ()
 
     @property
     def path(self) -> str:
         """Section and name with a dot between."""
         return f"{self.section}.{self.name}"
 
+    @property
+    def help(self) -> str:
+        """What it is, its type, range and unit, and its default."""
+        kinds = f"of {', '.join(self.kinds)}: " if self.kinds else ""
+        return f"{kinds}{self.setting.help} ({self.setting.kind.allowed(in_file=True)}; {self._default_text()})"
+
     def read(self, value: Any) -> Any:
-        """Return a value of a file with the type of the field, or raise SettingsError."""
+        """Return the Python value of what stands in a file; raises SettingsError."""
+        kind = self.setting.kind
         try:
-            found = _READERS[self.kind](value)
-        except (TypeError, ValueError, KeyError, OverflowError, AttributeError):
-            raise SettingsError(f"{self.path} must be {self.kind.value}, got {value!r}") from None
-        if self.choices and found not in self.choices:
-            raise SettingsError(f"{self.path} must be one of {', '.join(self.choices)}, got {value!r}")
-        return found
+            return kind.read(value)
+        except RefusalError as refusal:
+            raise SettingsError(
+                f"{self.path} must be {kind.allowed(in_file=True)}, got {shown(value)}{refusal.hint}", self.path
+            ) from None
 
     def parse(self, text: str) -> Any:
-        """Return the value of a flag: a list is written with commas, a table as ``Si=-0.1,O=-2``."""
-        value: Any = text
-        parts = [part.strip() for part in text.split(",")]
-        if self.kind is Kind.ENERGIES:
-            value = {symbol.strip(): _word(energy.strip()) for symbol, _, energy in (p.partition("=") for p in parts)}
-        elif self.kind is Kind.FILES:
-            value = parts
-        elif self.kind is not Kind.TEXT:
-            words = [_word(part) for part in parts]
-            value = words if len(words) > 1 or self.kind is Kind.SPECIES else words[0]
-        return self.read(value)
+        """Return what a file would hold for the text of a flag; raises SettingsError."""
+        kind = self.setting.kind
+        try:
+            value = kind.parse(text)
+        except RefusalError as refusal:
+            raise SettingsError(
+                f"{self.path} must be {kind.allowed(in_file=True)}, got {shown(text)}{refusal.hint}"
+            ) from None
+        self.read(value)
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        """Return its JSON schema."""
+        kind, plain = self.setting.kind, {} if self._default_in_file() is None else {"default": self._default_in_file()}
+        return {"description": self.help, **kind.schema(), **plain}
+
+    def _default_in_file(self) -> Any:
+        if self.default is MISSING or self.default is None:
+            return None
+        return self.setting.kind.write(self.default)
+
+    def _default_text(self) -> str:
+        if self.default is MISSING:
+            return "required"
+        if self.default is None or self.default == {}:
+            return f"default {self.setting.kind.nothing or 'none'}"
+        items = listed(self.default)
+        if items is not None and len(items) > 4:
+            return f"default {short(items[0])},{short(items[1])}, ... {short(items[-1])}"
+        return f"default {_flag_text(self._default_in_file())}"
 
 
-FIELDS = (
-    Field("cutoff", "radius", Kind.NUMBER, "cutoff radius in Å", required=True),
-    Field("cutoff", "width", Kind.NUMBER, "width of the transition to zero in Å (default 0.5)"),
-    Field("cutoff", "smoothing", Kind.TEXT, "cosine (default) or smooth"),
-    Field("scaling", "rate", Kind.NUMBER, "c of the radial scaling c / (c + (r / r0)^m)", required=True),
-    Field("scaling", "scale", Kind.NUMBER, "r0 of the radial scaling in Å", required=True),
-    Field("scaling", "exponent", Kind.NUMBER, "m of the radial scaling", required=True),
-    Field("density", "density_width", Kind.NUMBER, "width of the Gaussians in Å; 0 for deltas", required=True),
-    Field("density", "max_angular", Kind.INTEGER, "largest degree l", required=True),
-    Field("density", "species", Kind.SPECIES, "species with channels (default: those of the structures)"),
-    Field("density", "center_weight", Kind.NUMBER, "weight of the center's own density (default 1)"),
-    Field("density", "spline_accuracy", Kind.NUMBER, "largest error of the splines (default 1e-8)"),
-    Field("basis", "kind", Kind.TEXT, f"primitive basis: {', '.join(BASIS_KINDS)} (default GTO)"),
-    Field("basis", "n_radial", Kind.INTEGER, "number of primitive functions", required=True),
-    Field("optimal", "n_optimal", Kind.COUNTS, "number of optimal functions kept, for all l or for each"),
-    Field("optimal", "residual", Kind.NUMBER, "instead: the fraction of the variance that may be lost"),
-    Field("optimal", "mixing", Kind.TEXT, "combined (default) or separate neighbor species"),
-    Field("optimal", "per_center", Kind.SWITCH, "one basis for every center species (default false)"),
-    Field("data", "train", Kind.FILES, "training structures, extended XYZ, plain or .gz", required=True),
-    Field("data", "test", Kind.FILES, "structures that are only predicted"),
-    Field("data", "energy_key", Kind.TEXT, "name of the energies (default REF_energy, else energy)"),
-    Field("data", "forces_key", Kind.TEXT, "name of the forces (default REF_forces, else forces)"),
-    Field("data", "stress_key", Kind.TEXT, "name of the stress (default REF_stress, else stress)"),
-    Field("data", "virial_key", Kind.TEXT, "name of the virial (default REF_virial, else virial)"),
-    Field("data", "forces", Kind.SWITCH, "fit forces where there are (default true)"),
-    Field("data", "stress", Kind.SWITCH, "fit stress or virial where there are (default true)"),
-    Field("model", "kind", Kind.TEXT, "linear (default), sparse, or recommended: all chosen by itself",
-          choices=("linear", "sparse", "recommended")),
-    Field("model", "representation", Kind.TEXT, "power_spectrum (default), radial_spectrum, bispectrum or nice",
-          choices=("power_spectrum", "radial_spectrum", "bispectrum", "nice")),
-    Field("model", "n_sparse", Kind.INTEGER, "number of representative environments of a sparse model (default 1000)"),
-    Field("model", "zeta", Kind.INTEGER, "exponent of its kernel (default 4)"),
-    Field("model", "delta", Kind.NUMBER, "amplitude of its kernel (default 1)"),
-    Field("model", "selection", Kind.TEXT, "how environments are chosen: fps (default) or cur", choices=("fps", "cur")),
-    Field("nice", "nu_max", Kind.INTEGER, "the highest order (default 4)"),
-    Field("nice", "n_pairs", Kind.LIMITS, "pairs expanded for equivariants (default all)"),
-    Field("nice", "n_components", Kind.LIMITS, "components kept of every symmetry (default all)"),
-    Field("nice", "n_invariants", Kind.LIMITS, "components kept of the invariants (default all)"),
-    Field("nice", "n_invariant_pairs", Kind.LIMITS, "pairs expanded for invariants (default all)"),
-    Field("nice", "max_lambda", Kind.LIMITS, "largest degree kept (default all)"),
-    Field("nice", "n_purify", Kind.LIMITS, "components of lower orders taken away (default 0)"),
-    Field("nice", "parity", Kind.TEXT, "both (default) or even", choices=("both", "even")),
-    Field("nice", "per_center", Kind.SWITCH, "one iteration for every center species (default false)"),
-    Field("nice", "n_environments", Kind.INTEGER, "environments to fit on (default: all)"),
-    Field("noise", "energy", Kind.NUMBER, "of energies in eV per root of atoms (default 0.002)"),
-    Field("noise", "forces", Kind.NUMBER, "of forces in eV/Å (default 0.05)"),
-    Field("noise", "virial", Kind.NUMBER, "of virials in eV per root of atoms (default 0.02)"),
-    Field("noise", "by_config", Kind.TABLES, "others by config_type; what they do not name is as for all"),
-    Field("regularization", "kind", Kind.TEXT, "how alpha is chosen: cv (default), loo, evidence or fixed",
-          choices=("cv", "loo", "evidence", "fixed")),
-    Field("regularization", "n_folds", Kind.INTEGER, "folds of cv (default 5)"),
-    Field("regularization", "seed", Kind.INTEGER, "of the folds of cv (default 0)"),
-    Field("regularization", "alpha", Kind.NUMBER, "the alpha of fixed, without unit"),
-    Field("baseline", "kind", Kind.TEXT, "composition (default): fitted energies of atoms", choices=("composition",)),
-    Field("baseline", "energies", Kind.ENERGIES, "instead: energies of isolated atoms in eV, by symbol"),
-    Field("recommended", "time_budget", Kind.NUMBER, "seconds for all trials and the last fit (default 600)"),
-    Field("recommended", "seed", Kind.INTEGER, "of the structures that trials use (default 0)"),
-)  # fmt: skip
-#: The sections that say what is expanded on what.
-SECTIONS = ("cutoff", "scaling", "density", "basis", "optimal")
-#: All sections: those of a model and its training structures too.
-TRAIN_SECTIONS = tuple(dict.fromkeys(field.section for field in FIELDS))
-#: Without the last, a primitive basis.
-DENSITY_SECTIONS = SECTIONS[:-1]
-_ONLY_ONE = ("n_optimal", "residual")
-_REQUIRED = ("cutoff", "density", "basis", "data")
+@dataclass(frozen=True, slots=True, eq=False)
+class Section:
+    """One table of a file."""
+
+    name: str
+    #: The class that it makes, or several by their ``kind``.
+    classes: type | Mapping[str, type]
+    #: The kind that is taken where none is named; empty for a single class.
+    default: str = ""
+    #: What the kinds are kinds of.
+    meaning: str = ""
+    #: A dataclass of fields that all kinds have.
+    common: type | None = None
+    #: Whether there must be one, unless the caller says otherwise.
+    required: bool = False
+    #: Fields of the class that stand elsewhere.
+    without: tuple[str, ...] = field(default=())
+
+    def of_kind(self, table: Mapping[str, Any]) -> type:
+        """Return the class that a checked table describes."""
+        if isinstance(self.classes, type):
+            return self.classes
+        return self.classes[table.get("kind", self.default)]
+
+    def fields(self) -> dict[str, Field]:
+        """Return all fields by their name, those of all kinds."""
+        if isinstance(self.classes, type):
+            return {item.name: item for item in self._fields_of(self.classes)}
+        found: dict[str, Field] = {"kind": self._kind_field(self.classes)}
+        holders: dict[str, tuple[str, ...]] = {}
+        for kind, cls in self.classes.items():
+            for item in self._fields_of(cls):
+                found.setdefault(item.name, item)
+                holders[item.name] = (*holders.get(item.name, ()), kind)
+        for name, kinds in holders.items():
+            if len(kinds) < len(self.classes):
+                found[name] = dataclasses.replace(found[name], kinds=kinds)
+        if self.common is not None:
+            found.update({item.name: item for item in self._fields_of(self.common)})
+        return found
+
+    def fields_of_kind(self, table: Mapping[str, Any]) -> dict[str, Field]:
+        """Return the fields of the class that a table describes."""
+        if isinstance(self.classes, type):
+            return self.fields()
+        own = self._fields_of(self.of_kind(table))
+        common = [] if self.common is None else self._fields_of(self.common)
+        return {item.name: item for item in (self._kind_field(self.classes), *own, *common)}
+
+    def read(self, table: Mapping[str, Any], *, path: str = "", nested: bool = False) -> dict[str, Any]:
+        """Return a table with all values checked and in the form that files hold.
+
+        Raises
+        ------
+        SettingsError
+            At the first that is unknown, of another kind, missing or out of its range.
+        """
+        path, known = path or self.name, self.fields()
+        for name in table:
+            if name not in known:
+                raise SettingsError(f"unknown field {path}.{name}{did_you_mean(name, known)}", f"{path}.{name}")
+        if "kind" in known and "kind" in table:
+            known["kind"].read(table["kind"])
+        own = {name: dataclasses.replace(item, section=path) for name, item in self.fields_of_kind(table).items()}
+        values = {}
+        for name, value in table.items():
+            if name not in own:
+                kinds = " or ".join(map(repr, known[name].kinds))
+                raise SettingsError(
+                    f"{path}.{name} is for {path}.kind = {kinds}, which is {table.get('kind', self.default)!r}",
+                    f"{path}.{name}",
+                )
+            kind = own[name].setting.kind
+            if isinstance(kind, Tables) and not nested:
+                values[name] = {
+                    key: self.read(inner, path=f"{path}.{name}.{key}", nested=True)
+                    for key, inner in own[name].read(value).items()
+                }
+            elif isinstance(kind, Tables):
+                raise SettingsError(f"{path} must be without a {name} of its own", f"{path}.{name}")
+            else:
+                values[name] = kind.write(own[name].read(value))
+        missing = [item for name, item in own.items() if item.default is MISSING and name not in table]
+        if missing and not nested:
+            raise SettingsError(f"{missing[0].path} is missing: {missing[0].setting.help}", path)
+        return values
+
+    def arguments(self, table: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a checked table gives to the constructor of its class."""
+        own = {item.name: item for item in self._fields_of(self.of_kind(table))}
+        return {name: own[name].read(value) for name, value in table.items() if name in own}
+
+    def build(self, settings: Mapping[str, Any], **objects: Any) -> Any:
+        """Return what checked settings describe, given what files cannot hold; an error names the section."""
+        table = settings.get(self.name, {})
+        with naming(self.name):
+            return self.of_kind(table)(**{**self.arguments(table), **objects})
+
+    def describe(self, record: Any) -> dict[str, Any]:
+        """Return the table of an object; what is None is left out.
+
+        Raises
+        ------
+        ValueError
+            If no kind of the section makes such an object.
+        """
+        table: dict[str, Any] = {}
+        if not isinstance(self.classes, type):
+            names = [kind for kind, cls in self.classes.items() if cls is type(record)]
+            if not names:
+                raise ValueError(
+                    f"a {type(record).__name__} basis consists of Python functions and cannot be written to a file; "
+                    f"{', '.join(self.classes)} can"
+                )
+            table["kind"] = names[0]
+        for item in self._fields_of(type(record)):
+            value = getattr(record, item.name)
+            if value is not None:
+                table[item.name] = item.setting.kind.write(item.setting.kind.take(value))
+        return table
+
+    def _fields_of(self, cls: type) -> list[Field]:
+        found = []
+        for item in dataclasses.fields(cls):
+            setting = setting_of(item)
+            if setting is not None and setting.plain and item.name not in self.without:
+                found.append(Field(self.name, item.name, setting, default_of(item)))
+        return found
+
+    def _kind_field(self, classes: Mapping[str, type]) -> Field:
+        return Field(self.name, "kind", Setting(Choice(tuple(classes)), self.meaning, True), self.default)
 
 
-def merge(given: Mapping[str, Any], overrides: Settings) -> dict[str, Any]:
-    """Return settings of a file with those of flags put over them; ``residual`` replaces ``n_optimal`` and back."""
+@contextmanager
+def naming(section: str) -> Iterator[None]:
+    """An error of settings inside names a section before its own words."""
+    try:
+        yield
+    except SettingsError as error:
+        raise SettingsError(f"[{section}] {error}", section) from error
+
+
+def merge(given: Mapping[str, Any], overrides: Settings, instead: Collection[Collection[str]] = ()) -> dict[str, Any]:
+    """Return settings of a file with those of flags put over them.
+
+    ``instead`` names groups of fields, as ``section.field``, of which one takes the place of the others.
+    """
     merged = {section: dict(table) if isinstance(table, dict) else table for section, table in given.items()}
     for section, values in overrides.items():
         table = merged.setdefault(section, {})
         if not isinstance(table, dict):
             continue  # check() will say so
-        if section == "optimal" and not values.keys().isdisjoint(_ONLY_ONE):
-            for name in _ONLY_ONE:
-                table.pop(name, None)
+        for group in instead:
+            names = {path.removeprefix(f"{section}.") for path in group}
+            if not names.isdisjoint(values):
+                for name in names:
+                    table.pop(name, None)
         table.update(values)
     return merged
 
 
-def check(given: Mapping[str, Any], sections: Collection[str] = SECTIONS) -> Settings:
-    """Check names and types, and that nothing required is missing.
+def check(given: Mapping[str, Any], sections: Iterable[Section], optional: Collection[str] = ()) -> Settings:
+    """Check names, types, ranges, and that nothing required is missing; return the values as files hold them.
+
+    Parameters
+    ----------
+    given
+        Values by section and field.
+    sections
+        Those that there may be.
+    optional
+        Names of sections that need not be there although they are required by themselves.
 
     Raises
     ------
     SettingsError
         At the first offender; the message names the section or field.
     """
+    by_name = {section.name: section for section in sections}
     settings: Settings = {}
-    for section, table in given.items():
-        if section not in sections:
-            raise SettingsError(f"unknown section [{section}]{_hint(section, sections)}")
+    for name, table in given.items():
+        if name not in by_name:
+            raise SettingsError(f"unknown section [{name}]{did_you_mean(name, by_name)}", name)
         if not isinstance(table, dict):
-            raise SettingsError(f"[{section}] must be a section, got {table!r}")
-        settings[section] = _checked(section, table, [field for field in FIELDS if field.section == section])
-    chooses_itself = settings.get("model", {}).get("kind") == "recommended"
-    required = ("data",) if chooses_itself else [section for section in _REQUIRED if section in sections]
-    for field in FIELDS:
-        needed = field.section in settings or field.section in required
-        if field.required and needed and field.name not in settings.get(field.section, {}):
-            raise SettingsError(f"{field.path} is missing: {field.meaning}")
+            raise SettingsError(f"[{name}] must be a section, got {shown(table)}", name)
+        settings[name] = by_name[name].read(table)
+    for section in by_name.values():
+        if section.required and section.name not in settings and section.name not in optional:
+            section.read({})  # names what is missing
     return settings
 
 
-def _checked(path: str, table: Mapping[str, Any], of_section: Iterable[Field]) -> dict[str, Any]:
-    """Return the values of one table with the types of their fields."""
-    fields = {field.name: replace(field, section=path) for field in of_section}
-    for name in table:
-        if name not in fields:
-            raise SettingsError(f"unknown field {path}.{name}{_hint(name, fields)}")
-    values = {name: fields[name].read(value) for name, value in table.items()}
-    plain = [field for field in fields.values() if field.kind is not Kind.TABLES]
-    for name, value in values.items():
-        if fields[name].kind is Kind.TABLES:
-            values[name] = {key: _checked(f"{path}.{name}.{key}", inner, plain) for key, inner in value.items()}
-    return values
+def relative_to(folder: Path, given: dict[str, Any], sections: Iterable[Section]) -> dict[str, Any]:
+    """Return settings whose names of files, written relative to a folder, hold from the working folder."""
+    moved = dict(given)
+    for section in sections:
+        table = given.get(section.name)
+        if isinstance(table, dict):
+            kinds = {name: item.setting.kind for name, item in section.fields().items()}
+            moved[section.name] = {
+                name: _moved(folder, value) if _names_files(kinds.get(name)) else value for name, value in table.items()
+            }
+    return moved
 
 
-def build_density(settings: Settings) -> DensityExpansion:
-    """Return the expansion on the primitive basis that checked settings describe."""
-    from orbas import bases
-    from orbas.density.expansion import DensityExpansion
-    from orbas.density.weight import Cutoff, RadialScaling
-
-    basis = dict(settings["basis"])
-    kind = basis.pop("kind", BASIS_KINDS[0])
-    if kind not in BASIS_KINDS:
-        raise SettingsError(f"basis.kind must be one of {', '.join(BASIS_KINDS)}, got {kind!r}")
-    density = DensityExpansion(
-        cutoff=made("cutoff", Cutoff, settings["cutoff"]),
-        scaling=made("scaling", RadialScaling, settings["scaling"]) if "scaling" in settings else None,
-        basis=made("basis", getattr(bases, kind), basis),
-        **settings["density"],
-    )
-    made("density", density.check, {})
-    return density
+def _names_files(kind: Kind | None) -> bool:
+    return isinstance(kind.inner if isinstance(kind, Maybe) else kind, File | Files)
 
 
-def build_optimal(settings: Settings) -> OptimalBasis:
-    """Return the optimal basis, not fitted, that checked settings describe."""
-    from orbas.optimal.basis import OptimalBasis
-
-    optimal = OptimalBasis(build_density(settings), **settings.get("optimal", {}))
-    made("optimal", optimal.check, {})
-    return optimal
+def _moved(folder: Path, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_moved(folder, item) for item in value]
+    return str(folder / value) if isinstance(value, str) and value else value
 
 
-def describe(optimal: OptimalBasis) -> Settings:
-    """Return the settings of an optimal basis: ``build_optimal`` makes it again.
-
-    Raises
-    ------
-    ValueError
-        For a primitive basis of the user's own functions, which no file can hold.
-    """
-    density = optimal.density
-    basis = density.primitive_basis()
-    kind = type(basis).__name__
-    if kind not in BASIS_KINDS:
-        raise ValueError(
-            f"a {kind} basis consists of Python functions and cannot be written to a file; {', '.join(BASIS_KINDS)} can"
-        )
-    given = {
-        "cutoff": asdict(density.cutoff),
-        "scaling": {} if density.scaling is None else asdict(density.scaling),
-        "density": density.get_params(deep=False),
-        "basis": {"kind": kind, "n_radial": basis.n_radial},  # type: ignore[attr-defined]
-        "optimal": optimal.get_params(deep=False),
+def schema(sections: Iterable[Section]) -> dict[str, Any]:
+    """Return the JSON schema of a file of settings, for editors that complete and check TOML."""
+    tables = {}
+    for section in sections:
+        fields = section.fields().values()
+        required = [item.name for item in fields if item.default is MISSING and not item.kinds]
+        tables[section.name] = {
+            "type": "object",
+            "properties": {item.name: item.schema() for item in fields},
+            "required": required,
+            "additionalProperties": False,
+        }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "settings of orbas",
+        "type": "object",
+        "properties": tables,
+        "additionalProperties": False,
     }
-    settings: Settings = {}
-    for field in FIELDS:
-        value = given[field.section].get(field.name) if field.section in SECTIONS else None
-        if value is not None:
-            plain = value.tolist() if hasattr(value, "tolist") else value
-            settings.setdefault(field.section, {})[field.name] = field.read(plain)
-    return settings
 
 
 def to_toml(settings: Settings) -> str:
@@ -285,107 +345,9 @@ def _toml_name(name: str) -> str:
     return name if name.isascii() and name.replace("_", "").isalnum() else json.dumps(name)
 
 
-def made(section: str, make: Any, values: dict[str, Any]) -> Any:
-    """Return what values of a section make; an error of theirs names the section."""
-    try:
-        return make(**values)
-    except (TypeError, ValueError) as error:
-        raise SettingsError(f"[{section}] {error}") from error
-
-
-def _hint(name: str, known: Iterable[str]) -> str:
-    names = list(known)
-    close = difflib.get_close_matches(name, names, n=1)
-    return f": did you mean {close[0]!r}?" if close else f"; there are: {', '.join(names)}"
-
-
-def _word(text: str) -> Any:
-    try:
-        return json.loads(text)  # numbers, true, false
-    except ValueError:
-        return text
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError
-    return float(value)
-
-
-def _integer(value: Any) -> int:
+def _flag_text(value: Any) -> str:
     if isinstance(value, bool):
-        raise TypeError
-    return operator.index(value)
-
-
-def _counts(value: Any) -> int | list[int]:
-    return [_integer(item) for item in value] if isinstance(value, list | tuple) else _integer(value)
-
-
-def _species(value: Any) -> list[int]:
-    if not isinstance(value, list | tuple):
-        raise TypeError
-    return list(atomic_numbers(value))
-
-
-def atomic_numbers(species: Iterable[str | int]) -> tuple[int, ...]:
-    """Return the atomic numbers of chemical symbols, and of what is one already."""
-    return tuple(_atomic_number(item) if isinstance(item, str) else _integer(item) for item in species)
-
-
-def _atomic_number(symbol: str) -> int:
-    from ase.data import atomic_numbers
-
-    return int(atomic_numbers[symbol])
-
-
-def _switch(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _files(value: Any) -> list[str]:
-    names = [value] if isinstance(value, str) else value
-    if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) and name for name in names):
-        raise TypeError
-    return list(names)
-
-
-def _limits(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return [_limits(item) for item in value]
-    return value if value == "all" else _integer(value)
-
-
-def _energies(value: Any) -> dict[str, float]:
-    energies = {symbol: _number(energy) for symbol, energy in value.items()}
-    if not energies or not all(map(_atomic_number, energies)) or not all(map(math.isfinite, energies.values())):
-        raise ValueError
-    return energies
-
-
-def _tables(value: Any) -> dict[str, dict[str, Any]]:
-    if not isinstance(value, dict) or not all(isinstance(inner, dict) for inner in value.values()):
-        raise TypeError
-    return dict(value)
-
-
-_READERS = {
-    Kind.NUMBER: _number,
-    Kind.INTEGER: _integer,
-    Kind.COUNTS: _counts,
-    Kind.SPECIES: _species,
-    Kind.SWITCH: _switch,
-    Kind.TEXT: _text,
-    Kind.FILES: _files,
-    Kind.LIMITS: _limits,
-    Kind.ENERGIES: _energies,
-    Kind.TABLES: _tables,
-}
+        return str(value).lower()
+    if isinstance(value, list):
+        return ",".join(map(_flag_text, value))
+    return short(value) if isinstance(value, float) else str(value)

@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import orbas
 import pytest
-from orbas import settings
+from orbas.optimal import settings
 from orbas.optimal.basis_file import load_basis, save_basis, write_archive
 
 R = np.linspace(0.1, 3.0, 7)

@@ -16,8 +16,9 @@ import ase.io
 import numpy as np
 import orbas
 import pytest
-from orbas import models, settings
+from orbas import models
 from orbas.fit.checkpoint import Checkpoint
+from orbas.models import settings
 from training import CONFIG, fails, fails_to_train, run, silicon, train, write_inputs
 
 SPARSE = ("--model.kind", "sparse", "--model.n_sparse", 30, "--model.zeta", 2)
@@ -108,7 +109,7 @@ def test_the_documents_keep_their_keys(folder, test_frames, capsys):
         "schema", "command", "config", "settings", "output", "kind", "n_weights", "alpha", "held_out_error", "train",
         "test", "seconds",
     ]  # fmt: skip
-    assert document["settings"] == settings.check(tomllib.loads(CONFIG), settings.TRAIN_SECTIONS)
+    assert document["settings"] == settings.check_train(tomllib.loads(CONFIG))
     assert document["train"]["labels"] == {"energies": 20, "forces": 20, "stress": 20}
     _, out, _ = run(capsys, "eval", "m.orbas", "test.xyz", "--json")
     scored = json.loads(out)

@@ -39,6 +39,8 @@ class Kind(ABC):
     #: Whether files and flags can hold it.
     plain = True
     unit = ""
+    #: What None means, as a word of files or in words.
+    nothing = ""
 
     @abstractmethod
     def allowed(self, in_file: bool = False) -> str:
@@ -80,8 +82,8 @@ class Number(Kind):
     def allowed(self, in_file: bool = False) -> str:
         unit = f" {self.unit}" if self.unit else ""
         if self.open:
-            return f"a number above {_short(self.least)} and below {_short(self.most)}{unit}"
-        return f"a number from {_short(self.least)} to {_short(self.most)}{unit}"
+            return f"a number above {short(self.least)} and below {short(self.most)}{unit}"
+        return f"a number from {short(self.least)} to {short(self.most)}{unit}"
 
     def take(self, value: Any) -> float:
         if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
@@ -252,6 +254,10 @@ class Maybe(Kind):
     def unit(self) -> str:  # type: ignore[override]
         return self.inner.unit
 
+    @property
+    def nothing(self) -> str:  # type: ignore[override]
+        return self.word or self.meaning
+
     def allowed(self, in_file: bool = False) -> str:
         if not in_file:
             return f"None{f' ({self.meaning})' if self.meaning else ''}, or {self.inner.allowed()}"
@@ -316,6 +322,14 @@ class Each(ListOf):
 
     #: What there is one for.
     per: str = ""
+
+    @property
+    def metavar(self) -> str:  # type: ignore[override]
+        return self.inner.metavar if "," in self.inner.metavar else f"{self.inner.metavar}[,...]"
+
+    @property
+    def nothing(self) -> str:  # type: ignore[override]
+        return self.inner.nothing
 
     def allowed(self, in_file: bool = False) -> str:
         return f"{self.inner.allowed(in_file)}, or a list of these with one for every {self.per}"
@@ -461,6 +475,7 @@ def _of_text(parse: Callable[[str], Any], text: str) -> Any:
         raise RefusalError from None
 
 
-def _short(number: float) -> str:
+def short(number: float) -> str:
+    """Return a number as people write it: 1e-8, not 1e-08."""
     mantissa, _, exponent = f"{number:g}".partition("e")
     return f"{mantissa}e{int(exponent)}" if exponent else mantissa

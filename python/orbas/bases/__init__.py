@@ -17,4 +17,7 @@ from orbas.bases.gto import GTO
 from orbas.bases.laplacian import LaplacianEigenstates
 from orbas.bases.quadrature import RadialIntegrals
 
-__all__ = ["DVR", "GTO", "Custom", "LaplacianEigenstates", "PrimitiveBasis", "RadialIntegrals"]
+#: The bases that files and flags can hold, by the name of their class.
+BASES: dict[str, type[PrimitiveBasis]] = {cls.__name__: cls for cls in (GTO, DVR, LaplacianEigenstates)}
+
+__all__ = ["BASES", "DVR", "GTO", "Custom", "LaplacianEigenstates", "PrimitiveBasis", "RadialIntegrals"]

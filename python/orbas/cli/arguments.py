@@ -7,33 +7,56 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never
 
-from orbas import settings
-from orbas.errors import NotAFileError
-from orbas.settings import FIELDS, Settings, SettingsError
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Iterable
 
     from orbas.cli.console import Console
+    from orbas.settings import Field, Section, Settings
 
+    Sections = Iterable[Section]
+    #: Values of a file, values of flags -> checked settings.
+    Check = Callable[[dict[str, Any], Settings], Settings]
     Command = Callable[[argparse.Namespace, Console], None]
 
 ENSEMBLES = ("nve", "nvt", "npt")
 ON_EXTRAPOLATION = ("warn", "raise", "ignore")
-#: Bytes of a file of settings.
-_MOST_TOML = 1 << 20
 REPRESENTATIONS = ("power_spectrum", "radial_spectrum", "density")
 
 
 class _Parser(argparse.ArgumentParser):
-    """Errors are one line, and no flag may be abbreviated."""
+    """Errors are one line that names what was meant; no flag may be abbreviated.
+
+    Flags of settings need the classes that declare them: ``complete`` adds them when the command is used.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+        self.complete: Callable[[], None] | None = None
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, and let no command have flags or words that it does not know."""
+        if self.complete is not None:
+            complete, self.complete = self.complete, None
+            complete()
+        found, left = super().parse_known_args(args, namespace)
+        unknown = next((word.partition("=")[0] for word in left if word.startswith("-")), None)
+        if unknown is not None:
+            self.error(f"unknown option {unknown}{_meant(unknown, self._option_string_actions)}")
+        return found, left
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            raise argparse.ArgumentError(action, f"invalid choice: {value!r}{_meant(value, action.choices)}")
 
     def error(self, message: str) -> Never:
         _, _, command = self.prog.partition(" ")
         self.exit(2, f"orbas: error: {command + ': ' if command else ''}{message} (--help lists what there is)\n")
+
+
+def _meant(name: str, names: Iterable[str]) -> str:
+    from orbas.base.names import did_you_mean  # with numpy, which --help does without
+
+    return did_you_mean(name, names)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -53,47 +76,50 @@ def parser() -> argparse.ArgumentParser:
     _add_inspect(commands)
     _add_md(commands)
     _add_driver(commands)
+    _command(commands, "schema", "the JSON schema of the settings of `orbas train`, for editors", "schema")
     return top
 
 
-def read_settings(options: argparse.Namespace, sections: Collection[str]) -> Settings:
+def read_settings(options: argparse.Namespace, check: Check, sections: Sections) -> Settings:
     """Return the checked settings of ``--config``, with those of flags put over them.
+
+    Names of files in ``--config`` are relative to it, those in flags to the working folder.
+
+    Parameters
+    ----------
+    options
+        Of the command line.
+    check
+        Checks values of a file, and those of flags that are put over them.
+    sections
+        Those that there may be.
 
     Raises
     ------
     SettingsError
-        If the file is not TOML or a setting is wrong; names the file and the field.
+        If the file is not TOML or a setting is wrong; names the file, the line and the field.
     """
-    given: dict[str, Any] = {}
+    from orbas.base.fields import SettingsError
+    from orbas.files.toml import read_toml
+    from orbas.settings import relative_to
+
     flags: Settings = {}
     for name, value in given_flags(options).items():
         section, _, field = name.partition(".")
         flags.setdefault(section, {})[field] = value
-    if options.config is not None:
-        given = _read_toml(options.config)
+    if options.config is None:
+        return check({}, flags)
+    file = read_toml(options.config)
     try:
-        return settings.check(settings.merge(given, flags), sections)
+        return check(relative_to(file.path.parent, file.tables, sections), flags)
     except SettingsError as error:
-        raise SettingsError(f"{options.config}: {error}" if options.config else str(error)) from error
+        in_flags = error.path is not None and error.path in given_flags(options)
+        raise SettingsError(f"{options.config if in_flags else file.where(error.path)}: {error}", error.path) from error
 
 
 def given_flags(options: argparse.Namespace) -> dict[str, Any]:
     """Return the settings given as flags, by ``section.name``."""
-    return {field.path: getattr(options, field.path) for field in FIELDS if hasattr(options, field.path)}
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    import tomllib
-
-    from orbas.files.door import open_input
-
-    try:
-        with open_input(path, most=_MOST_TOML) as file:
-            return tomllib.load(file)
-    except NotAFileError:
-        raise
-    except ValueError as error:  # of TOML or of UTF-8
-        raise SettingsError(f"{path} is not TOML: {error}") from error
+    return {name: value for name, value in vars(options).items() if "." in name}
 
 
 def _add_demo(commands: Any) -> None:
@@ -107,7 +133,7 @@ def _add_basis_fit(actions: Any) -> None:
     _add_structures(fit)
     _add_output(fit, "the basis, as one .npz file")
     _add_config(fit)
-    _add_settings(fit, settings.SECTIONS)
+    _add_settings(fit, _basis_sections)
 
 
 def _add_basis_show(actions: Any) -> None:
@@ -126,7 +152,7 @@ def _add_featurize(commands: Any) -> None:
     features.add_argument("--representation", choices=REPRESENTATIONS, default=REPRESENTATIONS[0], help="%(default)s")
     features.add_argument("--per-structure", action="store_true", help="sum over the atoms of each center species")
     _add_config(features)
-    _add_settings(features, settings.DENSITY_SECTIONS)
+    _add_settings(features, _density_sections)
 
 
 def _add_train(commands: Any) -> None:
@@ -134,7 +160,7 @@ def _add_train(commands: Any) -> None:
     train.add_argument("config", type=Path, metavar="CONFIG.toml", help="settings; flags go before it")
     _add_output(train, "the model, best named *.orbas", "MODEL.orbas")
     train.add_argument("--checkpoint", type=Path, metavar="FILE", help="keeps a long fit; run again to go on from it")
-    _add_settings(train, settings.TRAIN_SECTIONS)
+    _add_settings(train, _train_sections)
 
 
 def _add_eval(commands: Any) -> None:
@@ -155,9 +181,10 @@ def _add_report(commands: Any) -> None:
 
 
 def _add_keys(command: argparse.ArgumentParser) -> None:
-    for field in FIELDS:
-        if field.section == "data" and field.name.endswith("_key"):
-            command.add_argument(f"--{field.name.replace('_', '-')}", metavar="NAME", help=field.meaning)
+    for name, plain in (("energy", "energies"), ("forces", "forces"), ("stress", "stress"), ("virial", "virial")):
+        command.add_argument(
+            f"--{name}-key", metavar="NAME", help=f"name of the {plain} (default: REF_{name}, else {name})"
+        )
 
 
 def _add_inspect(commands: Any) -> None:
@@ -242,7 +269,7 @@ def _command(commands: Any, name: str, help: str, target: str) -> argparse.Argum
     command.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     command.add_argument("--quiet", action="store_true", help="no progress bars")
     command.add_argument("--threads", type=_threads, metavar="N", help="threads (default: ORBAS_NUM_THREADS, else all)")
-    command.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
+    command.add_argument("--debug", action="store_true", help="show where in the program an error arose")
     return command
 
 
@@ -267,29 +294,57 @@ def _add_config(command: argparse.ArgumentParser) -> None:
     command.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; flags go before it")
 
 
-def _add_settings(command: argparse.ArgumentParser, sections: Collection[str]) -> None:
-    for section in sections:
-        group = command.add_argument_group(f"[{section}]")
-        for field in FIELDS:
-            if field.section == section and field.kind is not settings.Kind.TABLES:  # those stand in files only
-                group.add_argument(
-                    f"--{field.path}",
-                    dest=field.path,
-                    type=_flag(field),
-                    metavar="X",
-                    default=argparse.SUPPRESS,
-                    help=field.meaning,
-                )
+def _add_settings(command: argparse.ArgumentParser, sections: Callable[[], Sections]) -> None:
+    """Add a flag for every field of sections, when the command is used: that imports their classes."""
+
+    def complete() -> None:
+        from orbas.base.kinds import Tables
+
+        for section in sections():
+            group = command.add_argument_group(f"[{section.name}]")
+            for field in section.fields().values():
+                if not isinstance(field.setting.kind, Tables):  # those stand in files only
+                    group.add_argument(
+                        f"--{field.path}",
+                        dest=field.path,
+                        type=_flag(field),
+                        metavar=field.setting.kind.metavar,
+                        default=argparse.SUPPRESS,
+                        help=field.help.replace("%", "%%"),
+                    )
+
+    assert isinstance(command, _Parser)
+    command.complete = complete
 
 
-def _flag(field: settings.Field) -> Callable[[str], Any]:
+def _flag(field: Field) -> Callable[[str], Any]:
     def parse(text: str) -> Any:
+        from orbas.base.fields import SettingsError
+
         try:
             return field.parse(text)
         except SettingsError as error:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return parse
+
+
+def _density_sections() -> Sections:
+    from orbas.optimal.settings import DENSITY_SECTIONS
+
+    return DENSITY_SECTIONS
+
+
+def _basis_sections() -> Sections:
+    from orbas.optimal.settings import SECTIONS
+
+    return SECTIONS
+
+
+def _train_sections() -> Sections:
+    from orbas.models.settings import TRAIN_SECTIONS
+
+    return TRAIN_SECTIONS
 
 
 def _number(kind: Callable[[str], float], good: Callable[[float], bool], expected: str) -> Callable[[str], Any]:

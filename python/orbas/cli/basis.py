@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orbas import settings
 from orbas.cli import arguments, inputs
 from orbas.files.outputs import FileKind, check_outputs
+from orbas.optimal import settings
 from orbas.optimal.basis_file import load_basis, save_basis
 from orbas.plots import save_figure
+from orbas.settings import to_toml
 
 if TYPE_CHECKING:
     import argparse
@@ -24,7 +25,7 @@ _SHOWN = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 50, 64, 80, 100)
 def fit(options: argparse.Namespace, console: Console) -> None:
     """Fit a basis to structures and write it."""
     check_outputs({"--output": (options.output, FileKind.BASIS)}, [*options.structures, options.config])
-    optimal = settings.build_optimal(arguments.read_settings(options, settings.SECTIONS))
+    optimal = settings.build_optimal(arguments.read_settings(options, settings.check_basis, settings.SECTIONS))
     structures = inputs.read_structures(options.structures, console)
     console.say(f"read   {structures.summary}")
     with console.timed("fit"):
@@ -41,7 +42,7 @@ def show(options: argparse.Namespace, console: Console) -> None:
     optimal = load_basis(options.basis)
     console.title(f"{options.basis}: {summary(optimal)}")
     console.say(f"neighbor species {inputs.symbols(optimal.species_)}; {optimal.n_environments_:,} environments seen\n")
-    console.say(settings.to_toml(settings.describe(optimal)))
+    console.say(to_toml(settings.describe(optimal)))
     _print_channels(optimal, console)
     _print_residuals(optimal, console)
     if options.plot is not None:

@@ -6,11 +6,13 @@ import io
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from orbas import datasets, plots, settings
+from orbas import datasets, plots
 from orbas.cli import study
 from orbas.files.outputs import FileKind, check_outputs
 from orbas.files.replacing import replacing
 from orbas.optimal.basis_file import save_basis
+from orbas.optimal.settings import describe
+from orbas.settings import to_toml
 
 if TYPE_CHECKING:
     import argparse
@@ -122,7 +124,7 @@ def _write(files: dict[str, Path], curves: list[ResidualCurve], energies: Energy
     plots.save_figure(energies.basis.plot(), files["optimal_functions"], dpi=200)
     save_basis(energies.basis, files["optimal_basis"])
     with replacing(files["its_settings"]) as file:
-        file.write(settings.to_toml(settings.describe(energies.basis)).encode())
+        file.write(to_toml(describe(energies.basis)).encode())
     text = io.StringIO()
     write_extxyz(text, sample)
     with replacing(files["some_test_molecules"]) as file:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orbas import invariants, settings, structures
+from orbas import invariants, structures
 from orbas.cli import arguments, inputs
+from orbas.errors import SettingsError
 from orbas.files.outputs import FileKind, check_outputs
 from orbas.fit.baseline import check_species
+from orbas.optimal import settings
 from orbas.optimal.basis_file import load_basis, write_archive
-from orbas.settings import SettingsError
 
 if TYPE_CHECKING:
     import argparse
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from orbas.cli.console import Console
     from orbas.cli.inputs import Structures
     from orbas.density.expansion import DensityExpansion
+    from orbas.settings import Settings
 
     Arrays = dict[str, np.ndarray]
 
@@ -64,13 +66,13 @@ def run(options: argparse.Namespace, console: Console) -> None:
     console.document({"command": "featurize", "output": str(options.output), **metadata, "arrays": shapes})
 
 
-def _density(options: argparse.Namespace) -> tuple[DensityExpansion, settings.Settings]:
+def _density(options: argparse.Namespace) -> tuple[DensityExpansion, Settings]:
     """Return the expansion to use, and its settings."""
     flags = list(arguments.given_flags(options))
     if options.basis is None and options.config is None and not flags:
         raise SettingsError("featurize needs --basis basis.npz, or settings of a primitive basis (--config FILE.toml)")
     if options.basis is None:
-        given = arguments.read_settings(options, settings.DENSITY_SECTIONS)
+        given = arguments.read_settings(options, settings.check_density, settings.DENSITY_SECTIONS)
         return settings.build_density(given), given
     if options.config is not None or flags:
         other = "--config" if options.config is not None else f"--{flags[0]}"

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from orbas.cli import arguments
 from orbas.cli.console import Console
-from orbas.settings import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
+        from orbas.base.fields import SettingsError
+
         code = ExitCode.USAGE if isinstance(error, SettingsError) else ExitCode.FAILURE
         return _fail(f"error: {_describe(error)}", code)
     return ExitCode.OK

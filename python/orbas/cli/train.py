@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orbas import settings
 from orbas.cli import arguments, basis, evaluation, inputs
 from orbas.cli.console import plain_warnings
 from orbas.cli.evaluation import Labeled
+from orbas.errors import SettingsError
 from orbas.files.outputs import FileKind, check_outputs
 from orbas.fit.checkpoint import generations
-from orbas.models import recommended
-from orbas.models import settings as model_settings
-from orbas.settings import SettingsError
+from orbas.models import recommended, settings
+from orbas.optimal.settings import build_density, build_optimal
+from orbas.structures.species import atomic_number
 
 if TYPE_CHECKING:
     import argparse
@@ -28,14 +28,13 @@ SCHEMA = 1
 
 def run(options: argparse.Namespace, console: Console) -> None:
     """Read settings and structures, fit, write the model, tell its errors."""
-    given = arguments.read_settings(options, settings.TRAIN_SECTIONS)
-    model_settings.check_model(given)
-    if options.checkpoint is not None and model_settings.chooses_itself(given):
+    given = arguments.read_settings(options, settings.check_train, settings.TRAIN_SECTIONS)
+    if options.checkpoint is not None and settings.chooses_itself(given):
         raise SettingsError("--checkpoint is for fits of given settings, not for model.kind = 'recommended'")
     _check_outputs(options, given)
     train, test = _read(given, console)
     with plain_warnings():
-        if model_settings.chooses_itself(given):
+        if settings.chooses_itself(given):
             model = _recommended(given, train, console)
         else:
             model = _fitted(given, train, options.checkpoint, console)
@@ -96,7 +95,7 @@ def _read(given: Settings, console: Console) -> tuple[Labeled, Labeled | None]:
     for section, name in (("density", "species"), ("baseline", "energies")):
         known = given.get(section, {}).get(name)
         if known is not None:
-            evaluation.check(settings.atomic_numbers(known), train.structures)
+            evaluation.check(tuple(atomic_number(item) for item in known), train.structures)
     test = labeled(data["test"]) if "test" in data else None
     if test is not None:
         console.say(f"test   {test.summary}")
@@ -108,7 +107,7 @@ def _fitted(given: Settings, train: Labeled, checkpoint: Path | None, console: C
     """Return the potential that settings describe, fitted with its basis and its representation."""
     frames = train.structures.frames
     density = _density(given, train, console)
-    model = model_settings.build_potential(given, density, progress=console.shows_progress)
+    model = settings.build_potential(given, density, progress=console.shows_progress)
     with console.timed("representation"):
         model.representation.fit(frames)  # type: ignore[union-attr]
     with console.timed("fit"):
@@ -119,8 +118,8 @@ def _fitted(given: Settings, train: Labeled, checkpoint: Path | None, console: C
 
 def _density(given: Settings, train: Labeled, console: Console) -> DensityExpansion:
     if "optimal" not in given:
-        return settings.build_density(given)
-    optimal = settings.build_optimal(given)
+        return build_density(given)
+    optimal = build_optimal(given)
     with console.timed("basis"):
         basis.fit_to(optimal, train.structures, console)
     console.say(f"basis  {basis.summary(optimal)} ({console.timings['basis']:.1f} s)")
@@ -133,7 +132,7 @@ def _recommended(given: Settings, train: Labeled, console: Console) -> Potential
             train.structures.frames,
             energy_key="REF_energy",
             **train.keys,
-            noise=model_settings.build_noise(given),
+            noise=settings.build_noise(given),
             report=console.say,
             **given.get("recommended", {}),
         )

@@ -10,4 +10,12 @@ from orbas.invariants.nice import NICE, Bispectrum
 from orbas.invariants.selected_spectrum import SelectedPowerSpectrum
 from orbas.invariants.spectra import PowerSpectrum, RadialSpectrum
 
-__all__ = ["NICE", "Bispectrum", "PowerSpectrum", "RadialSpectrum", "SelectedPowerSpectrum"]
+#: What models may stand on, by the name in files and flags.
+REPRESENTATIONS: dict[str, type] = {
+    "power_spectrum": PowerSpectrum,
+    "radial_spectrum": RadialSpectrum,
+    "bispectrum": Bispectrum,
+    "nice": NICE,
+}
+
+__all__ = ["NICE", "REPRESENTATIONS", "Bispectrum", "PowerSpectrum", "RadialSpectrum", "SelectedPowerSpectrum"]

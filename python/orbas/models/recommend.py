@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from orbas.base.fields import check_settings, setting
+from orbas.base.kinds import SEED, Number
 from orbas.fit.labels import labels_of
 from orbas.fit.noise import Noise
 from orbas.fit.regularization import KFold
@@ -114,6 +116,19 @@ class Candidate:
         return OptimalBasis(primitive, n_optimal=self.n_optimal).fit(frames).expansion_
 
 
+@dataclass(frozen=True)
+class Search:
+    """How long :func:`recommended` may try, and on which structures."""
+
+    time_budget: float = field(
+        default=600.0, metadata=setting(Number(1e-9, 1e9, "s"), "time for all trials and the last fit")
+    )
+    seed: int = field(default=0, metadata=setting(SEED, "of the structures that trials use"))
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
 def recommended(
     train: Sequence[Atoms],
     *,
@@ -122,8 +137,8 @@ def recommended(
     stress_key: str | None = None,
     virial_key: str | None = None,
     noise: Noise | None = None,
-    time_budget: float = 600.0,
-    seed: int = 0,
+    time_budget: float = Search.time_budget,
+    seed: int = Search.seed,
     report: Callable[[str], None] = print,
 ) -> Potential:
     """Choose representation, basis and regularization by cross-validation, and return a fitted potential.
@@ -157,8 +172,7 @@ def recommended(
     """
     if len(train) < 10:
         raise ValueError(f"cross-validation wants ten structures at least, got {len(train)}")
-    if not time_budget > 0:
-        raise ValueError(f"time_budget must be positive, got {time_budget!r}")
+    Search(time_budget, seed)
     start = time.monotonic()
     keys = {"forces_key": forces_key, "stress_key": stress_key, "virial_key": virial_key}
     labels_of(train, energy_key, **keys)

@@ -1,63 +1,140 @@
 """Potentials from settings: the sections that ``orbas train`` has beyond those of a basis.
 
-Names and types are checked in :mod:`orbas.settings`, ranges by the objects themselves; here, that sections do not
-contradict each other.
+Names, types and ranges are checked where the fields are declared; here, that sections do not contradict each other.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from orbas.settings import DENSITY_SECTIONS, SettingsError, build_density, build_optimal, made
+from orbas.base.fields import SettingsError, setting, setting_of
+from orbas.base.kinds import Choice, Files, Maybe, Switch, Text
+from orbas.fit.baseline import CompositionBaseline
+from orbas.fit.noise import Noise
+from orbas.fit.regularization import RULES
+from orbas.invariants import REPRESENTATIONS
+from orbas.invariants.spectra import Spectrum
+from orbas.models.linear import LinearPotential
+from orbas.models.recommend import Search
+from orbas.models.sparse import SparseGPR
+from orbas.optimal.settings import DENSITY_SECTIONS, INSTEAD, OPTIMAL, SECTIONS, build_density, build_optimal
+from orbas.settings import Section, check, merge, naming
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from orbas.density.expansion import DensityExpansion
-    from orbas.models import LinearPotential, Noise, Regularization, SparseGPR
     from orbas.settings import Settings
 
-#: Where settings belong that are not for every model: section, fields (None: all of them), the field that decides on
-#: them, its default, and the values that want them.
-_ONLY_FOR = (
-    ("model", ("n_sparse", "zeta", "delta", "selection"), "model.kind", "linear", ("sparse",)),
-    ("model", ("representation",), "model.kind", "linear", ("linear", "sparse")),
-    *((section, None, "model.kind", "linear", ("linear", "sparse")) for section in (*DENSITY_SECTIONS, "optimal")),
-    ("regularization", None, "model.kind", "linear", ("linear", "sparse")),
-    ("baseline", None, "model.kind", "linear", ("linear", "sparse")),
-    ("recommended", None, "model.kind", "linear", ("recommended",)),
-    ("nice", None, "model.representation", "power_spectrum", ("nice",)),
-    ("regularization", ("n_folds", "seed"), "regularization.kind", "cv", ("cv",)),
-    ("regularization", ("alpha",), "regularization.kind", "cv", ("fixed",)),
+
+@dataclass(frozen=True)
+class Data:
+    """Files of structures, and the names of their labels."""
+
+    train: list[str] = field(metadata=setting(Files(), "training structures, extended XYZ, plain or .gz"))
+    test: list[str] | None = field(default=None, metadata=setting(Maybe(Files()), "structures that are only predicted"))
+    energy_key: str | None = field(
+        default=None, metadata=setting(Maybe(Text(), meaning="REF_energy, else energy"), "name of the energies")
+    )
+    forces_key: str | None = field(
+        default=None, metadata=setting(Maybe(Text(), meaning="REF_forces, else forces"), "name of the forces")
+    )
+    stress_key: str | None = field(
+        default=None, metadata=setting(Maybe(Text(), meaning="REF_stress, else stress"), "name of the stress")
+    )
+    virial_key: str | None = field(
+        default=None, metadata=setting(Maybe(Text(), meaning="REF_virial, else virial"), "name of the virial")
+    )
+    forces: bool = field(default=True, metadata=setting(Switch(), "fit forces where there are"))
+    stress: bool = field(default=True, metadata=setting(Switch(), "fit stress or virial where there are"))
+
+
+@dataclass(frozen=True)
+class _Features:
+    """What all kinds of models stand on."""
+
+    representation: str = field(
+        default="power_spectrum", metadata=setting(Choice(tuple(REPRESENTATIONS)), "features of every atom")
+    )
+
+
+DATA = Section("data", Data, required=True)
+#: The models by their names in files; ``recommended`` chooses one, and its settings, by itself.
+MODEL = Section(
+    "model",
+    {"linear": LinearPotential, "sparse": SparseGPR, "recommended": Search},
+    default="linear",
+    meaning="model, or how it is found",
+    common=_Features,
+    without=("regularization", "baseline", "time_budget", "seed"),  # sections of their own
 )
-_COMPARABLE = ("power_spectrum", "radial_spectrum")
+NOISE = Section("noise", Noise)
+REGULARIZATION = Section("regularization", RULES, default="cv", meaning="how alpha is chosen")
+BASELINE = Section(
+    "baseline", {"composition": CompositionBaseline}, default="composition", meaning="what energies are fitted above"
+)
+RECOMMENDED = Section("recommended", Search)
+#: Those of representations that have settings of their own.
+_OF_REPRESENTATIONS = {
+    name: Section(name, cls)
+    for name, cls in REPRESENTATIONS.items()
+    if any(found.plain for item in fields(cls) if (found := setting_of(item)) is not None)
+}
+TRAIN_SECTIONS = (
+    *(*SECTIONS, DATA, MODEL, *_OF_REPRESENTATIONS.values(), NOISE, REGULARIZATION, BASELINE, RECOMMENDED),
+)
+#: Sections that are not for every model: the field that decides on them, and the values that want them.
+_ONLY_FOR = (
+    *((section.name, "model.kind", ("linear", "sparse")) for section in (*SECTIONS, REGULARIZATION, BASELINE)),
+    ("recommended", "model.kind", ("recommended",)),
+    *((name, "model.representation", (name,)) for name in _OF_REPRESENTATIONS),
+)
+
+
+def check_train(given: Mapping[str, Any], overrides: Settings | None = None) -> Settings:
+    """Return the checked settings of ``orbas train``, with those of flags put over them.
+
+    Raises
+    ------
+    SettingsError
+        If something is unknown, missing or out of its range, or sections contradict each other: before any structure
+        is read.
+    """
+    merged = merge(given, overrides or {}, INSTEAD)
+    model = merged.get("model")
+    itself = isinstance(model, dict) and model.get("kind") == "recommended"
+    settings = check(merged, TRAIN_SECTIONS, [section.name for section in DENSITY_SECTIONS] if itself else ())
+    _check_contradictions(settings)
+    build_noise(settings)
+    if not chooses_itself(settings):
+        if OPTIMAL.name in settings:
+            build_optimal(settings)
+        build_potential(settings, build_density(settings))
+    return settings
 
 
 def chooses_itself(settings: Settings) -> bool:
     """Whether the model is one of :func:`orbas.models.recommended`, which takes no settings of a basis."""
-    return bool(_value(settings, "model.kind", "linear") == "recommended")
+    return bool(_value(settings, "model.kind") == "recommended")
 
 
-def check_model(settings: Settings) -> None:
-    """Raise SettingsError if sections contradict each other or a value is out of range, before any structure is read.
-
-    Names and types were checked by :func:`orbas.settings.check`.
-    """
-    for section, names, decider, default, wanted in _ONLY_FOR:
-        value = _value(settings, decider, default)
-        given = settings.get(section, {})
-        found = [section] if names is None and section in settings else [name for name in names or () if name in given]
-        if found and value not in wanted:
-            what = f"[{section}]" if names is None else f"{section}.{found[0]}"
-            raise SettingsError(f"{what} is for {decider} = {' or '.join(map(repr, wanted))}, which is {value!r}")
+def _check_contradictions(settings: Settings) -> None:
+    """Raise SettingsError if a section or field is for something else than what was chosen."""
+    for section, decider, wanted in _ONLY_FOR:
+        _check_wanted(settings, f"[{section}]", section in settings, decider, wanted)
+    named = "representation" in settings.get("model", {})
+    _check_wanted(settings, "model.representation", named, "model.kind", ("linear", "sparse"))
     if {"kind", "energies"} <= settings.get("baseline", {}).keys():
-        raise SettingsError("baseline.kind contradicts baseline.energies: give one of them")
-    build_noise(settings)
-    if chooses_itself(settings):
-        if not settings.get("recommended", {}).get("time_budget", 1.0) > 0:
-            raise SettingsError("recommended.time_budget must be a positive number of seconds")
-        return
-    if "optimal" in settings:
-        build_optimal(settings)
-    build_potential(settings, build_density(settings))
+        raise SettingsError("baseline.kind contradicts baseline.energies: give one of them", "baseline.kind")
+
+
+def _check_wanted(settings: Settings, what: str, named: bool, decider: str, wanted: tuple[str, ...]) -> None:
+    value = _value(settings, decider)
+    if named and value not in wanted:
+        raise SettingsError(
+            f"{what} is for {decider} = {' or '.join(map(repr, wanted))}, which is {value!r}", what.strip("[]")
+        )
 
 
 def build_potential(
@@ -70,78 +147,51 @@ def build_potential(
     SettingsError
         If a value is out of range, or the kind of model does not take the representation.
     """
-    from orbas.models import LinearPotential, SparseGPR
-
-    given = dict(settings.get("model", {}))
-    kind, name = given.pop("kind", "linear"), given.pop("representation", _COMPARABLE[0])
-    options: dict[str, Any] = {
-        "regularization": _regularization(settings),
-        "noise": build_noise(settings),
-        "baseline": settings.get("baseline", {}).get("energies", "composition"),
-        "progress": progress,
-    }
-    representation = _representation(settings, name, density)
-    if kind == "linear":
-        return LinearPotential(representation, **options)
-    if name not in _COMPARABLE:
+    name = _value(settings, "model.representation")
+    representation = build_representation(settings, name, density)
+    if _value(settings, "model.kind") == "sparse" and not isinstance(representation, Spectrum):
+        comparable = [name for name, cls in REPRESENTATIONS.items() if issubclass(cls, Spectrum)]
         raise SettingsError(
             f"model.representation = {name!r} is for model.kind = 'linear'; a sparse model compares "
-            f"{' or '.join(_COMPARABLE)}"
+            f"{' or '.join(comparable)}",
+            "model.representation",
         )
-    potential = SparseGPR(representation, **given, **options)
-    made("model", potential.check, {})
+    potential: LinearPotential | SparseGPR = MODEL.build(
+        settings,
+        representation=representation,
+        regularization=REGULARIZATION.build(settings),
+        noise=build_noise(settings),
+        baseline=BASELINE.arguments(settings.get("baseline", {})).get("energies", "composition"),
+        progress=progress,
+    )
+    with naming("model"):
+        potential.check()
     return potential
+
+
+def build_representation(settings: Settings, name: str, density: DensityExpansion) -> Any:
+    """Return the representation of a name on a density, not fitted."""
+    if name not in _OF_REPRESENTATIONS:
+        return REPRESENTATIONS[name](density)
+    representation = _OF_REPRESENTATIONS[name].build(settings, density=density)
+    with naming(name):
+        representation.check()
+    return representation
 
 
 def build_noise(settings: Settings) -> Noise | None:
     """Return the noise that settings describe; None without a section."""
-    from orbas.models import Noise
-
     if "noise" not in settings:
         return None
-    given = dict(settings["noise"])
     # What a table of one kind of structures does not name is as for all.
-    general = {name: value for name, value in given.items() if name != "by_config"}
+    general = NOISE.arguments(settings["noise"])
     others = {
-        name: made(f"noise.by_config.{name}", Noise, {**general, **table})
-        for name, table in given.get("by_config", {}).items()
+        config: Noise(**{**general, **NOISE.arguments(table)}) for config, table in general.pop("by_config", {}).items()
     }
-    noise: Noise = made("noise", Noise, {**general, "by_config": others})
-    return noise
+    return Noise(**general, by_config=others)
 
 
-def _representation(settings: Settings, name: str, density: DensityExpansion) -> Any:
-    from orbas.invariants.nice import NICE, Bispectrum
-    from orbas.invariants.spectra import PowerSpectrum, RadialSpectrum
-
-    if name == "nice":
-        given = {field: _unlimited(value) for field, value in settings.get("nice", {}).items()}
-        nice = NICE(density, **given)
-        made("nice", nice.limits, {})
-        return nice
-    makers = {"power_spectrum": PowerSpectrum, "radial_spectrum": RadialSpectrum, "bispectrum": Bispectrum}
-    return makers[name](density)
-
-
-def _unlimited(value: Any) -> Any:
-    """Return limits with None where a file, which has no such thing, says "all"."""
-    if isinstance(value, list):
-        return [_unlimited(item) for item in value]
-    return None if value == "all" else value
-
-
-def _regularization(settings: Settings) -> Regularization:
-    from orbas.models import Evidence, Fixed, KFold, LeaveOneOut
-
-    given = dict(settings.get("regularization", {}))
-    kind = given.pop("kind", "cv")
-    if kind == "fixed" and not given:
-        raise SettingsError("regularization.alpha is missing: the alpha of regularization.kind = 'fixed'")
-    makers = {"cv": KFold, "loo": LeaveOneOut, "evidence": Evidence, "fixed": Fixed}
-    rule: Regularization = made("regularization", makers[kind], given)
-    return rule
-
-
-def _value(settings: Settings, path: str, default: str) -> Any:
+def _value(settings: Settings, path: str) -> Any:
     section, _, name = path.partition(".")
+    default = next(item for item in TRAIN_SECTIONS if item.name == section).fields()[name].default
     return settings.get(section, {}).get(name, default)

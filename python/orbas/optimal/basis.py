@@ -176,13 +176,14 @@ class OptimalBasis(FittedBasis):
 
     density: DensityExpansion = field(metadata=setting(DENSITY, "expansion on a large primitive basis"))
     n_optimal: int | Sequence[int] | None = field(
-        default=None, metadata=setting(Maybe(PER_DEGREE, meaning="residual says"), "number of optimal functions kept")
+        default=None,
+        metadata=setting(Maybe(PER_DEGREE, meaning="as residual says"), "number of optimal functions kept"),
     )
     _: KW_ONLY
     residual: float | None = field(
         default=None,
         metadata=setting(
-            Maybe(Number(0, 1, open=True), meaning="n_optimal says"),
+            Maybe(Number(0, 1, open=True), meaning="as n_optimal says"),
             "instead: the fraction of the variance that may be lost",
         ),
     )

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orbas import settings
 from orbas.files.outputs import FileKind, check_output
 from orbas.files.replacing import replacing
+from orbas.optimal import settings
 from orbas.optimal.basis import OptimalBasis, Spectrum
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def load_basis(path: str | os.PathLike[str]) -> OptimalBasis:
     try:
         arrays = _read_archive(Path(path))
         metadata = _read_metadata(arrays)
-        optimal = settings.build_optimal(settings.check(metadata["settings"]))
+        optimal = settings.build_optimal(settings.check_basis(metadata["settings"]))
         species = _read_species(metadata["species"], optimal.density.given_species())
         environments = metadata["n_environments"]
         if isinstance(environments, bool) or not isinstance(environments, int) or environments < 0:

@@ -399,6 +399,10 @@ class NICE(Estimator):
         n = len(numbers) if self.n_environments is None else min(self.n_environments, len(numbers))
         return report.estimate(self.density.channel_counts(species)[0], limits, n)
 
+    def check(self) -> None:
+        """Raise SettingsError for a setting of a wrong type or out of its range."""
+        self.limits()
+
     def limits(self) -> list[Limits]:
         """Return the limits of every order from 2 on; raises ValueError for a setting out of its range."""
         check_settings(self)
