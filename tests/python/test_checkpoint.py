@@ -15,8 +15,11 @@ import numpy as np
 import orbas
 import pytest
 from fit_oracle import density, labeled, silicon
+from orbas.files import container
+from orbas.files.kinds import Content
+from orbas.fit import streamed
 from orbas.fit.checkpoint import Checkpoint
-from orbas.models import Fixed, HoldOut, KFold, LinearPotential, Noise, SparseGPR, streamed
+from orbas.models import Fixed, HoldOut, KFold, LinearPotential, Noise, SparseGPR
 
 ALL = {"forces_key": "REF_forces", "stress_key": "REF_stress"}
 
@@ -84,7 +87,7 @@ def count_pieces(monkeypatch, model, frames, path):
 @pytest.mark.parametrize("make", [linear, sparse])
 @pytest.mark.parametrize("rule", [KFold(3), HoldOut(7), Fixed(1e-4)])
 def test_going_on_gives_the_same_bits(monkeypatch, save_always, frames, tmp_path, make, rule):
-    reference, path = make(rule).fit(frames, **ALL), tmp_path / "fit.npz"
+    reference, path = make(rule).fit(frames, **ALL), tmp_path / "fit.ckpt"
     for pieces in (1, 7, 3):
         interrupt(monkeypatch, make(rule), frames, path, pieces)
     same_bits(make(rule).fit(frames, checkpoint=path, **ALL), reference)
@@ -93,8 +96,8 @@ def test_going_on_gives_the_same_bits(monkeypatch, save_always, frames, tmp_path
 
 
 def test_what_was_done_is_not_done_again(monkeypatch, save_always, frames, tmp_path):
-    path = tmp_path / "fit.npz"
-    assert count_pieces(monkeypatch, linear(), frames, tmp_path / "other.npz") == len(frames)
+    path = tmp_path / "fit.ckpt"
+    assert count_pieces(monkeypatch, linear(), frames, tmp_path / "other.ckpt") == len(frames)
     interrupt(monkeypatch, linear(), frames, path, 5)
     assert 0 < count_pieces(monkeypatch, linear(), frames, path) <= len(frames) - 5
 
@@ -102,7 +105,7 @@ def test_what_was_done_is_not_done_again(monkeypatch, save_always, frames, tmp_p
 def test_saving_waits_for_its_turn(monkeypatch, frames, tmp_path):
     clock = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    keeper, path = Checkpoint(tmp_path / "fit.npz", "ours", interval=30.0), tmp_path / "fit.npz"
+    keeper, path = Checkpoint(tmp_path / "fit.ckpt", "ours", interval=30.0), tmp_path / "fit.ckpt"
     keeper.save([], 1)
     clock[0] = 29.0
     keeper.save([], 2)
@@ -139,7 +142,7 @@ def child(path, frames, pause, results):
 
 def test_killed_twenty_times_the_weights_are_the_same_bits(frames, tmp_path):  # row 39
     """By SIGKILL at seeded random moments, from the start or from the first row on, in forks of a warm process."""
-    chance, path, context = random.Random(4), tmp_path / "fit.npz", multiprocessing.get_context("fork")
+    chance, path, context = random.Random(4), tmp_path / "fit.ckpt", multiprocessing.get_context("fork")
     frames = [*frames, *labeled(silicon(160, seed=3), noise=0.02)]
     expected = outcome(linear(chunk=1).fit(frames, **ALL))
 
@@ -162,8 +165,7 @@ def test_killed_twenty_times_the_weights_are_the_same_bits(frames, tmp_path):  #
     assert here.recv_bytes() == b"begun"
     assert here.recv_bytes() == expected
     process.join()
-    with np.load(path) as stored:
-        assert int(stored["done"]) == len(frames)
+    assert container.read(path, Content.CHECKPOINT).document["done"] == len(frames)
 
 
 # --- damaged files, and those of others
@@ -174,17 +176,16 @@ def damages(whole):
         "empty": b"",
         "cut": whole[: len(whole) // 2],
         "cut at the end": whole[:-1],
-        "text": b"not an archive",
         "flipped": whole[: len(whole) // 2] + bytes([whole[len(whole) // 2] ^ 8]) + whole[len(whole) // 2 + 1 :],
     }
 
 
-@pytest.mark.parametrize("damage", ["empty", "cut", "cut at the end", "text", "flipped", "gone"])
+@pytest.mark.parametrize("damage", ["empty", "cut", "cut at the end", "flipped", "gone"])
 def test_a_damaged_file_is_replaced_by_the_one_before(monkeypatch, save_always, frames, tmp_path, caplog, damage):
-    path, reference = tmp_path / "fit.npz", linear().fit(frames, **ALL)
+    path, reference = tmp_path / "fit.ckpt", linear().fit(frames, **ALL)
     interrupt(monkeypatch, linear(), frames, path, 6)
-    before = path.with_name("fit.npz.previous")
-    sizes = [int(np.load(file)["done"]) for file in (path, before)]
+    before = path.with_name("fit.ckpt.previous")
+    sizes = [container.read(file, Content.CHECKPOINT).document["done"] for file in (path, before)]
     assert sizes[0] > sizes[1] > 0
     if damage == "gone":
         path.unlink()
@@ -199,11 +200,46 @@ def test_a_damaged_file_is_replaced_by_the_one_before(monkeypatch, save_always, 
 
 
 def test_with_both_files_damaged_the_fit_starts_anew(monkeypatch, save_always, frames, tmp_path):
-    path, reference = tmp_path / "fit.npz", linear().fit(frames, **ALL)
+    path, reference = tmp_path / "fit.ckpt", linear().fit(frames, **ALL)
     interrupt(monkeypatch, linear(), frames, path, 6)
-    for file in (path, path.with_name("fit.npz.previous")):
-        file.write_bytes(b"rubbish")
+    for file in (path, path.with_name("fit.ckpt.previous")):
+        file.write_bytes(file.read_bytes()[:-3])
     same_bits(linear().fit(frames, checkpoint=path, **ALL), reference)
+
+
+@pytest.mark.parametrize("content", [b"text", b"8\n\nH 0 0 0\n", "model", "archive"])
+@pytest.mark.parametrize("generation", ["fit.ckpt", "fit.ckpt.previous"])
+def test_what_is_no_checkpoint_is_never_replaced(save_always, frames, tmp_path, content, generation):
+    place = tmp_path / generation
+    if content == "model":
+        container.write(place, {}, {})
+    elif content == "archive":
+        with place.open("wb") as file:
+            np.savez(file, a=np.zeros(3))
+    else:
+        place.write_bytes(content)
+    before = place.read_bytes()
+    with pytest.raises(ValueError, match="not used as a checkpoint: remove it, or name another file"):
+        linear().fit(frames, checkpoint=tmp_path / "fit.ckpt", **ALL)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [before]
+
+
+def test_of_two_fits_at_once_the_second_is_refused(save_always, frames, tmp_path):
+    path = tmp_path / "fit.ckpt"
+    with Checkpoint(path, "first"), pytest.raises(ValueError, match="is in use by another fit that runs"):
+        linear().fit(frames, checkpoint=path, **ALL)
+    linear().fit(frames, checkpoint=path, **ALL)
+    assert not list(tmp_path.glob("*.lock"))
+
+
+@pytest.mark.parametrize("make", [linear, sparse])
+def test_what_cannot_be_written_is_one_warning(save_always, frames, tmp_path, caplog, make):
+    """Here the folder goes away; a full disk and a quota are errors of the system too."""
+    reference, path = make().fit(frames, **ALL), tmp_path / "sub" / "fit.ckpt"
+    with caplog.at_level(logging.WARNING, logger="orbas"):
+        same_bits(make().fit(frames, checkpoint=path, **ALL), reference)
+    assert len(caplog.records) == 1
+    assert "the checkpoint cannot be written, and the fit goes on without it: [Errno 2] No such file" in caplog.text
 
 
 def relabeled(frames, change):
@@ -241,7 +277,7 @@ OTHERS = {
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_the_file_of_another_fit_is_refused(monkeypatch, save_always, frames, tmp_path, name):
-    path = tmp_path / "fit.npz"
+    path = tmp_path / "fit.ckpt"
     interrupt(monkeypatch, linear(), frames, path, 3)
     whole = path.read_bytes()
     model, others = OTHERS[name](frames)
@@ -252,17 +288,17 @@ def test_the_file_of_another_fit_is_refused(monkeypatch, save_always, frames, tm
 
 def test_config_types_belong_to_the_fit(monkeypatch, save_always, frames, tmp_path):
     noise = Noise(by_config={"hot": Noise(0.1)})
-    interrupt(monkeypatch, linear(noise=noise), frames, tmp_path / "fit.npz", 3)
+    interrupt(monkeypatch, linear(noise=noise), frames, tmp_path / "fit.ckpt", 3)
     others = relabeled(frames, lambda atoms: atoms.info.update(config_type="hot"))
     with pytest.raises(ValueError, match="belongs to another fit"):
-        linear(noise=noise).fit(others, checkpoint=tmp_path / "fit.npz", **ALL)
+        linear(noise=noise).fit(others, checkpoint=tmp_path / "fit.ckpt", **ALL)
 
 
 def test_settings_matter_when_the_first_structure_is_an_isolated_atom(monkeypatch, save_always, frames, tmp_path):
     """Its features say nothing of the cutoff."""
     frames = [ase.Atoms("Si", info={"REF_energy": -3.0}), *frames]
-    interrupt(monkeypatch, linear(), frames, tmp_path / "fit.npz", 3)
+    interrupt(monkeypatch, linear(), frames, tmp_path / "fit.ckpt", 3)
     narrow = spectrum(cutoff=orbas.Cutoff(4.0, 0.5, "smooth"))
     assert np.array_equal(narrow.transform(frames[:1]).values, spectrum().transform(frames[:1]).values)
     with pytest.raises(ValueError, match="belongs to another fit"):
-        linear(representation=narrow).fit(frames, checkpoint=tmp_path / "fit.npz", **ALL)
+        linear(representation=narrow).fit(frames, checkpoint=tmp_path / "fit.ckpt", **ALL)

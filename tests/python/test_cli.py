@@ -128,7 +128,7 @@ def test_demo_text(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(study, "LARGEST", 4)
     code, out, err = run(capsys, "demo", "--quick", "--output", tmp_path)
     assert (code, err) == (0, "")
-    for text in ("optimal, mixed, for C centers", "composition alone", "kcal/mol", str(tmp_path / "qm9_basis.npz")):
+    for text in ("optimal, mixed, for C centers", "composition alone", "kcal/mol", str(tmp_path / "qm9_basis.orbas")):
         assert text in out
     assert max(map(len, out.splitlines())) < 100 + 3 * len(str(tmp_path))
 
@@ -299,11 +299,11 @@ def test_bad_files_and_structures_end_with_1(folder, molecules, capsys):
     fit = ("--config", "run.toml", "--output", "b.npz")
     assert "none.xyz: No such file" in fails(capsys, 1, "basis", "fit", "none.xyz", *fit)
     assert "none.toml: No such file" in fails(
-        capsys, 1, "basis", "fit", "a.xyz", "--config", "none.toml", "--output", "b"
+        capsys, 1, "basis", "fit", "a.xyz", "--config", "none.toml", "--output", "b.npz"
     )
-    assert "none: No such folder" in fails(capsys, 1, "basis", "fit", "a.xyz", *fit[:2], "--output", "none/b.npz")
+    assert "No such folder: none" in fails(capsys, 1, "basis", "fit", "a.xyz", *fit[:2], "--output", "none/b.npz")
     assert "none.npz: No such file" in fails(capsys, 1, "basis", "show", "none.npz")
-    assert "a.xyz is not a sound basis file" in fails(capsys, 1, "basis", "show", "a.xyz")
+    assert "a.xyz: not a basis file: it looks like structures (XYZ)" in fails(capsys, 1, "basis", "show", "a.xyz")
     (folder / "broken.xyz").write_text("3\n\nH 0 0 0\n")
     assert "broken.xyz, structure 0" in fails(capsys, 1, "basis", "fit", "broken.xyz", *fit)
 

@@ -221,8 +221,8 @@ def recommended_config(folder):
 def test_bad_files_end_with_1(folder, capsys):
     assert "none.toml: No such file" in fails(capsys, 1, "train", "none.toml", "--output", "m.orbas")
     assert "none.xyz: No such file" in fails_to_train(capsys, 1, "--data.train", "none.xyz")
-    assert "none: No such folder" in fails(capsys, 1, "train", "run.toml", "--output", "none/m.orbas")
-    assert "none: No such folder" in fails_to_train(capsys, 1, "--checkpoint", "none/c")
+    assert "No such folder: none" in fails(capsys, 1, "train", "run.toml", "--output", "none/m.orbas")
+    assert "No such folder: none" in fails_to_train(capsys, 1, "--checkpoint", "none/c")
     assert "none.orbas: No such file" in fails(capsys, 1, "eval", "none.orbas", "test.xyz")
     assert "a.xyz" in fails(capsys, 1, "eval", "a.xyz", "test.xyz")
     twins = [*silicon()[:2], ase.Atoms("Si2", positions=np.zeros((2, 3)), info={"REF_energy": 1.0})]

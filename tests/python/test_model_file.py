@@ -226,7 +226,7 @@ def test_folders_that_take_no_file(tmp_path):
     potential = model_files.small()
     # Not even root can make files in /proc.
     for path in (Path("/proc/m.orbas"), tmp_path / "none" / "m.orbas", tmp_path):
-        with pytest.raises(OSError, match="nothing was written") as caught:
+        with pytest.raises(OSError, match=r"no file can be written there|No such folder|Is a directory") as caught:
             potential.save(path)
         assert caught.value.filename == str(path)
     assert list(tmp_path.iterdir()) == []

@@ -10,10 +10,11 @@ import numpy as np
 from orbas import invariants, structures
 from orbas.cli import arguments, inputs
 from orbas.errors import SettingsError
+from orbas.files.archive import write_archive
 from orbas.files.outputs import FileKind, check_outputs
 from orbas.fit.baseline import check_species
 from orbas.optimal import settings
-from orbas.optimal.basis_file import load_basis, write_archive
+from orbas.optimal.basis_file import load_basis
 
 if TYPE_CHECKING:
     import argparse

@@ -64,11 +64,11 @@ def run(options: argparse.Namespace, console: Console) -> None:
 
 def _check_outputs(options: argparse.Namespace, given: Settings) -> None:
     data = given["data"]
-    newer, older = (None, None) if options.checkpoint is None else generations(options.checkpoint)
+    older = None if options.checkpoint is None else generations(options.checkpoint)[1]
     check_outputs(
         {
             "--output": (options.output, FileKind.MODEL),
-            "--checkpoint": (newer, FileKind.CHECKPOINT),
+            "--checkpoint": (options.checkpoint, FileKind.CHECKPOINT),
             "the checkpoint before it": (older, FileKind.CHECKPOINT),
         },
         [options.config, *data["train"], *data.get("test", ())],

@@ -1,4 +1,4 @@
-"""The container of a model file: one JSON document and named arrays, in the safetensors format, with a digest.
+"""The container of models, bases and checkpoints: a JSON document and arrays, as safetensors, with a digest.
 
 The layout is that of safetensors (https://github.com/huggingface/safetensors), so that its readers open the file:
 
@@ -7,12 +7,13 @@ The layout is that of safetensors (https://github.com/huggingface/safetensors), 
   ``dtype``, ``shape`` and ``data_offsets``;
 - the data, tensor after tensor without gaps, little-endian, row by row.
 
-``__metadata__`` holds ``sha256``, ``format``, ``schema`` (major.minor), ``orbas`` (the version that wrote it) and
-``document`` (JSON). The digest stands at a fixed place, right behind the opening of the header, and is that of the
-whole file with its own 64 digits replaced by zeros: no byte of the file is outside it. It tells damage, not forgery.
+``__metadata__`` holds ``sha256``, ``format`` (:class:`~orbas.files.kinds.Content`), ``schema`` (major.minor), ``orbas``
+(the version that wrote it) and ``document`` (JSON). The digest stands at a fixed place, right behind the opening of the
+header, and is that of the whole file with its own 64 digits replaced by zeros: no byte of the file is outside it. It
+tells damage, not forgery.
 
-Nothing here knows what a model is. A reader trusts nothing: sizes are checked against caps and the file before memory
-is taken, and nothing in a file can make it run code.
+Nothing here knows what a model or a basis is. A reader trusts nothing: sizes are checked against caps and the file
+before memory is taken, and nothing in a file can make it run code.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ import reprlib
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from orbas import _core
 from orbas.errors import ModelFileError, NotAFileError
 from orbas.files.door import open_input
+from orbas.files.kinds import OPENING, Content, looks_like
 from orbas.files.replacing import replacing
 
 if TYPE_CHECKING:
@@ -40,9 +42,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from orbas.files.door import InputFile
+
     Array = NDArray[Any]
 
-FORMAT = "orbas.model"
 #: Another major version is refused; a newer minor one may only add what an old reader can do without.
 SCHEMA = (1, 0)
 
@@ -53,7 +56,6 @@ MOST_DEPTH = 64
 MOST_AXES = 4
 MOST_BYTES = 1 << 34
 
-_OPENING = b'{"__metadata__":{"sha256":"'
 _DIGITS = 64
 _DTYPES: dict[str, np.dtype[Any]] = {"F64": np.dtype("<f8"), "I64": np.dtype("<i8"), "U32": np.dtype("<u4")}
 # A string that does not end is taken to the end, or looking for its end at every quote would cost the square.
@@ -93,7 +95,14 @@ class _Entry:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def write(path: str | os.PathLike[str], document: Mapping[str, Any], tensors: Mapping[str, Array]) -> None:
+def write(
+    path: str | os.PathLike[str],
+    document: Mapping[str, Any],
+    tensors: Mapping[str, Array],
+    content: Content = Content.MODEL,
+    *,
+    backup: Path | None = None,
+) -> None:
     """Write a document and tensors; the file appears whole or not at all.
 
     Parameters
@@ -104,6 +113,10 @@ def write(path: str | os.PathLike[str], document: Mapping[str, Any], tensors: Ma
         JSON: dicts with string keys, lists, strings, numbers, booleans and None.
     tensors
         Arrays of float64, int64 or uint32, with up to four axes.
+    content
+        What they are.
+    backup
+        The name that an older file of this name gets; None: it is replaced.
 
     Raises
     ------
@@ -130,7 +143,7 @@ def write(path: str | os.PathLike[str], document: Mapping[str, Any], tensors: Ma
         start += array.nbytes
     metadata = {
         "sha256": "0" * _DIGITS,
-        "format": FORMAT,
+        "format": content.value.format,
         "schema": ".".join(map(str, SCHEMA)),
         "orbas": _core.__version__,
         "document": _to_json(document),
@@ -139,64 +152,77 @@ def write(path: str | os.PathLike[str], document: Mapping[str, Any], tensors: Ma
     header += b" " * (-len(header) % 8)
     if len(header) > MOST_HEADER or len(entries) > MOST_TENSORS or start > MOST_BYTES:
         raise ValueError(
-            f"the model is too large for a model file: {len(entries)} arrays, {start} bytes of data and "
-            f"{len(header)} bytes to describe them, of at most {MOST_TENSORS}, {MOST_BYTES} and {MOST_HEADER}"
+            f"the {content.noun} is too large for a {content.noun} file: {len(entries)} arrays, {start} bytes of data "
+            f"and {len(header)} bytes to describe them, of at most {MOST_TENSORS}, {MOST_BYTES} and {MOST_HEADER}"
         )
     digest = hashlib.sha256(len(header).to_bytes(8, "little"))
     digest.update(header)
     for array in arrays.values():
         digest.update(_bytes_of(array))
-    place = len(_OPENING)
+    place = len(OPENING)
     header = header[:place] + digest.hexdigest().encode() + header[place + _DIGITS :]
-    with replacing(path) as file:
+    with replacing(path, backup=backup) as file:
         file.write(len(header).to_bytes(8, "little"))
         file.write(header)
         for array in arrays.values():
             file.write(_bytes_of(array))
 
 
-def read(path: str | os.PathLike[str]) -> Contents:
-    """Read a file of :func:`write`; what is returned is complete, finite and as it was written.
+def read(path: str | os.PathLike[str], content: Content = Content.MODEL) -> Contents:
+    """Read a file of :func:`write` with this content; what is returned is complete, finite and as it was written.
 
     Raises
     ------
     orbas.ModelFileError
-        If it is not such a file, is damaged, or was written by a newer orbas.
+        If it is not such a file (the message says what it is), is damaged, or was written by a newer orbas.
     OSError
         If there is no such file or it cannot be read.
     """
     try:
         with open_input(path, pipes=False) as file:
-            return _read(file, file.most_left)
+            return _read(file, file.most_left, content)
     except NotAFileError as error:
-        raise ModelFileError(f"{Path(path)}: {error.strerror}: give the name of a model file") from error
+        raise ModelFileError(f"{Path(path)}: {error.strerror}: give the name of a {content.noun} file") from error
     except ModelFileError as error:
         raise ModelFileError(f"{Path(path)}: {error}") from error
 
 
-def _read(file: BinaryIO, size: int) -> Contents:
+def claims(path: str | os.PathLike[str], content: Content) -> bool:
+    """Whether a file, which may be damaged, begins as one with this content, or is empty."""
+    with open_input(path, pipes=False) as file:
+        start = file.read(8 + len(OPENING) + _DIGITS + 64)
+    format_ = f'","format":"{content.value.format}"'.encode()
+    begins = start[8:].startswith(OPENING) and start[8 + len(OPENING) + _DIGITS :].startswith(format_)
+    return begins or not start
+
+
+def _read(file: InputFile, size: int, content: Content) -> Contents:
     prefix = file.read(8)
     n_header = int.from_bytes(prefix, "little")
-    if len(prefix) < 8 or not len(_OPENING) + _DIGITS < n_header <= MOST_HEADER:
-        raise ModelFileError(f"not a model file: it does not begin with the length of a header up to {MOST_HEADER}")
+    if len(prefix) < 8 or not len(OPENING) + _DIGITS < n_header <= MOST_HEADER:
+        seen = looks_like(prefix + file.peek(256)[:256])
+        found = (
+            f"it looks like {seen}" if seen else f"it does not begin with the length of a header up to {MOST_HEADER}"
+        )
+        raise ModelFileError(f"not a {content.noun} file: {found}")
     header = file.read(n_header)
     if len(header) < n_header:
         raise ModelFileError(f"cut short: {size} bytes are not even its header of {n_header}: copy the file again")
-    if not header.startswith(_OPENING):
-        raise ModelFileError("not a model file: its header does not begin with a digest")
-    place = slice(len(_OPENING), len(_OPENING) + _DIGITS)
+    if not header.startswith(OPENING):
+        raise ModelFileError(f"not a {content.noun} file: its header does not begin with a digest")
+    place = slice(len(OPENING), len(OPENING) + _DIGITS)
     claimed = header[place]
     digest = hashlib.sha256(prefix)
     digest.update(header[: place.start] + b"0" * _DIGITS + header[place.stop :])
 
     parsed = parse_json(header, "its header")
-    schema, version, document = _read_metadata(parsed.pop("__metadata__"))
+    schema, version, document = _read_metadata(parsed.pop("__metadata__"), content)
     entries = _read_entries(parsed, size - 8 - n_header)
     tensors = {}
     for entry in entries:
         array: Array = np.empty(entry.shape, entry.dtype)
         view = _bytes_of(array)
-        if file.readinto(view) != len(view):  # type: ignore[attr-defined]
+        if file.readinto(view) != len(view):
             raise ModelFileError("cut short while it was read: copy the file again")
         digest.update(view)
         tensors[entry.name] = array
@@ -206,18 +232,21 @@ def _read(file: BinaryIO, size: int) -> Contents:
         try:
             _check_finite(name, array)
         except ValueError as error:
-            raise ModelFileError(f"{error}: it is no model that could have been fitted") from error
+            raise ModelFileError(f"{error}: it is no {content.noun} that could have been computed") from error
     return Contents(parse_json(document, "its document"), tensors, schema, version, digest.hexdigest(), size)
 
 
-def _read_metadata(metadata: Any) -> tuple[tuple[int, int], str, bytes]:
+def _read_metadata(metadata: Any, content: Content) -> tuple[tuple[int, int], str, bytes]:
     """Return schema, version of the writer and the text of the document."""
     texts = metadata if isinstance(metadata, dict) else {}
-    if not all(isinstance(text, str) for text in texts.values()) or texts.get("format") != FORMAT:
-        raise ModelFileError(f"not a model file: its metadata do not say {FORMAT!r}")
+    found = Content.of(texts.get("format"))
+    if not all(isinstance(text, str) for text in texts.values()) or found is None:
+        raise ModelFileError(f"not a {content.noun} file: its metadata do not say {content.value.format!r}")
+    if found is not content:
+        raise ModelFileError(f"a {found.noun}, not a {content.noun}: {found.value.use}")
     missing = [name for name in ("schema", "orbas", "document") if name not in texts]
     if missing:
-        raise ModelFileError(f"not a whole model file: its metadata lack {', '.join(missing)}")
+        raise ModelFileError(f"not a whole {content.noun} file: its metadata lack {', '.join(missing)}")
     if not re.fullmatch(r"[0-9A-Za-z.+-]{1,40}", texts["orbas"]):  # it is printed to terminals
         raise ModelFileError(f"its version of orbas is {reprlib.repr(texts['orbas'])}")
     match = re.fullmatch(r"([0-9]{1,4})\.([0-9]{1,4})", texts["schema"])
@@ -227,7 +256,7 @@ def _read_metadata(metadata: Any) -> tuple[tuple[int, int], str, bytes]:
     if schema[0] != SCHEMA[0]:
         raise ModelFileError(
             f"written by orbas {texts['orbas']} in schema {texts['schema']}; this orbas "
-            f"{_core.__version__} reads schema {SCHEMA[0]}: use an orbas that reads it, or fit and save the model again"
+            f"{_core.__version__} reads schema {SCHEMA[0]}: use an orbas that reads it, or fit and save it again"
         )
     return schema, texts["orbas"], texts["document"].encode("utf-8", "surrogatepass")
 

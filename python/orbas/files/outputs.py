@@ -130,7 +130,8 @@ def _check_place(path: Path) -> None:
         status = None
     if status is None:
         if not target.parent.exists():
-            raise FileNotFoundError(errno.ENOENT, f"No such folder: {target.parent}", str(path))
+            folder = target.parent if path.is_symlink() else path.parent
+            raise FileNotFoundError(errno.ENOENT, f"No such folder: {folder}", str(path))
     elif stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     elif not stat.S_ISREG(status.st_mode):

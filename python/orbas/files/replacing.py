@@ -15,13 +15,20 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def replacing(path: str | os.PathLike[str], *, backup: Path | None = None) -> Iterator[BinaryIO]:
     """Give a file to write to, which takes the place of ``path`` when the block ends well.
 
     It is a temporary one in the same folder, on the disk before it gets its name: whatever happens, a reader finds the
     old file or the new one. If the block raises, the old file stays and the temporary one goes. Of a link the target is
     replaced; a file that is replaced leaves its permissions, owner and group to the new one. What is written to
     ``os.devnull`` is gone.
+
+    Parameters
+    ----------
+    path
+        The name.
+    backup
+        The name that an older file gets at the end; None: it goes.
 
     Raises
     ------
@@ -45,6 +52,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             if before is not None:
                 _inherit(file.fileno(), target, before)
             os.fsync(file.fileno())
+        if backup is not None and before is not None:
+            target.replace(backup)
         temporary.replace(target)
     except OSError as error:
         reason = f"{error.strerror or error}; nothing was written, an older file of this name is as it was"

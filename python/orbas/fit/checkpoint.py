@@ -1,4 +1,4 @@
-"""Long fits that survive being killed: what was accumulated, on disk, in two generations.
+"""Long fits that survive being killed: what was accumulated, in the container of models, in two generations.
 
 A checkpoint belongs to one fit: settings, structures and labels are hashed, and a file of another fit is refused. As
 the state is restored to the bit, so are the weights in the end.
@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import time
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from orbas.errors import ModelFileError
+from orbas.files import container
+from orbas.files.kinds import Content
+from orbas.files.locks import locking
 from orbas.fit.triangle import Triangle
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
+    from typing import Self
 
     from ase import Atoms
 
@@ -31,7 +38,9 @@ _N_SPEAKING = 16
 
 
 class Checkpoint:
-    """Where a fit keeps what it has done.
+    """Where a fit keeps what it has done; to be entered by one fit at a time.
+
+    It is a safety net: what cannot be written is one warning, and the fit goes on.
 
     Parameters
     ----------
@@ -48,6 +57,28 @@ class Checkpoint:
         self._identity = identity
         self._interval = interval
         self._saved = time.monotonic()
+        self._warned = False
+        self._held = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Keep others out.
+
+        Raises
+        ------
+        ValueError
+            If another fit uses the file at this time.
+        """
+        try:
+            self._held.enter_context(locking(self._generations[0]))
+        except BlockingIOError:
+            raise ValueError(
+                f"checkpoint {self._generations[0]} is in use by another fit that runs: name another file"
+            ) from None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let others in."""
+        self._held.close()
 
     def restore(self, triangles: list[Triangle]) -> int:
         """Fill the triangles from the youngest sound file; return how many structures they hold.
@@ -55,50 +86,82 @@ class Checkpoint:
         Raises
         ------
         ValueError
-            If a file belongs to another fit.
+            If a file belongs to another fit, or is no checkpoint.
         """
-        for path in self._generations:
-            try:
-                with np.load(path, allow_pickle=False) as archive:
-                    stored = {name: archive[name] for name in archive.files}
-                identity, done = str(stored["identity"]), int(stored["done"])
-                # Another fit may have another number of folds.
-                ours = triangles if identity == self._identity else []
-                states = [
-                    Triangle.restored(stored[f"factor_{k}"], stored[f"waiting_{k}"], int(stored[f"n_rows_{k}"]))
-                    for k in range(len(ours))
-                ]
-            except FileNotFoundError:
-                continue
-            except Exception as error:  # whatever a damaged archive raises
-                _LOG.warning("checkpoint %s is damaged and not used: %s", path, error)
-                continue
-            if identity != self._identity:
-                raise ValueError(f"checkpoint {path} belongs to another fit: remove it, or name another file")
-            triangles[:] = states
-            _LOG.info("going on from %s: %d structures are done", path, done)
-            return done
-        return 0
+
+        def fill(document: dict[str, Any], tensors: dict[str, FloatArray]) -> None:
+            triangles[:] = [
+                Triangle.restored(tensors[f"factor_{k}"], tensors[f"waiting_{k}"], document["n_rows"][k])
+                for k in range(len(triangles))
+            ]
+
+        return self._restore("triangles", fill)
+
+    def restore_rows(self, rows: FloatArray) -> int:
+        """Fill the first rows of a design matrix, [n_structures, n_columns]; as :meth:`restore`."""
+
+        def fill(document: dict[str, Any], tensors: dict[str, FloatArray]) -> None:
+            rows[: document["done"]] = tensors["rows"]
+
+        return self._restore("rows", fill)
 
     def save(self, triangles: list[Triangle], done: int) -> None:
         """Write the state, if the last time is long enough ago."""
-        from orbas.optimal.basis_file import write_archive
+        if self._is_due():
+            states = [triangle.state() for triangle in triangles]
+            tensors = {f"factor_{k}": factor for k, (factor, _, _) in enumerate(states)}
+            tensors |= {f"waiting_{k}": waiting for k, (_, waiting, _) in enumerate(states)}
+            self._write({"state": "triangles", "done": done, "n_rows": [int(n) for _, _, n in states]}, tensors)
 
-        if time.monotonic() - self._saved < self._interval:
-            return
-        arrays: dict[str, Any] = {"identity": np.array(self._identity), "done": np.array(done)}
-        for k, triangle in enumerate(triangles):
-            factor, waiting, n_rows = triangle.state()
-            arrays |= {f"factor_{k}": factor, f"waiting_{k}": waiting, f"n_rows_{k}": np.array(n_rows)}
+    def save_rows(self, rows: FloatArray, done: int) -> None:
+        """Write the first rows of a design matrix, if the last time is long enough ago."""
+        if self._is_due():
+            self._write({"state": "rows", "done": done}, {"rows": rows[:done]})
+
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._saved >= self._interval
+
+    def _restore(self, state: str, fill: Callable[[dict[str, Any], dict[str, FloatArray]], None]) -> int:
+        for path in self._generations:
+            try:
+                contents = container.read(path, Content.CHECKPOINT)
+            except FileNotFoundError:
+                continue
+            except ModelFileError as error:
+                # What is not a checkpoint would be replaced by one.
+                if not container.claims(path, Content.CHECKPOINT):
+                    raise ValueError(
+                        f"{error}; it is not used as a checkpoint: remove it, or name another file"
+                    ) from error
+                _LOG.warning("checkpoint %s is damaged and not used: %s", path, error)
+                continue
+            document = contents.document
+            if (document.get("identity"), document.get("state")) != (self._identity, state):
+                raise ValueError(f"checkpoint {path} belongs to another fit: remove it, or name another file")
+            try:
+                fill(document, contents.tensors)
+            except (KeyError, IndexError, TypeError, ValueError) as error:
+                raise ValueError(f"checkpoint {path} is no sound one: remove it ({error})") from error
+            _LOG.info("going on from %s: %d structures are done", path, document["done"])
+            return int(document["done"])
+        return 0
+
+    def _write(self, document: dict[str, Any], tensors: dict[str, FloatArray]) -> None:
         path, previous = self._generations
-        if path.exists():
-            path.replace(previous)
-        write_archive(path, arrays)
+        try:
+            container.write(
+                path, {"identity": self._identity, **document}, tensors, Content.CHECKPOINT, backup=previous
+            )
+        except (OSError, ValueError, MemoryError) as error:
+            if not self._warned:
+                _LOG.warning("the checkpoint cannot be written, and the fit goes on without it: %s", error)
+            self._warned = True
         self._saved = time.monotonic()
 
 
 def generations(path: Path) -> tuple[Path, Path]:
     """Return the names of a checkpoint and of the one before it."""
+    path = Path(os.path.realpath(path))
     return path, path.with_name(path.name + ".previous")
 
 

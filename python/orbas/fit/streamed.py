@@ -7,12 +7,14 @@ measures the held-out mean absolute error, which a squared one hides behind a fe
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orbas.base.progress import progress_bar
 from orbas.fit.checkpoint import Checkpoint, identity_of
 from orbas.fit.design import counted_from, pieces
 from orbas.fit.noise import energy_widths, weighted_rows
@@ -77,10 +79,12 @@ def fit_streamed(
     if isinstance(rule, LeaveOneOut) and derivatives:
         raise ValueError("LeaveOneOut is for energies alone: with forces or virials use KFold() or Evidence()")
     fold = folds_of(rule, len(frames))
-    keeper = None
-    if checkpoint is not None:
-        keeper = Checkpoint(Path(checkpoint), identity_of(design, frames, targets, noise, fold, chunk))
-    triangles = accumulate(design, frames, targets, noise, fold, chunk, progress, keeper)
+    with (
+        nullcontext()
+        if checkpoint is None
+        else (Checkpoint(Path(checkpoint), identity_of(design, frames, targets, noise, fold, chunk))) as keeper
+    ):
+        triangles = accumulate(design, frames, targets, noise, fold, chunk, progress, keeper)
     path = reduce(Triangle.merged, triangles).path()
     if isinstance(rule, Fixed):
         return _chosen(path, rule.alpha, np.empty(0), np.empty(0), None)
@@ -131,11 +135,9 @@ def accumulate(
     checkpoint: Checkpoint | None = None,
 ) -> list[Triangle]:
     """Return the triangular factor of the rows of every fold."""
-    from tqdm import tqdm
-
     triangles = [Triangle(design.n_columns) for _ in range(int(fold.max()) + 1)]
     done = 0 if checkpoint is None else checkpoint.restore(triangles)
-    with tqdm(total=len(frames), initial=done, desc="rows", unit="structure", disable=not progress) as bar:
+    with progress_bar(len(frames), "rows", "structure", initial=done, shown=progress) as bar:
         for start, stop in pieces(frames, chunk):
             if stop <= done:
                 continue

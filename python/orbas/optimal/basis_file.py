@@ -1,38 +1,37 @@
-"""A fitted optimal basis as one file: a NumPy archive without pickles, readable anywhere.
+"""A fitted optimal basis as one file, in the container of models (:mod:`orbas.files.container`).
 
-``metadata`` holds JSON: format, schema, settings, species, number of environments. Beside it stand, for every center
-kind, degree and group of neighbor species, ``eigenvalues_...`` [n] and ``contraction_...`` [n, q]: exact doubles, so
-that a basis read again expands to the same bits.
+The document holds settings, species and number of environments. Beside it stand, for every center kind, degree and
+group of neighbor species, ``eigenvalues_...`` [n] and ``contraction_...`` [n, q]: exact doubles, so that a basis read
+again expands to the same bits. Older versions wrote the same into a NumPy archive (``.npz``), which is still read.
 """
 
 from __future__ import annotations
 
-import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from orbas.errors import ModelFileError
+from orbas.files import archive, container
+from orbas.files.kinds import Content
 from orbas.files.outputs import FileKind, check_output
-from orbas.files.replacing import replacing
 from orbas.optimal import settings
 from orbas.optimal.basis import OptimalBasis, Spectrum
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from orbas.base.blocks import FloatArray
 
-FORMAT = "orbas.basis"
-SCHEMA = 1
+_SECTIONS = ("settings", "species", "n_environments")
 _ORTHONORMAL = 1e-8
 
 
 def save_basis(optimal: OptimalBasis, path: str | os.PathLike[str]) -> None:
-    """Write a fitted basis; the file appears whole or not at all.
+    """Write a fitted basis, best named ``*.orbas``; the file appears whole or not at all.
 
     Raises
     ------
@@ -41,7 +40,8 @@ def save_basis(optimal: OptimalBasis, path: str | os.PathLike[str]) -> None:
     orbas.NotFittedError
         Before ``fit``.
     ValueError
-        If the primitive basis is a :class:`orbas.bases.Custom` one: Python functions are not data.
+        If the primitive basis is a :class:`orbas.bases.Custom` one: Python functions are not data. If the name does
+        not end in ``.orbas`` (or ``.npz``, as older versions named bases).
     OSError
         If the file cannot be written; an older file of that name is then untouched.
     """
@@ -49,18 +49,16 @@ def save_basis(optimal: OptimalBasis, path: str | os.PathLike[str]) -> None:
         raise TypeError(f"a basis file holds an orbas.OptimalBasis, got a {type(optimal).__name__}")
     check_output(path, FileKind.BASIS)
     optimal = optimal._at_fit()
-    metadata = {
-        "format": FORMAT,
-        "schema": SCHEMA,
+    document = {
         "settings": settings.describe(optimal),
         "species": [int(number) for number in optimal.species_],
         "n_environments": int(optimal.n_environments_),
     }
-    arrays = {"metadata": np.array(json.dumps(metadata))}
+    arrays = {}
     for slot in _slots(optimal, optimal.species_):
         arrays[f"eigenvalues_{slot.name}"] = slot.of(optimal, optimal.eigenvalues_)
         arrays[f"contraction_{slot.name}"] = np.ascontiguousarray(slot.of(optimal, optimal.contraction_))
-    write_archive(path, arrays)
+    container.write(path, document, arrays, Content.BASIS)
 
 
 def load_basis(path: str | os.PathLike[str]) -> OptimalBasis:
@@ -70,30 +68,26 @@ def load_basis(path: str | os.PathLike[str]) -> OptimalBasis:
 
     Raises
     ------
-    ValueError
-        If the file is not a basis, is damaged or contradicts itself, or was written by a newer orbas.
+    orbas.ModelFileError
+        If the file is not a basis (the message says what it is), is damaged or contradicts itself, or was written by
+        a newer orbas. It is a ValueError.
     OSError
         If there is no such file.
     """
     try:
-        arrays = _read_archive(Path(path))
-        metadata = _read_metadata(arrays)
-        optimal = settings.build_optimal(settings.check_basis(metadata["settings"]))
-        species = _read_species(metadata["species"], optimal.density.given_species())
-        environments = metadata["n_environments"]
+        document, arrays = _contents(Path(path))
+        optimal = settings.build_optimal(settings.check_basis(document["settings"]))
+        species = _read_species(document["species"], optimal.density.given_species())
+        environments = document["n_environments"]
         if isinstance(environments, bool) or not isinstance(environments, int) or environments < 0:
             raise ValueError(f"n_environments is {environments!r}")
         return _restore(optimal, species, environments, arrays)
+    except ModelFileError:
+        raise
     except KeyError as error:
-        raise ValueError(f"{path} is not a whole basis file: it lacks {error}") from error
+        raise ModelFileError(f"{path} is not a whole basis file: it lacks {error}") from error
     except ValueError as error:
-        raise ValueError(f"{path} is not a sound basis file: {error}") from error
-
-
-def write_archive(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays to a NumPy archive of exactly this name, whole or not at all."""
-    with replacing(path) as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
+        raise ModelFileError(f"{path} is not a sound basis file: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,36 +121,36 @@ def _slots(optimal: OptimalBasis, species: tuple[int, ...]) -> Iterator[_Slot]:
                 yield _Slot(center, l, group, n * len(species) if combined else n)
 
 
-def _read_archive(path: Path) -> dict[str, np.ndarray]:
-    """Read all arrays; members are stored, never compressed, so that the file's size bounds the memory."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
-                raise ValueError("its members are compressed")
-        with np.load(path, allow_pickle=False) as archive:
-            return dict(archive)
-    except (zipfile.BadZipFile, EOFError, MemoryError, NotImplementedError, RuntimeError) as error:
-        raise ValueError(f"not a NumPy archive, or damaged ({error})") from error
+def _contents(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return document and arrays of a file, of this or of an older version."""
+    if archive.is_archive(path):
+        arrays = archive.read_archive(path)
+        return _old_document(arrays), arrays
+    contents = container.read(path, Content.BASIS)
+    unknown = contents.document.keys() - set(_SECTIONS)
+    if unknown and not contents.is_newer:
+        raise ValueError(f"its document has unknown sections: {', '.join(sorted(unknown))}")
+    if not isinstance(contents.document["settings"], dict):
+        raise ValueError("its settings are not a table")
+    return contents.document, contents.tensors
 
 
-def _read_metadata(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+def _old_document(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Take the metadata out of the arrays of an archive."""
     text = arrays.pop("metadata")
     if text.shape != () or text.dtype.kind != "U":
         raise ValueError("its metadata are not a text")
     try:
-        metadata = json.loads(text.item())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"its metadata are not JSON ({error})") from error
-    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
-        raise ValueError(f"its metadata do not say {FORMAT!r}")
-    schema = metadata["schema"]
-    if isinstance(schema, bool) or not isinstance(schema, int) or schema < 1:
-        raise ValueError(f"its schema is {schema!r}")
-    if schema > SCHEMA:
-        raise ValueError(f"it has schema {schema}, written by a newer orbas; this one reads up to {SCHEMA}")
-    if not isinstance(metadata["settings"], dict):
+        document = container.parse_json(text.item().encode(), "its metadata")
+    except ModelFileError as error:
+        raise ValueError(str(error)) from error
+    if document.get("format") != Content.BASIS.value.format:
+        raise ValueError(f"its metadata do not say {Content.BASIS.value.format!r}")
+    if document["schema"] != 1:
+        raise ValueError(f"it has schema {document['schema']!r}; archives of bases have 1")
+    if not isinstance(document["settings"], dict):
         raise ValueError("its settings are not a table")
-    return metadata
+    return document
 
 
 def _read_species(value: Any, given: tuple[int, ...] | None) -> tuple[int, ...]:
