@@ -95,6 +95,27 @@ def test_going_on_gives_the_same_bits(monkeypatch, save_always, frames, tmp_path
     same_bits(make(rule).fit(frames, checkpoint=path, **ALL), reference)
 
 
+def test_energies_alone_go_on_too(monkeypatch, save_always, frames, tmp_path):
+    """There the rows are kept as they are, not as triangular factors."""
+    path, keys = tmp_path / "fit.ckpt", {"energy_key": "REF_energy"}
+    reference = linear().fit(frames)
+    save, seen = Checkpoint.save_rows, []
+
+    def stopping(self, rows, done):
+        save(self, rows, done)
+        seen.append(done)
+        if len(seen) == 3:
+            raise StoppedError
+
+    monkeypatch.setattr(Checkpoint, "save_rows", stopping)
+    with pytest.raises(StoppedError):
+        linear().fit(frames, checkpoint=path, **keys)
+    same_bits(linear().fit(frames, checkpoint=path, **keys), reference)
+    assert seen == sorted(set(seen)), "a piece was made again"
+    with pytest.raises(ValueError, match="belongs to another fit"):
+        linear().fit(frames, checkpoint=path, **ALL)
+
+
 def test_what_was_done_is_not_done_again(monkeypatch, save_always, frames, tmp_path):
     path = tmp_path / "fit.ckpt"
     assert count_pieces(monkeypatch, linear(), frames, tmp_path / "other.ckpt") == len(frames)

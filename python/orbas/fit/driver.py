@@ -17,7 +17,7 @@ from orbas.fit.labels import fit_baseline, labels_of, targets_of
 from orbas.fit.noise import Noise
 from orbas.fit.reach import reach_of
 from orbas.fit.regularization import fit_ridge, resolve_regularization
-from orbas.fit.streamed import design_matrix, fit_streamed
+from orbas.fit.streamed import design_matrix, fit_streamed, keeping
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +118,10 @@ def fit_potential(
     derivatives = any(target.has_derivatives for target in targets)
     noise = Noise() if derivatives and settings.noise is None else settings.noise
     if noise is None and len(frames) * design.n_columns <= max(design.n_columns**2, _DENSE):
-        rows = design_matrix(design, frames, chunk=settings.chunk, progress=settings.progress)
+        # The same rows for every way to choose the regularizer: no folds.
+        fold = np.zeros(len(frames), dtype=np.int64)
+        with keeping(checkpoint, design, frames, targets, None, fold, settings.chunk) as keeper:
+            rows = design_matrix(design, frames, chunk=settings.chunk, progress=settings.progress, checkpoint=keeper)
         ridge = fit_ridge(rows, np.array([target.energy for target in targets]), rule)
     else:
         ridge = fit_streamed(

@@ -7,7 +7,7 @@ measures the held-out mean absolute error, which a squared one hides behind a fe
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from orbas.fit.regularization import Evidence, Fixed, HoldOut, KFold, LeaveOneOu
 from orbas.fit.triangle import Triangle
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from os import PathLike
 
     from ase import Atoms
@@ -79,11 +79,7 @@ def fit_streamed(
     if isinstance(rule, LeaveOneOut) and derivatives:
         raise ValueError("LeaveOneOut is for energies alone: with forces or virials use KFold() or Evidence()")
     fold = folds_of(rule, len(frames))
-    with (
-        nullcontext()
-        if checkpoint is None
-        else (Checkpoint(Path(checkpoint), identity_of(design, frames, targets, noise, fold, chunk))) as keeper
-    ):
+    with keeping(checkpoint, design, frames, targets, noise, fold, chunk) as keeper:
         triangles = accumulate(design, frames, targets, noise, fold, chunk, progress, keeper)
     path = reduce(Triangle.merged, triangles).path()
     if isinstance(rule, Fixed):
@@ -108,6 +104,24 @@ def fit_streamed(
     best = int(np.argmin(errors))
     # The variance of a row, hence of what was divided by the noise of the label.
     return _chosen(path, float(alphas[best]), alphas, errors, float(np.mean((residuals[best] / widths) ** 2)))
+
+
+@contextmanager
+def keeping(
+    path: str | PathLike[str] | None,
+    design: Design,
+    frames: Sequence[Atoms],
+    targets: Sequence[Target],
+    noise: Noise | None,
+    fold: IntArray,
+    chunk: int,
+) -> Iterator[Checkpoint | None]:
+    """Give the checkpoint of a fit, for this fit alone; None without a path."""
+    if path is None:
+        yield None
+        return
+    with Checkpoint(Path(path), identity_of(design, frames, targets, noise, fold, chunk)) as checkpoint:
+        yield checkpoint
 
 
 def folds_of(rule: Regularization, n_structures: int) -> IntArray:
@@ -241,7 +255,14 @@ def _left_out(
     return residuals
 
 
-def design_matrix(design: Design, frames: Sequence[Atoms], *, chunk: int = CHUNK, progress: bool = False) -> FloatArray:
+def design_matrix(
+    design: Design,
+    frames: Sequence[Atoms],
+    *,
+    chunk: int = CHUNK,
+    progress: bool = False,
+    checkpoint: Checkpoint | None = None,
+) -> FloatArray:
     """Return the rows of all structures, [n_structures, n_columns], made piece by piece.
 
     Raises
@@ -249,17 +270,20 @@ def design_matrix(design: Design, frames: Sequence[Atoms], *, chunk: int = CHUNK
     ValueError
         If ``chunk < 1``, or something in a row is not finite.
     """
-    from tqdm import tqdm
-
     if chunk < 1:
         raise ValueError(f"chunk must be a positive number of atoms, got {chunk!r}")
     matrix = np.empty((len(frames), design.n_columns))
-    with tqdm(total=len(frames), desc="features", unit="structure", disable=not progress) as bar:
+    done = 0 if checkpoint is None else checkpoint.restore_rows(matrix)
+    with progress_bar(len(frames), "features", "structure", initial=done, shown=progress) as bar:
         for start, stop in pieces(frames, chunk):
+            if stop <= done:
+                continue
             with counted_from(start):
                 matrix[start:stop] = design.structures(frames[start:stop])
             _check_finite(matrix[start:stop], start)
             bar.update(stop - start)
+            if checkpoint is not None:
+                checkpoint.save_rows(matrix, stop)
     return matrix
 
 
