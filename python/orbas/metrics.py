@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orbas.base.arrays import as_matrix
+from orbas.base.fields import checked
+from orbas.base.kinds import SEED
 from orbas.fit.regularization import LeaveOneOut, check_enough_structures, resolve_regularization
 from orbas.fit.targets import fit_targets
 
@@ -155,7 +157,7 @@ def _halves(a: ArrayLike | Features, b: ArrayLike | Features, split: Split | Non
     first, second = _pair(a, b)
     count = len(first)
     if split is None:
-        order = np.random.default_rng(seed).permutation(count)
+        order = np.random.default_rng(checked(SEED, "seed", seed)).permutation(count)
         train, test = order[: count // 2], order[count // 2 :]
     else:
         train, test = (_indices(rows, count) for rows in split)

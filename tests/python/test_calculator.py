@@ -305,7 +305,7 @@ def test_options_are_checked(potential, options):
     calc = potential.calculator()
     with pytest.raises(InputError, match=f"{name} must be"):
         calc.set(**options)
-    with pytest.raises(InputError, match="no option 'cutoff'"):
+    with pytest.raises(InputError, match="unknown option 'cutoff'"):
         calc.set(cutoff=4.0)
 
 

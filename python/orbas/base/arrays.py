@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 import numpy as np
 
 from orbas.base.estimator import Estimator, Fitted
+from orbas.base.kinds import short
+from orbas.base.numbers import LARGEST
 from orbas.errors import not_fitted
 
 if TYPE_CHECKING:
@@ -182,8 +184,7 @@ def as_matrix(x: Any, name: str = "X") -> FloatArray:
     if hasattr(x, "toarray"):
         raise TypeError(f"sparse matrices are not supported: give {name} as an array, {name}.toarray()")
     array = np.asarray(x)
-    if array.dtype.kind == "c":
-        raise ValueError(f"Complex data not supported: {name} is {array.dtype}")
+    check_numeric(array, name)
     if array.dtype not in (np.float32, np.float64):
         array = array.astype(np.float64)
     if array.ndim != 2:
@@ -208,8 +209,7 @@ def as_targets(y: ArrayLike, n_samples: int) -> FloatArray:
     if y is None:
         raise ValueError("requires y to be passed, but the target y is None")
     array = np.asarray(y)
-    if array.dtype.kind == "c":
-        raise ValueError(f"Complex data not supported: y is {array.dtype}")
+    check_numeric(array, "y")
     array = array.astype(np.float64)
     if array.ndim not in (1, 2) or len(array) != n_samples:
         raise ValueError(f"y must have {n_samples} rows, one per sample of X, got the shape {array.shape}")
@@ -217,13 +217,23 @@ def as_targets(y: ArrayLike, n_samples: int) -> FloatArray:
     return array
 
 
+def check_numeric(array: NDArray[Any], name: str) -> None:
+    """Raise ValueError for complex numbers and for texts, also those that could be read as numbers."""
+    if array.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: {name} is {array.dtype}")
+    if array.dtype.kind in "USMm" or (array.dtype.kind == "O" and any(isinstance(x, str | bytes) for x in array.flat)):
+        raise ValueError(f"{name} must hold numbers, got {array.dtype if array.dtype.kind != 'O' else 'texts'}")
+
+
 def check_finite(array: FloatArray, name: str) -> None:
-    """Raise ValueError, naming the first place, if something is NaN or infinite."""
-    # The sum of finite numbers may overflow; only then, or if something is wrong, is every number looked at.
-    if np.isfinite(np.sum(array)) or np.isfinite(array).all():
+    """Raise ValueError, naming the first place, if something is NaN, infinite, or so large that its square may be."""
+    if array.size == 0 or max(-float(array.min()), float(array.max())) <= LARGEST:  # False for NaN
         return
-    place = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
-    raise ValueError(f"{name} must be finite, but {name}{list(place)} is {array[place]} (NaN or inf)")
+    place = tuple(int(k) for k in np.argwhere(~(np.abs(array) <= LARGEST))[0])
+    value = array[place]
+    if np.isfinite(value):
+        raise ValueError(f"{name}{list(place)} is {value}, beyond {short(LARGEST)}, where squares overflow")
+    raise ValueError(f"{name} must be finite, but {name}{list(place)} is {value} (NaN or inf)")
 
 
 def _column_names(x: Any) -> Names | None:

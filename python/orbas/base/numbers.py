@@ -22,6 +22,8 @@ _UNKNOWN = re.compile(r"[+-]?nan", re.IGNORECASE)
 # Of words made of these alone, float() takes what _NUMBER matches and nothing else; Fortran's D goes the slow way.
 _OTHER = re.compile(r"[^0-9eE.+\- ]")
 _SHOWN = 40
+#: Beyond this a number is refused with the infinities: its square would not fit in a double.
+LARGEST = 1e100
 
 
 def parse_number(text: str, *, unknown: bool = False) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +16,9 @@ from ase.calculators.calculator import (
     all_changes,
 )
 
+from orbas.base.fields import SettingsError, checked
+from orbas.base.kinds import Choice, Integer, Maybe, Number
+from orbas.base.names import unknown_name
 from orbas.calculators.continuation import Continuation
 from orbas.errors import NotFittedError
 
@@ -37,7 +39,11 @@ _PROPERTIES = ("energy", "free_energy", "energies", "forces", "stress")
 _DIAGNOSTICS = ("uncertainty", "extrapolation")
 #: The energy does not depend on them.
 _INDIFFERENT = ("initial_charges", "initial_magmoms")
-_ACTIONS = ("warn", "raise", "ignore")
+_OPTIONS = {
+    "skin": Number(0.0, 1e6, "Å"),
+    "check_every": Maybe(Integer(1), meaning="never"),
+    "on_extrapolation": Choice(("warn", "raise", "ignore")),
+}
 
 
 class ExtrapolationWarning(UserWarning):
@@ -314,15 +320,9 @@ def _check_finite(structure: Atoms, found: Energies) -> None:
 
 def _check_option(name: str, value: Any) -> None:
     """Raise InputError unless it is an option with a useful value."""
-    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if name == "skin":
-        good, expected = number and 0.0 <= value < math.inf, "a length in Å, or 0 for none"
-    elif name == "check_every":
-        good = value is None or (number and value == int(value) and value >= 1)
-        expected = "a number of evaluations, or None for never"
-    elif name == "on_extrapolation":
-        good, expected = value in _ACTIONS, f"one of {', '.join(_ACTIONS)}"
-    else:
-        raise InputError(f"there is no option {name!r}: skin, check_every and on_extrapolation are")
-    if not good:
-        raise InputError(f"{name} must be {expected}; got {value!r}")
+    if name not in _OPTIONS:
+        raise InputError(unknown_name("option", name, _OPTIONS))
+    try:
+        checked(_OPTIONS[name], name, value)
+    except SettingsError as error:
+        raise InputError(str(error)) from None

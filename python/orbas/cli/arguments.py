@@ -252,7 +252,7 @@ def _add_driver(commands: Any) -> None:
     _add_model_and_structure(driver)
     driver.add_argument("--unix", metavar="NAME", help="Unix socket /tmp/ipi_NAME, instead of host and port")
     driver.add_argument("--host", default="localhost", help="default: %(default)s")
-    driver.add_argument("--port", type=_count, default=31415, help="default: %(default)s")
+    driver.add_argument("--port", type=_port, default=31415, help="default: %(default)s")
 
 
 def _add_model_and_structure(command: argparse.ArgumentParser) -> None:
@@ -347,36 +347,32 @@ def _train_sections() -> Sections:
     return TRAIN_SECTIONS
 
 
-def _number(kind: Callable[[str], float], good: Callable[[float], bool], expected: str) -> Callable[[str], Any]:
-    """Return a parser of finite numbers."""
+def _of(name: str, *bounds: Any) -> Callable[[str], Any]:
+    """Return a parser of the texts of a kind of :mod:`orbas.base.kinds`, which is imported when there is one."""
 
-    def parse(text: str) -> float:
+    def parse(text: str) -> Any:
+        from orbas.base import kinds
+
+        kind = getattr(kinds, name)(*bounds)
         try:
-            value = kind(text)
-        except ValueError:
-            value = math.nan
-        if not (math.isfinite(value) and good(value)):
-            raise argparse.ArgumentTypeError(f"must be {expected}, got {text!r}")
-        return value
+            return kind.read(kind.parse(text))
+        except kinds.RefusalError:
+            raise argparse.ArgumentTypeError(f"must be {kind.allowed(in_file=True)}, got {text!r}") from None
 
     return parse
 
 
-_count = _number(int, lambda value: value >= 1, "a whole number from 1 on")
-_index = _number(int, lambda value: value >= 0, "a whole number from 0 on")
-_length = _number(float, lambda value: value >= 0.0, "a number from 0 on")
-_positive = _number(float, lambda value: value > 0.0, "a number above 0")
-_any = _number(float, lambda value: True, "a number")
+_count = _of("Integer", 1)
+_index = _of("Integer", 0)
+_length = _of("Number", 0.0, 1e6, "Å")
+_positive = _of("Number", 1e-12, 1e12)
+_any = _of("Number", -1e12, 1e12)
+_threads = _of("Integer", 1, 1024)
+_port = _of("Integer", 1, 65535)
 
 
 def _limit(text: str) -> float:
     return math.inf if text == "inf" else float(_positive(text))
-
-
-def _threads(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 1024:
-        raise argparse.ArgumentTypeError(f"must be a number from 1 to 1024, got {text!r}")
-    return int(text)
 
 
 class _Version(argparse.Action):

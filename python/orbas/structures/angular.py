@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal, overload
 import numpy as np
 
 from orbas import _core
+from orbas.base.fields import checked
+from orbas.base.kinds import Integer
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -50,9 +52,8 @@ def spherical_harmonics(
     array = np.ascontiguousarray(np.atleast_2d(np.asarray(vectors, dtype=np.float64)))
     if array.ndim != 2 or array.shape[1] != 3:
         raise ValueError(f"vectors must have the shape [n, 3] or [3], got {np.shape(vectors)}")
-    if isinstance(max_angular, bool) or int(max_angular) != max_angular or not 0 <= max_angular <= 100:
-        raise ValueError(f"max_angular must be an integer in 0..100, got {max_angular!r}")
-    values, slopes = _core.spherical_harmonics(array, int(max_angular), gradients)
+    degree = checked(Integer(0, 100), "max_angular", max_angular)
+    values, slopes = _core.spherical_harmonics(array, degree, gradients)
     return values if slopes is None else (values, slopes)
 
 
@@ -84,7 +85,5 @@ def clebsch_gordan(l1: int, l2: int, o3_lambda: int) -> FloatArray:
     ValueError
         For a degree out of range.
     """
-    for degree in (l1, l2, o3_lambda):
-        if isinstance(degree, bool) or int(degree) != degree or not 0 <= degree <= 40:
-            raise ValueError(f"degrees must be integers in 0..40, got {degree!r}")
-    return _clebsch_gordan(int(l1), int(l2), int(o3_lambda))
+    names, degrees = ("l1", "l2", "o3_lambda"), (l1, l2, o3_lambda)
+    return _clebsch_gordan(*(checked(Integer(0, 40), *pair) for pair in zip(names, degrees, strict=True)))

@@ -8,6 +8,8 @@ import numpy as np
 
 from orbas import _core
 from orbas._core import SkinList
+from orbas.base.fields import checked
+from orbas.base.kinds import LENGTH, Switch
 from orbas.structures.batch import to_batch
 
 if TYPE_CHECKING:
@@ -53,10 +55,10 @@ def neighbor_list(
     ValueError
         For an unknown letter, a cutoff that is no length, a bad structure, or two atoms on one point.
     """
-    _check(quantities)
-    letters = quantities if "i" in quantities or not self_interaction else quantities + "i"
-    arrays = _core.neighbor_list(to_batch([atoms]), 0, float(cutoff), letters)
-    return _pick(quantities, arrays, len(atoms) if self_interaction else 0)
+    radius, with_itself = _check(quantities, cutoff, self_interaction)
+    letters = quantities if "i" in quantities or not with_itself else quantities + "i"
+    arrays = _core.neighbor_list(to_batch([atoms]), 0, radius, letters)
+    return _pick(quantities, arrays, len(atoms) if with_itself else 0)
 
 
 def brute_force_neighbor_list(
@@ -66,14 +68,15 @@ def brute_force_neighbor_list(
     self_interaction: bool = False,
 ) -> NDArray | tuple[NDArray, ...]:  # type: ignore[type-arg]
     """Do the same as :func:`neighbor_list` by trying every pair and every image: slow, the oracle of the tests."""
-    _check(quantities)
-    arrays = _core.brute_force_neighbor_list(to_batch([atoms]), 0, float(cutoff))
-    return _pick(quantities, arrays, len(atoms) if self_interaction else 0)
+    radius, with_itself = _check(quantities, cutoff, self_interaction)
+    arrays = _core.brute_force_neighbor_list(to_batch([atoms]), 0, radius)
+    return _pick(quantities, arrays, len(atoms) if with_itself else 0)
 
 
-def _check(quantities: str) -> None:
+def _check(quantities: str, cutoff: float, self_interaction: bool) -> tuple[float, bool]:
     if not quantities or set(quantities) - set("ijSDd"):
         raise ValueError(f"quantities must be letters of 'ijSDd', got {quantities!r}")
+    return checked(LENGTH, "cutoff", cutoff), checked(Switch(), "self_interaction", self_interaction)
 
 
 def _pick(quantities: str, arrays: tuple[NDArray | None, ...], n_own: int) -> NDArray | tuple[NDArray, ...]:  # type: ignore[type-arg]
