@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 STEP, STRAIN = 0.25, 1e-3
 #: The same since the last look.
 FAR, STRAINED = 1.5, 0.02
+#: How many structures are remembered, and atoms of all of them together.
+LINES, ATOMS = 64, 1_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,26 +46,38 @@ class _Geometry:
         return bool(np.sum(apart**2, axis=1).max(initial=0.0) <= step**2)
 
 
-class Continuation:
-    """The structures of a calculator, one after the other.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Line:
+    """A run, or a bead or image of one: where it was last, and when it was last looked at."""
 
-    Every structure that is no small step from the one before, or that has come far from the one last looked at, is new:
-    other atoms, another cell, a jump.
+    last: _Geometry
+    looked: _Geometry
+
+
+class Continuation:
+    """The structures of a calculator: which go on from one before, and which are new.
+
+    New is what is no small step from any of the last structures, or has come far from where its own run was last looked
+    at: other atoms, another cell, a jump. The last structures are several, since the beads of a path integral and the
+    images of a band take turns.
     """
 
     def __init__(self) -> None:
-        self._last: _Geometry | None = None
-        self._looked: _Geometry | None = None
+        self._lines: list[_Line] = []
 
     def is_new(self, atoms: Atoms) -> bool:
         """Take in the next structure; whether it is new."""
         now = _Geometry(atoms.numbers.copy(), atoms.pbc.copy(), atoms.cell.array.copy(), atoms.positions.copy())
-        last, self._last = self._last, now
-        new = last is None or not now.is_near(last, STEP, STRAIN)
-        if not new and self._looked is not None:
-            new = not now.is_near(self._looked, FAR, STRAINED)
-        return new
+        for k, line in enumerate(self._lines):
+            if now.is_near(line.last, STEP, STRAIN):
+                del self._lines[k]
+                self._lines.insert(0, _Line(now, line.looked))
+                return not now.is_near(line.looked, FAR, STRAINED)
+        self._lines.insert(0, _Line(now, now))
+        del self._lines[max(1, min(LINES, ATOMS // max(len(atoms), 1))) :]
+        return True
 
     def looked(self) -> None:
         """Remember that the last structure was looked at."""
-        self._looked = self._last
+        now = self._lines[0].last
+        self._lines[0] = _Line(now, now)

@@ -1,6 +1,6 @@
 """A client of i-PI and of every other code that speaks its protocol: positions come in, energies and forces go out.
 
-The protocol, sockets and atomic units are those of ``ase.calculators.socketio``.
+The protocol and its atomic units are those of ``ase.calculators.socketio``.
 """
 
 from __future__ import annotations
@@ -8,7 +8,10 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any
 
-from ase.calculators.socketio import IPIProtocol, SocketClient
+import numpy as np
+from ase.calculators.socketio import IPIProtocol, SocketClosed, actualunixsocketname
+
+from orbas.structures.geometry import without_labels
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
 
 #: Where i-PI listens unless told otherwise.
 DEFAULT_PORT = 31415
+_MESSAGES = ("STATUS", "INIT", "POSDATA", "GETFORCE", "EXIT")
+#: Bytes of an initialization that somebody could mean.
+_MOST_BYTES = 2**24
 
 
 def run_driver(
@@ -58,34 +64,129 @@ def run_driver(
     Raises
     ------
     OSError
-        If nobody listens there, or for ``timeout``.
+        If nobody listens there, for ``timeout``, or if the connection ends in the middle of a message.
     ValueError
-        If the server sends another number of atoms.
+        If the server sends what is no message of the protocol, another number of atoms, or numbers that are not finite.
     ase.calculators.calculator.CalculatorError
         As :class:`orbas.calculators.OrbasCalculator`.
     """
-    own = atoms.copy()
+    own = without_labels(atoms)
+    own.set_constraint()  # the server moves the atoms
     own.calc = potential.calculator(**options)
-    client = SocketClient(host=host, port=port, unixsocket=unixsocket, timeout=timeout)
-    if unixsocket is None:
-        # Answers are several short messages: sent one by one they would wait for each other, 40 ms on Linux.
-        client.protocol.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    client.protocol = _Protocol(client.protocol.socket, len(own))
-    return len([None for _ in client.irun(own, use_stress=all(own.pbc))])
+    place = actualunixsocketname(unixsocket) if unixsocket is not None else f"{host}:{port}"
+    with _connect(place, unixsocket, host, port) as connection:
+        connection.settimeout(timeout)
+        try:
+            return _serve(_Protocol(connection, len(own)), own)
+        except TimeoutError as error:
+            raise TimeoutError(f"{place}: the server said nothing for {timeout:g} s") from error
+        except (SocketClosed, ConnectionError) as error:
+            raise ConnectionResetError(
+                f"{place}: the server ended the connection in the middle of a message"
+            ) from error
+        except ValueError as error:
+            error.add_note(f"said by what listens at {place}")
+            raise
+
+
+def _connect(place: str, unixsocket: str | None, host: str, port: int) -> socket.socket:
+    """Return a socket to the server."""
+    try:
+        if unixsocket is None:
+            connection = socket.create_connection((host, port))
+            # Answers are several short messages: sent one by one they would wait for each other, 40 ms on Linux.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return connection
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.connect(place)
+        except BaseException:
+            connection.close()
+            raise
+    except OSError as error:
+        reason = f"{error.strerror or error}: no server can be reached there; start it first"
+        raise OSError(error.errno, reason, place) from error
+    return connection
+
+
+def _serve(protocol: _Protocol, atoms: Atoms) -> int:
+    """Answer messages until the server says goodbye; return how many structures were answered."""
+    answered, answer = 0, None
+    while True:
+        message = protocol.next_message()
+        if message == "EXIT":
+            return answered
+        if message == "STATUS":
+            protocol.sendmsg("READY" if answer is None else "HAVEDATA")
+        elif message == "INIT":
+            protocol.recvinit()  # a bead, and text that depends on the server: nothing that a potential needs
+        elif message == "POSDATA":
+            cell, _, positions = protocol.recvposdata()
+            atoms.cell[:] = cell
+            atoms.positions[:] = positions
+            answer = _answer(atoms)
+            answered += 1
+        elif message == "GETFORCE":
+            if answer is None:
+                raise ValueError("the server asks for forces (GETFORCE) of positions that it did not send (POSDATA)")
+            protocol.sendforce(*answer)
+            answer = None
+        else:
+            raise ValueError(
+                f"the server says {message!r}, which i-PI's protocol does not know ({', '.join(_MESSAGES)}): "
+                "is another program listening there?"
+            )
+
+
+def _answer(atoms: Atoms) -> tuple[float, FloatArray, FloatArray]:
+    """Return energy, forces and the virial of the protocol, minus ours."""
+    energy, forces, virial = atoms.get_potential_energy(), atoms.get_forces(), np.zeros((3, 3))
+    if all(atoms.pbc):
+        virial = -abs(np.linalg.det(atoms.cell.array)) * atoms.get_stress(voigt=False)
+    return energy, forces, virial
 
 
 class _Protocol(IPIProtocol):
-    """Counts atoms: one alone would otherwise be taken for all."""
+    """Checks what comes in before it is used or memory is made for it."""
 
-    def __init__(self, connection: Any, n_atoms: int) -> None:
+    def __init__(self, connection: socket.socket, n_atoms: int) -> None:
         super().__init__(connection)
         self.n_atoms = n_atoms
 
+    def next_message(self) -> str:
+        """Return the next message; a connection that ends between two is a goodbye."""
+        try:
+            first = self.socket.recv(1)
+        except ConnectionError:
+            first = b""
+        if not first:
+            return "EXIT"
+        header: bytes = first + self._recvall(11)
+        return header.decode("ascii", errors="backslashreplace").rstrip()
+
+    def recvinit(self) -> tuple[int, bytes]:
+        bead, n_bytes = (int(self._numbers(1, np.int32)[0]) for _ in range(2))
+        if not 0 <= n_bytes <= _MOST_BYTES:
+            raise ValueError(f"the server announces {n_bytes} bytes of initialization (INIT)")
+        return bead, self._recvall(n_bytes)
+
     def recvposdata(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        cell, inverse, positions = super().recvposdata()
-        if len(positions) != self.n_atoms:
+        from ase import units
+
+        cell, inverse = (self._numbers(9, np.float64).reshape(3, 3).T for _ in range(2))
+        count = int(self._numbers(1, np.int32)[0])
+        if count != self.n_atoms:
             raise ValueError(
-                f"the server sends {len(positions)} atoms, the structure of the driver has {self.n_atoms}: "
+                f"the server sends {count} atoms, the structure of the driver has {self.n_atoms}: "
                 "give the one that the server simulates"
             )
-        return cell, inverse, positions
+        positions = self._numbers(3 * count, np.float64).reshape(count, 3)
+        if not np.isfinite(cell).all():
+            raise ValueError(f"the server sends a cell that is not finite: {cell.tolist()} Bohr")
+        bad = np.flatnonzero(~np.isfinite(positions).all(axis=1))
+        if bad.size:
+            raise ValueError(f"the server sends a position of atom {bad[0]} that is not finite: its run has exploded")
+        return cell * units.Bohr, inverse / units.Bohr, positions * units.Bohr
+
+    def _numbers(self, count: int, dtype: Any) -> Any:
+        return np.frombuffer(self._recvall(count * np.dtype(dtype).itemsize), dtype)
