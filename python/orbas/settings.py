@@ -72,7 +72,7 @@ class Field:
     def schema(self) -> dict[str, Any]:
         """Return its JSON schema."""
         kind, plain = self.setting.kind, {} if self._default_in_file() is None else {"default": self._default_in_file()}
-        return {"description": self.help, **kind.schema(), **plain}
+        return {**kind.schema(), "description": self.help, **plain}
 
     def _default_in_file(self) -> Any:
         if self.default is MISSING or self.default is None:

@@ -64,7 +64,7 @@ class Kind(ABC):
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON schema of what stands in a file."""
-        return {"description": self.allowed(in_file=True)}
+        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +291,10 @@ class ListOf(Kind):
     def metavar(self) -> str:  # type: ignore[override]
         return f"{self.inner.metavar},..."
 
+    @property
+    def plain(self) -> bool:  # type: ignore[override]
+        return self.inner.plain
+
     def allowed(self, in_file: bool = False) -> str:
         return f"a list of {self.of}, each {self.inner.allowed(in_file)}"
 
@@ -360,6 +364,10 @@ class OneOf(Kind):
     @property
     def metavar(self) -> str:  # type: ignore[override]
         return "|".join(kind.metavar for kind in self.kinds)
+
+    @property
+    def plain(self) -> bool:  # type: ignore[override]
+        return all(kind.plain for kind in self.kinds)
 
     def allowed(self, in_file: bool = False) -> str:
         return ", or ".join(kind.allowed(in_file) for kind in self.kinds)
@@ -432,6 +440,9 @@ class Tables(Kind):
         if not isinstance(value, Mapping) or not all(isinstance(item, Mapping) for item in value.values()):
             raise RefusalError
         return dict(value)
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "object", "additionalProperties": {"type": "object"}}
 
 
 @dataclass(frozen=True, slots=True)

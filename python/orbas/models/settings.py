@@ -67,7 +67,7 @@ MODEL = Section(
     default="linear",
     meaning="model, or how it is found",
     common=_Features,
-    without=("regularization", "baseline", "time_budget", "seed"),  # sections of their own
+    without=("baseline", "time_budget", "seed"),  # sections of their own
 )
 NOISE = Section("noise", Noise)
 REGULARIZATION = Section("regularization", RULES, default="cv", meaning="how alpha is chosen")

@@ -1,0 +1,315 @@
+"""Every setting of every class is checked by type and range, in Python, TOML and flags, and told in the help."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import json
+import pickle
+import pkgutil
+import re
+from fractions import Fraction
+
+import numpy as np
+import orbas
+import pytest
+from ase import Atoms
+from orbas import bases, models, selection
+from orbas.base import kinds
+from orbas.base.estimator import Estimator
+from orbas.base.fields import SettingsError, check_settings, default_of, setting_of
+from orbas.cli import main
+from orbas.models.recommend import Search
+from orbas.models.settings import TRAIN_SECTIONS, check_train
+from orbas.settings import schema
+from orbas.structures.species import BySpecies, SpeciesList
+
+NAN, INF = float("nan"), float("inf")
+FRAMES = [Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.8 + 0.05 * k]], info={"REF_energy": -1.0 - k}) for k in range(6)]
+MATRIX = np.random.default_rng(0).normal(size=(12, 6))
+
+
+def density(**changes):
+    given = {"cutoff": orbas.Cutoff(2.5), "density_width": 0.4, "max_angular": 1, "basis": bases.GTO(2)}
+    return orbas.DensityExpansion(**{**given, **changes})
+
+
+def fits(estimator):
+    return estimator.fit(FRAMES)
+
+
+#: What a class is made of, and what begins to work with it.
+CLASSES = {
+    orbas.Cutoff: ({"radius": 4.0}, None),
+    orbas.RadialScaling: ({"rate": 1.0, "scale": 2.0, "exponent": 4.0}, None),
+    bases.GTO: ({"n_radial": 2}, None),
+    bases.DVR: ({"n_radial": 2}, None),
+    bases.LaplacianEigenstates: ({"n_radial": 2}, None),
+    bases.Custom: ({"functions": [np.cos]}, None),
+    models.Noise: ({}, None),
+    models.KFold: ({}, None),
+    models.LeaveOneOut: ({}, None),
+    models.HoldOut: ({}, None),
+    models.Evidence: ({}, None),
+    models.Fixed: ({"alpha": 1e-6}, None),
+    Search: ({}, None),
+    orbas.DensityExpansion: (vars(density()), fits),
+    orbas.OptimalBasis: ({"density": density(), "n_optimal": 1}, fits),
+    orbas.PCovRBasis: ({"density": density(), "n_optimal": 1}, fits),
+    orbas.PowerSpectrum: ({"density": density()}, fits),
+    orbas.RadialSpectrum: ({"density": density()}, fits),
+    orbas.SelectedPowerSpectrum: ({"density": density(), "selection": [0]}, fits),
+    orbas.Bispectrum: ({"density": density()}, fits),
+    orbas.NICE: ({"density": density(), "nu_max": 2}, fits),
+    models.CompositionBaseline: ({}, lambda baseline: baseline.fit(FRAMES, np.zeros(6))),
+    models.LinearPotential: ({"representation": orbas.PowerSpectrum(density())}, fits),
+    models.SparseGPR: ({"representation": orbas.PowerSpectrum(density()), "n_sparse": 2}, fits),
+    models.RidgeRegressor: ({}, lambda ridge: ridge.fit(MATRIX, MATRIX[:, 0])),
+    models.PerStructure: ({"representation": orbas.PowerSpectrum(density())}, fits),
+    selection.FPS: ({"n": 2}, lambda fps: fps.fit(MATRIX)),
+    selection.CUR: ({"n": 2}, lambda cur: cur.fit(MATRIX)),
+}
+SETTINGS = [(cls, field) for cls in CLASSES for field in dataclasses.fields(cls) if setting_of(field) is not None]
+
+
+def wrong_values(kind):
+    """Values that a kind must refuse."""
+    match kind:
+        case kinds.Number(least=least, most=most):
+            beyond = [np.nextafter(least, -INF), np.nextafter(most, INF), least - 1e6, 1e200, -1e200]
+            return [True, np.True_, "1", "1_0", "nan", b"1", None, NAN, INF, -INF, 10**400, [1.0], 1j, {}, *beyond]
+        case kinds.Integer(least=least, most=most):
+            beyond = [least - 1, most + 1, 10**400, -(10**400)]
+            return [True, np.False_, 3.0, np.float64(3), "3", None, NAN, INF, [3], 2.5, Fraction(3), *beyond]
+        case kinds.Switch():
+            return ["no", "true", 0, 1, 0.5, None, [True], NAN]
+        case kinds.Choice(names=names):
+            return [names[0] + "x", names[0].encode(), 1, True, None, "", [names[0]]]
+        case kinds.Maybe(inner=inner):
+            return [value for value in wrong_values(inner) if value is not None]
+        case kinds.Each(inner=inner):
+            single = [value for value in wrong_values(inner) if not isinstance(value, list)]
+            return [*single, *([value] for value in single), {1, "x"}]
+        case kinds.ListOf(inner=inner):
+            return [(), [], "12", 3, None, {}, *([value] for value in wrong_values(inner))]
+        case kinds.OneOf(kinds=several):
+            refused = [wrong_values(one) for one in several]
+            return [value for value in refused[0] if any(value is other for other in refused[1]) or value is None]
+        case SpeciesList():
+            return [[], "Si", 14, [14.0], [True], ["si"], ["Xx"], [300], [-1], [None], {}, [NAN]]
+        case BySpecies(inner=inner):
+            good = 1 if isinstance(inner, kinds.Integer) else 1.0
+            keys = [{key: good} for key in ("si", "", 14.5, True, 300, None, NAN)]
+            return [{}, [], "Si", 3, {"Si": good, 14: good}, *keys, *({"Si": value} for value in wrong_values(inner))]
+        case kinds.Tables():
+            return ["x", 3, None, {"a": 3}, {3: models.Noise()}, {"a": {"energy": 1}}, [models.Noise()]]
+        case kinds.Instance() | kinds.Having():
+            return ["x", 3, None, True, NAN, [], object, {}]
+    raise AssertionError(f"no wrong values for {kind!r}")
+
+
+@pytest.mark.parametrize(
+    ("cls", "field"), SETTINGS, ids=lambda item: getattr(item, "__name__", getattr(item, "name", ""))
+)
+def test_wrong_values_are_refused(cls, field):
+    good, use = CLASSES[cls]
+    for value in wrong_values(setting_of(field).kind):
+        given = {**good, field.name: value}
+        if field.name in ("n_optimal", "residual") and value is None:
+            continue
+        with pytest.raises(SettingsError) as caught:
+            (use or (lambda made: None))(cls(**given))
+        message = str(caught.value)
+        assert message.startswith(f"{cls.__name__}.{field.name} must be "), message
+        assert len(message) < 500
+        assert isinstance(caught.value, ValueError)
+        assert isinstance(caught.value, TypeError)
+
+
+def estimators(cls=Estimator):
+    for subclass in cls.__subclasses__():
+        if not subclass.__name__.startswith("_") and subclass.__module__.startswith("orbas."):
+            yield subclass
+        yield from estimators(subclass)
+
+
+def test_no_class_and_no_parameter_is_left_out():
+    for module in pkgutil.walk_packages(orbas.__path__, "orbas."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    public = {cls for cls in estimators() if dataclasses.is_dataclass(cls) and "fit" in dir(cls)}
+    parts = {orbas.invariants.spectra.Spectrum, models.Potential, *(cls for cls in public if inspect.isabstract(cls))}
+    assert public - parts <= set(CLASSES)
+    for cls in CLASSES:
+        known = {field.name for field in dataclasses.fields(cls) if setting_of(field) is not None}
+        assert set(inspect.signature(cls).parameters) - {"functions"} == known, cls
+    helps = [setting_of(field).help for _, field in SETTINGS]
+    assert all(helps)
+    assert all(len(text) <= 60 for text in helps)
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_defaults_and_numbers_of_numpy_are_accepted(cls):
+    good, _ = CLASSES[cls]
+    of_numpy = {name: np.int64(value) if type(value) is int else value for name, value in good.items()}
+    of_numpy = {name: np.float64(value) if type(value) is float else value for name, value in of_numpy.items()}
+    made = cls(**of_numpy)
+    check_settings(made)
+    if cls.__dataclass_params__.frozen:
+        assert made == cls(**good)
+        assert all(type(getattr(made, name)) in (int, float) for name in of_numpy if name != "functions")
+
+
+def test_an_error_of_settings_can_be_pickled():
+    with pytest.raises(SettingsError) as caught:
+        orbas.Cutoff(True)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (type(again), str(again)) == (SettingsError, str(caught.value))
+    assert orbas.SettingsError is SettingsError
+
+
+def test_a_parameter_that_nobody_has():
+    with pytest.raises(ValueError, match=r"no parameter 'max_angluar': did you mean 'max_angular'\?"):
+        density().set_params(max_angluar=3)
+
+
+# --- files and flags
+
+FIELDS = [(section, field) for section in TRAIN_SECTIONS for field in section.fields().values()]
+ANY = ["x", "", [], {}, True, 1.5, -1, NAN, INF, 1e200, 10**30, [True], ["x"], [NAN], {"Si": "x"}, {"Xx": 1.0}]
+CONFIG = {
+    "cutoff": {"radius": 4.0},
+    "density": {"density_width": 0.4, "max_angular": 2},
+    "basis": {"n_radial": 4},
+    "data": {"train": "a.xyz"},
+}
+
+
+def name_of(item):
+    return getattr(item, "path", getattr(item, "name", ""))
+
+
+def with_field(section, field, value):
+    """Return settings with one field set, of the first kind that has it, and whatever else that kind needs."""
+    table = {**CONFIG.get(section.name, {}), **({"kind": field.kinds[0]} if field.kinds else {})}
+    for needed in section.fields_of_kind(table).values():
+        if needed.default is dataclasses.MISSING and needed.name not in table:
+            table[needed.name] = 1.0
+    return {**CONFIG, section.name: {**table, field.name: value}}
+
+
+def is_right(field, value):
+    try:
+        field.setting.kind.read(value)
+    except kinds.RefusalError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("section", "field"), FIELDS, ids=name_of)
+def test_wrong_values_of_files_are_named_with_their_field(section, field):
+    wrong = [value for value in ANY if not is_right(field, value)]
+    assert len(wrong) >= 8, "a setting takes nearly anything"
+    for value in wrong:
+        with pytest.raises(SettingsError) as caught:
+            check_train(with_field(section, field, value))
+        assert str(caught.value).startswith(f"{field.path} must be "), str(caught.value)
+        assert caught.value.path == field.path
+
+
+@pytest.mark.parametrize(("section", "field"), FIELDS, ids=name_of)
+def test_wrong_texts_of_flags_are_named_too(section, field):
+    numeric = isinstance(field.setting.kind, kinds.Number | kinds.Integer)
+    texts = ["1_0", "nan", "inf", "1e400", "x", "0x10", "١", "", "true", " 1"]
+    for text in texts if numeric else [""]:
+        if isinstance(field.setting.kind, kinds.Tables):
+            continue
+        with pytest.raises(SettingsError, match=re.escape(f"{field.path} must be ")):
+            field.parse(text)
+
+
+def test_wrong_flags_end_with_2(capsys):
+    for words in (
+        ["--cutoff.radius", "1_0"],
+        ["--cutoff.smoothing", "cosin"],
+        ["--no-such-thing", "3"],
+        ["--cutoff.radios=3"],
+    ):
+        assert main(["basis", "fit", "a.xyz", "--output", "b.orbas", *words]) == 2
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert words[0].partition("=")[0].strip("-") in err
+
+
+@pytest.mark.parametrize(("section", "field"), FIELDS, ids=name_of)
+def test_a_typo_is_answered_with_the_name(section, field):
+    doubled = field.name + field.name[-1]
+    with pytest.raises(SettingsError, match=re.escape(f"{section.name}.{doubled}: did you mean {field.name!r}?")):
+        check_train({**CONFIG, section.name: {doubled: 1}})
+    with pytest.raises(SettingsError, match=re.escape(f"[{section.name}e]: did you mean {section.name!r}?")):
+        check_train({**CONFIG, f"{section.name}e": {}})
+    if isinstance(field.setting.kind, kinds.Choice):
+        for name in field.setting.kind.names:
+            with pytest.raises(SettingsError, match=re.escape(f"did you mean {name!r}?")):
+                check_train(with_field(section, field, name + name[-1]))
+
+
+@pytest.fixture(scope="module")
+def help_text():
+    """What ``orbas train --help`` prints, in one line."""
+    import contextlib
+    import io
+
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        assert main(["train", "--help"]) == 0
+    return " ".join(out.getvalue().split())
+
+
+@pytest.mark.parametrize(("section", "field"), FIELDS, ids=name_of)
+def test_help_tells_type_unit_and_default(section, field, help_text):
+    kind = field.setting.kind
+    if isinstance(kind, kinds.Tables):
+        return
+    (found,) = re.findall(
+        rf"--{re.escape(field.path)} \S+ (.+?)(?= --[a-z_]+\.| \[[a-z]+\]: |$)", help_text.partition("[cutoff]:")[2]
+    )
+    assert field.setting.help in found
+    assert " ".join(kind.allowed(in_file=True).split()) in found
+    assert kind.unit in found
+    declared = field.default
+    if declared is dataclasses.MISSING:
+        assert found.endswith("; required)")
+    else:
+        told = re.search(r"default ([^;]+)\)$", found)[1]
+        if declared is None or declared == {}:
+            assert told == (kind.nothing or "none")
+        elif "..." not in told:
+            assert kind.read(kind.parse(told)) == kind.take(declared)
+
+
+def test_fields_of_files_are_those_of_the_classes():
+    for section in TRAIN_SECTIONS:
+        classes = {"": section.classes} if isinstance(section.classes, type) else section.classes
+        declared = {
+            field.name: default_of(field)
+            for cls in classes.values()
+            for field in dataclasses.fields(cls)
+            if (found := setting_of(field)) and found.plain and field.name not in section.without
+        }
+        fields = section.fields()
+        assert declared.keys() <= fields.keys()
+        assert {name: fields[name].default for name in declared} == declared
+
+
+def test_the_schema_holds_every_field(capsys):
+    assert main(["schema"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads(json.dumps(schema(TRAIN_SECTIONS)))
+    for section, field in FIELDS:
+        found = printed["properties"][section.name]["properties"][field.name]
+        assert field.setting.help in found["description"]
+        assert {"type", "enum", "anyOf"} & found.keys()
+        if "default" in found:
+            assert field.setting.kind.read(found["default"]) == field.setting.kind.take(field.default)
