@@ -132,9 +132,17 @@ def __getattr__(name: str) -> Any:
     elif f"orbas.{name}" in _moved.MOVED:
         value = importlib.import_module(f"orbas.{name}")
     else:
-        raise AttributeError(f"module 'orbas' has no attribute {name!r}")
+        raise AttributeError(f"module 'orbas' has no attribute {name!r}{_hint(name)}")
     globals()[name] = value
     return value
+
+
+def _hint(name: str) -> str:
+    if name.startswith("_"):  # asked for by tools, not by people
+        return ""
+    from orbas.base.names import did_you_mean
+
+    return did_you_mean(name, __all__)
 
 
 def __dir__() -> list[str]:

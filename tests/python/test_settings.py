@@ -313,3 +313,21 @@ def test_the_schema_holds_every_field(capsys):
         assert {"type", "enum", "anyOf"} & found.keys()
         if "default" in found:
             assert field.setting.kind.read(found["default"]) == field.setting.kind.take(field.default)
+
+
+def test_names_of_modules_and_kinds_of_structures_too():
+    with pytest.raises(AttributeError, match=r"no attribute 'PowrSpectrum': did you mean 'PowerSpectrum'\?"):
+        orbas.PowrSpectrum  # noqa: B018
+    with pytest.raises(AttributeError, match=r"no attribute 'qm8': did you mean 'qm9'\?"):
+        orbas.datasets.qm8  # noqa: B018
+    frames = [atoms.copy() for atoms in FRAMES]
+    for atoms in frames:
+        atoms.info["config_type"] = "slab"
+    noise = models.Noise(by_config={"Slab": models.Noise(0.1)})
+    for model in (
+        models.LinearPotential(orbas.PowerSpectrum(density()), noise=noise, regularization=models.Fixed(1e-6)),
+        orbas.PCovRBasis(density(), 1, noise=noise, regularization=models.Fixed(1e-6)),
+    ):
+        with pytest.raises(SettingsError, match=r"no structure has the config_type 'Slab': did you mean 'slab'\?"):
+            model.fit(frames)
+    assert noise.among(frames) == models.Noise()

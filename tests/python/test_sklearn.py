@@ -148,7 +148,7 @@ def test_output_containers(rng, monkeypatch, labeled):
     assert selector.set_output(transform=None)._sklearn_output_config == {"transform": "polars"}
     assert clone(selector)._sklearn_output_config == {"transform": "polars"}
     assert isinstance(selector.set_output(transform="default").transform(X), np.ndarray)
-    with pytest.raises(ValueError, match="unknown output"):
+    with pytest.raises(ValueError, match="must be one of default, pandas, polars"):
         selector.set_output(transform="excel")
     features = PerStructure(REPRESENTATIONS[0]).set_output(transform="pandas").fit_transform(labeled[0][:3])
     assert features.columns[:4] == ["H_0", "H_1", "H_2", "H_3"]

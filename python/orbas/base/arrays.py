@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 import numpy as np
 
 from orbas.base.estimator import Estimator, Fitted
-from orbas.base.kinds import short
+from orbas.base.fields import checked
+from orbas.base.kinds import Choice, short
 from orbas.base.numbers import LARGEST
 from orbas.errors import not_fitted
 
@@ -143,8 +144,7 @@ class OutputContainer:
         """
         if transform is None:
             return self
-        if transform not in get_args(Container):
-            raise ValueError(f"unknown output {transform!r}: choose one of {get_args(Container)}")
+        checked(Choice(get_args(Container)), "set_output(transform)", transform)
         # The name is scikit-learn's: its clone copies the attribute.
         self._sklearn_output_config = {"transform": transform}
         return self

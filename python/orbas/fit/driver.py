@@ -111,6 +111,8 @@ def fit_potential(
         not fit together.
     """
     rule = resolve_regularization(settings.regularization)
+    if settings.noise is not None:
+        settings.noise.check_configs(frames)
     labels = keys.collect(frames)
     baseline = fit_baseline(settings.baseline, frames, labels.energies, rule)
     design = make_design(frames)

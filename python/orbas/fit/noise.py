@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from orbas.base.fields import SettingsError, check_settings, setting
 from orbas.base.kinds import Instance, Maybe, Number, Tables
+from orbas.base.names import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,7 +66,26 @@ class Noise:
 
     def of(self, frame: Atoms) -> Noise:
         """Return the noise of one structure."""
-        return self.by_config.get(str(frame.info.get("config_type")), self)
+        return self.by_config.get(_config_type(frame), self)
+
+    def among(self, frames: Sequence[Atoms]) -> Noise:
+        """Return the same noise, without what is for a ``config_type`` that none of these structures has."""
+        there = set(map(_config_type, frames))
+        return replace(self, by_config={name: other for name, other in self.by_config.items() if name in there})
+
+    def check_configs(self, frames: Sequence[Atoms]) -> None:
+        """Raise SettingsError, with those that there are, for a ``config_type`` that no structure has."""
+        there = sorted({_config_type(frame) for frame in frames if "config_type" in frame.info})
+        for name in self.by_config:
+            if name not in there:
+                raise SettingsError(
+                    f"Noise.by_config: no structure has the config_type {name!r}{did_you_mean(name, there)}",
+                    f"noise.by_config.{name}",
+                )
+
+
+def _config_type(frame: Atoms) -> str:
+    return str(frame.info.get("config_type"))
 
 
 #: Of models.

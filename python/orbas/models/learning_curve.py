@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orbas.base.fields import checked
+from orbas.base.kinds import SEED, Integer, ListOf
 from orbas.fit.baseline import check_species, count_atoms, species_of
 from orbas.fit.design import pieces
 from orbas.fit.labels import energies_of, fit_baseline
@@ -98,8 +100,8 @@ def learning_curve(
         rise by more than the number held out; and as ``model.fit``.
     """
     train, test = as_frames(train), as_frames(test)
-    if len(sizes) == 0 or not all(0 < size <= len(train) for size in sizes):
-        raise ValueError(f"sizes must lie in [1, {len(train)}], the training structures; got {list(sizes)}")
+    sizes = checked(ListOf(Integer(1, len(train)), "numbers of training structures"), "sizes", sizes)
+    seed = checked(SEED, "seed", seed)
     rule = resolve_regularization(model.regularization)
     train_energies, test_energies = energies_of(train, energy_key), energies_of(test, energy_key)
     order = np.random.default_rng(seed).permutation(len(train))

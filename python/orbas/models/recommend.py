@@ -177,6 +177,7 @@ def recommended(
     keys = {"forces_key": forces_key, "stress_key": stress_key, "virial_key": virial_key}
     labels_of(train, energy_key, **keys)
     noise = Noise() if noise is None else noise
+    noise.check_configs(train)
     frames = _sample(train, seed)
     share = sum(map(len, frames)) / sum(map(len, train))
     report(f"comparing settings on {len(frames)} of {len(train)} structures; held-out error over noise:")
@@ -188,7 +189,7 @@ def recommended(
                 report("the time is up")
                 break
             before = time.monotonic()
-            potential = candidate.build(frames, noise)
+            potential = candidate.build(frames, noise.among(frames))
             potential.fit(frames, energy_key, **keys)
             seconds = time.monotonic() - before
             error = float(potential.cv_errors_.min())

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from orbas.base.arrays import as_matrix
+from orbas.base.fields import checked
+from orbas.base.kinds import Choice, Instance, OneOf
 from orbas.selection.cur import CUR
 from orbas.selection.fps import FPS
 
@@ -102,13 +104,11 @@ def _checked(given: Mapping[int, int], available: Mapping[int, int]) -> dict[int
     return {number: int(given[number]) for number in sorted(given)}
 
 
+_METHOD = OneOf((Choice(("fps", "cur")), Instance(lambda: (FPS, CUR), "FPS() or CUR()")))
+
+
 def _selector(method: FPS | CUR | str, count: int) -> FPS | CUR:
+    checked(_METHOD, "method", method)
     if isinstance(method, FPS | CUR):
         return type(method)(**{**method.get_params(deep=False), "n": count, "axis": "samples"})
-    match method:
-        case "fps":
-            return FPS(count, axis="samples")
-        case "cur":
-            return CUR(count, axis="samples")
-        case _:
-            raise TypeError(f"method must be FPS(), CUR(), 'fps' or 'cur', got {method!r}")
+    return (FPS if method == "fps" else CUR)(count, axis="samples")

@@ -149,6 +149,8 @@ class PCovRBasis(FittedBasis):
         rule = resolve_regularization(self.regularization)
         listed = structures.as_frames(frames)
         check_enough_structures(rule, len(listed))
+        if self.noise is not None:
+            self.noise.check_configs(listed)
         energies, forces = _labels(listed, energies, forces, energy_key, forces_key)
         baseline = CompositionBaseline(None if self.baseline == "composition" else self.baseline)
         above = energies - baseline.fit(listed, energies).predict(listed)
