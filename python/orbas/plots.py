@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from orbas.base.text import printable
 from orbas.files.replacing import replacing
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def plot_parity(parities: Sequence[Parity], title: str) -> Figure:
         panel.set_title(f"RMSE {1e3 * rmse:.4g} m{parity.unit}", fontsize="medium")
         panel.set(xlabel=f"{parity.quantity}, label / {parity.unit}", ylabel=f"prediction / {parity.unit}")
         panel.set(xlim=limits, ylim=limits, aspect="equal")
-    figure.suptitle(title, x=0.01, ha="left")
+    figure.suptitle(printable(title), x=0.01, ha="left", parse_math=False)
     return figure
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import math
+import logging
 import os
 import sys
 import time
@@ -38,17 +37,23 @@ class Console:
         """Whether progress bars are drawn."""
         return not self.json and not self.quiet and sys.stderr.isatty()
 
-    def say(self, text: str = "") -> None:
-        """Print a line for people, at once: a reader of the pipe may have gone."""
+    def say(self, text: str = "", *, strong: bool = False) -> None:
+        """Print a line for people, at once (a reader of the pipe may have gone), without what steers a terminal."""
         if not self.json:
-            print(text, flush=True)
+            from orbas.base.text import printable
+
+            shown = printable(text, lines=True)
+            print(_bold(shown) if strong else shown, flush=True)
 
     def title(self, text: str) -> None:
         """Print a line that stands out."""
-        self.say(strong(text))
+        self.say(text, strong=True)
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]], *, best: int | None = None) -> None:
         """Print aligned columns, the first to the left, others to the right; one row may stand out."""
+        from orbas.base.text import printable
+
+        header, *rows = [[printable(cell) for cell in row] for row in (header, *rows)]
         columns = zip(header, *rows, strict=True)
         widths = [max(map(len, column)) for column in columns]
         lines = [
@@ -58,12 +63,14 @@ class Console:
         self.say(lines[0])
         self.say("  " + "─" * (len(lines[0]) - 2))
         for index, line in enumerate(lines[1:]):
-            self.say(strong(line) if index == best else line)
+            self.say(line, strong=index == best)
 
     def document(self, content: dict[str, Any]) -> None:
         """Print the one JSON document, where it was asked for."""
         if self.json:
-            print(json.dumps(_finite(content), indent=2, allow_nan=False))
+            from orbas.base.documents import json_text
+
+            print(json_text(content, indent=2))
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
@@ -79,30 +86,36 @@ class Console:
         return tqdm(total=total, desc=what, unit=unit, leave=False, disable=not self.shows_progress)
 
 
-def _finite(content: Any) -> Any:
-    """Return it with null for numbers that JSON has no name for: not a number, infinite."""
-    if isinstance(content, dict):
-        return {name: _finite(value) for name, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
-
-
 @contextmanager
 def plain_warnings() -> Iterator[None]:
-    """Let every warning be one line on stderr, above a progress bar."""
+    """Let every warning, and what the log ``orbas`` warns of, be one line on stderr, above a progress bar."""
+    handler = _Lines(logging.WARNING)
+    logger = logging.getLogger("orbas")
     with warnings.catch_warnings():
-        warnings.showwarning = _one_line  # type: ignore[assignment]
-        yield
+        warnings.showwarning = lambda message, *_, **__: _one_line(message)
+        logger.addHandler(handler)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
 
 
-def _one_line(message: Warning | str, *_: Any) -> None:
+class _Lines(logging.Handler):
+    """Writes records as lines for people."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _one_line(record.getMessage())
+
+
+def _one_line(message: Warning | str) -> None:
     from tqdm import tqdm
 
-    tqdm.write(f"orbas: warning: {' '.join(str(message).split())}", file=sys.stderr)
+    from orbas.base.text import printable
+
+    tqdm.write(f"orbas: warning: {printable(' '.join(str(message).split()))}", file=sys.stderr)
 
 
-def strong(text: str) -> str:
+def _bold(text: str) -> str:
     """Return text in bold, for a terminal that shows it."""
     plain = not sys.stdout.isatty() or "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
     return text if plain else f"\033[1m{text}\033[0m"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orbas.cli.console import plain_warnings
 from orbas.cli.start import start_structure
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ def run(options: argparse.Namespace, console: Console) -> None:
 
     atoms = start_structure(options, console)
     where = {"unixsocket": options.unix} if options.unix else {"host": options.host, "port": options.port}
-    with plain_warnings():
-        answered = run_driver(load(options.model), atoms, **where)
+    answered = run_driver(load(options.model), atoms, **where)
     console.say(f"answered {answered:,} structures")
     console.document({"schema": SCHEMA, "command": "driver", "answered": answered})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
+from orbas.base.text import markdown, printable
 from orbas.cli import evaluation, inputs, inspect
 from orbas.files.outputs import FileKind, check_outputs
 from orbas.files.replacing import replacing
@@ -59,14 +61,26 @@ def report(options: argparse.Namespace, console: Console) -> None:
     file = open_model(options.model)
     described = inspect.describe(file)
     found = _evaluated(file.model, options.test, options, console) if options.test else None
-    text = [f"# {options.model.name}", "", *_markdown(("", described["kind"]), inspect.rows_of(described))]
+    text = [f"# {markdown(options.model.name)}", "", *_markdown(("", described["kind"]), inspect.rows_of(described))]
     for part in components_of(file.model):
         if hasattr(part, "retained_"):
-            text += ["", "## What every order keeps", "", "```text", part.summary(), "```"]
+            text += ["", "## What every order keeps", "", "```text", printable(part.summary(), lines=True), "```"]
     if found is not None and picture is not None:
         found.plot(picture, options.model.name)
-        text += ["", "## Errors", "", f"{', '.join(found.known.structures.files)}: {found.known.summary}.", ""]
-        text += [f"Errors are {evaluation.UNITS}.", "", *_markdown(*found.table()), "", f"![parity]({picture.name})"]
+        text += [
+            "",
+            "## Errors",
+            "",
+            markdown(f"{', '.join(found.known.structures.files)}: {found.known.summary}."),
+            "",
+        ]
+        text += [
+            f"Errors are {evaluation.UNITS}.",
+            "",
+            *_markdown(*found.table()),
+            "",
+            f"![parity]({quote(picture.name)})",
+        ]
     with replacing(options.output) as output:
         output.write("\n".join([*text, ""]).encode())
     console.say(f"wrote {options.output}{'' if picture is None else f' and {picture}'}")
@@ -88,7 +102,7 @@ def _evaluated(model: Potential, paths: Sequence[Path], options: argparse.Namesp
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
-    """Return a table; a bar in a cell is not the end of it."""
-    cells = [[str(cell).strip().replace("|", "\\|") for cell in row] for row in (header, *rows)]
+    """Return a table."""
+    cells = [[markdown(str(cell).strip()) for cell in row] for row in (header, *rows)]
     lines = [f"| {' | '.join(row)} |" for row in cells]
     return [lines[0], f"|{'---|' * len(header)}", *lines[1:]]

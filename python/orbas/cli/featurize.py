@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from orbas import invariants, structures
+from orbas.base.documents import json_text
 from orbas.cli import arguments, inputs
 from orbas.errors import SettingsError
 from orbas.files.archive import write_archive
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     }
     arrays["species"] = np.array(species)
     arrays["n_structures"] = np.array(len(found.frames))
-    write_archive(options.output, {"metadata": np.array(json.dumps(metadata)), **arrays})
+    write_archive(options.output, {"metadata": np.array(json_text(metadata)), **arrays})
     shapes = {name: list(array.shape) for name, array in arrays.items() if array.ndim}
     n_blocks = sum(name.startswith("values_") for name in shapes)
     content = f"values {tuple(shapes['values'])}" if "values" in shapes else f"{n_blocks} blocks values_l?_c?"

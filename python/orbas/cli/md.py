@@ -18,7 +18,6 @@ from orbas.calculators import dynamics
 from orbas.calculators.ase_calculator import ExtrapolationError
 from orbas.calculators.drift import energy_drift
 from orbas.cli import inputs
-from orbas.cli.console import plain_warnings
 from orbas.cli.signals import deferred_signals
 from orbas.cli.start import start_structure
 from orbas.files.outputs import FileKind, check_output
@@ -120,7 +119,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
         f"{options.timestep:g} fs from {dynamics.temperature(atoms):.4g} K, {velocities}"
     )
     output = nullcontext() if options.output is None else TrajectoryFile(options.output)
-    with plain_warnings(), deferred_signals() as signals, output as file:
+    with deferred_signals() as signals, output as file:
         done = _simulate(atoms, integrator, conserved, options, console, file, signals)
     _report(done, calculator, options, console, 0 if file is None else file.n_frames)
     signals.deliver()

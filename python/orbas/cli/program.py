@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from orbas.cli import arguments
-from orbas.cli.console import Console
+from orbas.cli.console import Console, plain_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             from orbas.parallel import set_num_threads
 
             set_num_threads(options.threads)
-        options.run(options, Console(json=options.json, quiet=options.quiet))
+        with plain_warnings():
+            options.run(options, Console(json=options.json, quiet=options.quiet))
         sys.stdout.flush()
     except SystemExit as end:  # argparse: --help, --version, wrong usage
         return int(end.code or 0)
@@ -71,7 +72,9 @@ def _describe(error: Exception) -> str:
 
 
 def _fail(text: str, code: ExitCode) -> int:
-    print(f"orbas: {text}", file=sys.stderr)
+    from orbas.base.text import printable
+
+    print(f"orbas: {printable(text)}", file=sys.stderr)
     return code
 
 

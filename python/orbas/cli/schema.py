@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
+from orbas.base.documents import json_text
 from orbas.models.settings import TRAIN_SECTIONS
 from orbas.settings import schema
 
@@ -16,5 +16,5 @@ if TYPE_CHECKING:
 
 def run(options: argparse.Namespace, console: Console) -> None:
     """Print the JSON schema; it is JSON with and without ``--json``."""
-    console.say(json.dumps(schema(TRAIN_SECTIONS), indent=2, ensure_ascii=False))
+    console.say(json_text(schema(TRAIN_SECTIONS), indent=2, ascii=False))
     console.document(schema(TRAIN_SECTIONS))

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orbas.cli import arguments, basis, evaluation, inputs
-from orbas.cli.console import plain_warnings
 from orbas.cli.evaluation import Labeled
 from orbas.errors import SettingsError
 from orbas.files.outputs import FileKind, check_outputs
@@ -33,11 +32,10 @@ def run(options: argparse.Namespace, console: Console) -> None:
         raise SettingsError("--checkpoint is for fits of given settings, not for model.kind = 'recommended'")
     _check_outputs(options, given)
     train, test = _read(given, console)
-    with plain_warnings():
-        if settings.chooses_itself(given):
-            model = _recommended(given, train, console)
-        else:
-            model = _fitted(given, train, options.checkpoint, console)
+    if settings.chooses_itself(given):
+        model = _recommended(given, train, console)
+    else:
+        model = _fitted(given, train, options.checkpoint, console)
     model.save(options.output)
     _print_fit(model, train, console)
     console.say(f"wrote  {options.output}: see it with `orbas inspect {options.output}`")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orbas.base.progress import progress_bar
+from orbas.files.replacing import is_swallowed
 from orbas.fit.checkpoint import Checkpoint, identity_of
 from orbas.fit.design import counted_from, pieces
 from orbas.fit.noise import energy_widths, weighted_rows
@@ -117,7 +118,7 @@ def keeping(
     chunk: int,
 ) -> Iterator[Checkpoint | None]:
     """Give the checkpoint of a fit, for this fit alone; None without a path."""
-    if path is None:
+    if path is None or is_swallowed(path):
         yield None
         return
     with Checkpoint(Path(path), identity_of(design, frames, targets, noise, fold, chunk)) as checkpoint:
