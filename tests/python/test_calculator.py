@@ -486,3 +486,22 @@ def test_a_child_does_not_wait_for_the_memory_of_its_parent(potential, atoms):
         os._exit(0 if good else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert atoms.calc._memory is memory
+
+
+# --- a calculator owns the fit that it was made of
+
+
+@pytest.mark.parametrize("through", [lambda calc: calc, copy.deepcopy, lambda calc: pickle.loads(pickle.dumps(calc))])
+def test_a_later_fit_does_not_reach_a_calculator(through):
+    frames = orbas.datasets.silicon(40)
+    model = orbas.models.LinearPotential(silicon_potential().representation, regularization=orbas.models.Fixed(1e-6))
+    model.fit(frames[:20])
+    atoms = crystal()
+    expected, errors = model.evaluate([atoms]), model.uncertainty([atoms])
+    calculator = through(model.calculator(check_every=None))
+    model.fit(frames[20:])
+    assert abs(model.evaluate([atoms]).structures[0] - expected.structures[0]) > 1e-3
+    assert calculator.get_potential_energy(atoms) == pytest.approx(expected.structures[0], abs=1e-10)
+    np.testing.assert_allclose(calculator.get_forces(atoms), expected.forces[0], rtol=0, atol=1e-10)
+    assert calculator.get_property("uncertainty", atoms) == pytest.approx(errors[0], rel=1e-9)
+    assert model.calculator().get_potential_energy(atoms) == pytest.approx(model.evaluate([atoms]).structures[0])

