@@ -20,8 +20,7 @@ import ase.build
 import numpy as np
 import orbas
 from ase import Atoms, units
-from ase.md.verlet import VelocityVerlet
-from orbas.calculators import ShadowEnergy, energy_drift
+from orbas.calculators import ShadowEnergy, dynamics, energy_drift
 from orbas.models import LinearPotential, Potential
 
 
@@ -62,17 +61,15 @@ def molecule() -> tuple[str, Potential, Atoms]:
 def simulate(atoms: Atoms, potential: Potential, kelvin: float, steps: int, timestep: float) -> str:
     """Run NVE from rest positions, with twice the kinetic energy, half of which becomes potential."""
     atoms = atoms.copy()
-    masses = atoms.get_masses()[:, None]
-    momenta = np.sqrt(2.0 * units.kB * kelvin * masses) * np.random.default_rng(0).normal(size=(len(atoms), 3))
-    atoms.set_momenta(momenta - masses * momenta.sum(axis=0) / masses.sum())
+    dynamics.draw_velocities(atoms, 2.0 * kelvin, np.random.default_rng(0))
     atoms.calc = potential.calculator(check_every=None)
-    dynamics = VelocityVerlet(atoms, timestep * units.fs)
+    integrator, _ = dynamics.nve(atoms, timestep)
     start, energies, temperatures = time.perf_counter(), [], []
     shadow = ShadowEnergy(atoms, timestep * units.fs)
-    for _ in dynamics.irun(steps):
+    for _ in integrator.irun(steps):
         shadow.record()
         energies.append(atoms.get_total_energy() / len(atoms))
-        temperatures.append(atoms.get_temperature())
+        temperatures.append(dynamics.temperature(atoms))
     speed = steps / (time.perf_counter() - start)
     times = 1e-3 * timestep * np.arange(steps + 1)
     drifts = [energy_drift(times, energies), energy_drift(times[1:-1], np.array(shadow.energies) / len(atoms))]

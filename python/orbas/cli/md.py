@@ -116,7 +116,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     integrator, conserved = _integrator(atoms, options, rng)
     console.say(
         f"{options.ensemble.upper()} of {atoms.get_chemical_formula()}: {options.steps:,} steps of "
-        f"{options.timestep:g} fs from {dynamics.temperature(atoms):.4g} K, {velocities}"
+        f"{options.timestep:g} fs from {_kelvin(dynamics.temperature(atoms))}, {velocities}"
     )
     output = nullcontext() if options.output is None else TrajectoryFile(options.output)
     with deferred_signals() as signals, output as file:
@@ -242,13 +242,17 @@ def _simulate(
     return done
 
 
+def _kelvin(temperature: float) -> str:
+    return f"{temperature:.1f} K".replace(".0 ", " ") if math.isfinite(temperature) else "of nothing that can move"
+
+
 def _report(
     done: Run, calculator: OrbasCalculator, options: argparse.Namespace, console: Console, written: int
 ) -> None:
     drift, speed = done.drift, done.steps / done.seconds if done.seconds > 0.0 else 0.0
     temperature = float(np.mean(done.temperatures))
     console.say(f"{done.steps:,} steps in {done.seconds:.1f} s: {speed:.1f} steps/s")
-    console.say(f"mean temperature {temperature:.1f} K" if math.isfinite(temperature) else "nothing can move")
+    console.say(f"mean temperature {_kelvin(temperature)}")
     if drift is not None:
         console.say(
             f"drift of the conserved energy {drift.slope:+.2e} ± {drift.resolution:.0e} meV/atom/ps, "
