@@ -13,7 +13,7 @@ import numpy as np
 
 from orbas.base.arrays import as_matrix
 from orbas.base.fields import checked
-from orbas.base.kinds import SEED
+from orbas.base.kinds import SEED, Integer
 from orbas.fit.regularization import LeaveOneOut, check_enough_structures, resolve_regularization
 from orbas.fit.targets import fit_targets
 
@@ -104,8 +104,7 @@ def lfre(
     """
     rule = resolve_regularization(regularization)
     halves = _halves(a, b, split, seed)
-    if not 2 <= n_neighbors <= len(halves.a_train):
-        raise ValueError(f"n_neighbors must lie in 2..{len(halves.a_train)}, the training rows; got {n_neighbors!r}")
+    n_neighbors = checked(Integer(2, len(halves.a_train)), "n_neighbors", n_neighbors)
     check_enough_structures(rule, n_neighbors)
     errors = np.empty_like(halves.b_test)
     for row, around in enumerate(_nearest(halves.a_train, halves.a_test, n_neighbors)):

@@ -9,6 +9,7 @@ import json
 import pickle
 import pkgutil
 import re
+import tomllib
 from fractions import Fraction
 
 import numpy as np
@@ -18,11 +19,13 @@ from ase import Atoms
 from orbas import bases, models, selection
 from orbas.base import kinds
 from orbas.base.estimator import Estimator
-from orbas.base.fields import SettingsError, check_settings, default_of, setting_of
+from orbas.base.fields import SettingsError, check_settings, default_of, setting, setting_of
+from orbas.bases.base import OrthonormalizedBasis
 from orbas.cli import main
 from orbas.models.recommend import Search
 from orbas.models.settings import TRAIN_SECTIONS, check_train
-from orbas.settings import schema
+from orbas.optimal.settings import build_density, build_optimal, check_basis, describe
+from orbas.settings import schema, to_toml
 from orbas.structures.species import BySpecies, SpeciesList
 
 NAN, INF = float("nan"), float("inf")
@@ -172,6 +175,26 @@ def test_an_error_of_settings_can_be_pickled():
 def test_a_parameter_that_nobody_has():
     with pytest.raises(ValueError, match=r"no parameter 'max_angluar': did you mean 'max_angular'\?"):
         density().set_params(max_angluar=3)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shells(OrthonormalizedBasis):
+    """A basis of the user's own, with two settings."""
+
+    n_radial: int = dataclasses.field(metadata=setting(kinds.Integer(1, 1000), "number of functions for every l"))
+    decay: float = dataclasses.field(metadata=setting(kinds.Number(0.1, 100.0, "1/Å"), "decay of the functions"))
+
+    def __post_init__(self):
+        check_settings(self)
+
+    def counts(self, max_angular):
+        return (self.n_radial,) * (max_angular + 1)
+
+    def _extent(self, setup):
+        return setup.cutoff_radius, 10.0 * self.decay
+
+    def _primitives(self, r, degree, setup, order):
+        raise NotImplementedError
 
 
 # --- files and flags
@@ -331,3 +354,75 @@ def test_names_of_modules_and_kinds_of_structures_too():
         with pytest.raises(SettingsError, match=r"no structure has the config_type 'Slab': did you mean 'slab'\?"):
             model.fit(frames)
     assert noise.among(frames) == models.Noise()
+
+
+@pytest.mark.parametrize(
+    ("rate", "scale", "exponent"),
+    [(0.0, 1e6, 100.0), (0.0, 1e-6, 100.0), (1.0, 1e-6, 100.0), (1e-300, 2.0, 4.0), (0.0, 1e4, 8.0)],
+)
+def test_a_scaling_leaves_neighbors_a_weight(rate, scale, exponent):
+    with pytest.raises(SettingsError, match="RadialScaling gives a neighbor at 1 Å a weight of about 1e"):
+        orbas.RadialScaling(rate, scale, exponent)
+    orbas.RadialScaling(1.0, 1e6, 100.0)  # never far from 1
+
+
+@pytest.mark.parametrize("wrong", ["no", 1, None, 0.5])
+def test_switches_of_methods(wrong):
+    expansion = density(species=[1])
+    linear = models.LinearPotential(orbas.PowerSpectrum(expansion), regularization=models.Fixed(1e-6)).fit(FRAMES)
+    calls = {
+        "gradients": [expansion.transform, orbas.PowerSpectrum(expansion).transform],
+        "single_precision": [expansion.transform, orbas.PowerSpectrum(expansion).transform],
+        "uncertainty": [linear.predict],
+        "self_interaction": [lambda frames, **given: orbas.neighbor_list("ij", frames[0], 2.0, **given)],
+    }
+    for name, functions in calls.items():
+        for function in functions:
+            with pytest.raises(SettingsError, match=f"{name} must be True or False"):
+                function(FRAMES, **{name: wrong})
+
+
+@pytest.mark.parametrize("wrong", [True, "4", NAN, INF, -1.0, 0.0, 1e200, None])
+def test_numbers_of_functions(wrong):
+    for call in (
+        lambda: orbas.neighbor_list("ij", FRAMES[0], wrong),
+        lambda: orbas.spherical_harmonics([0, 0, 1.0], wrong),
+        lambda: orbas.clebsch_gordan(1, wrong, 1),
+        lambda: orbas.datasets.qm9(wrong),
+        lambda: orbas.datasets.qm9(3, seed=wrong),
+        lambda: orbas.metrics.gfre(MATRIX, MATRIX, seed=wrong),
+        lambda: orbas.metrics.lfre(MATRIX, MATRIX, wrong),
+    ):
+        with pytest.raises((ValueError, TypeError)):
+            call()
+
+
+@pytest.mark.parametrize(
+    "matrix", [MATRIX.astype(str), [["1", "2"]], MATRIX.astype(object).astype(str).tolist(), MATRIX * 1e200]
+)
+def test_matrices_of_texts_and_of_numbers_whose_squares_overflow(matrix):
+    for call in (
+        lambda: selection.FPS(1).fit(matrix),
+        lambda: selection.CUR(1).fit(matrix),
+        lambda: orbas.metrics.gfre(matrix, matrix),
+        lambda: models.RidgeRegressor().fit(matrix, np.zeros(len(matrix))),
+    ):
+        with pytest.raises(ValueError, match=r"must hold numbers|squares overflow"):
+            call()
+
+
+def test_a_basis_of_two_numbers_can_be_set_and_written(monkeypatch):
+    monkeypatch.setitem(bases.BASES, "Shells", Shells)
+    given = {**CONFIG, "basis": {"kind": "Shells", "n_radial": 3, "decay": 2.0}}
+    checked = check_train(given)
+    assert build_density(checked).basis == Shells(3, 2.0)
+    optimal = orbas.OptimalBasis(density(basis=Shells(3, 2.0)), 1)
+    written = to_toml(describe(optimal))
+    assert 'kind = "Shells"\nn_radial = 3\ndecay = 2.0\n' in written
+    assert repr(build_optimal(check_basis(tomllib.loads(written)))) == repr(optimal)
+    with pytest.raises(SettingsError, match=r"basis.decay must be a number from 0.1 to 100 1/Å, got 0"):
+        check_train({**given, "basis": {**given["basis"], "decay": 0}})
+    with pytest.raises(SettingsError, match=r"basis.decay is for basis.kind = 'Shells', which is 'GTO'"):
+        check_train({**given, "basis": {"n_radial": 3, "decay": 2.0}})
+    with pytest.raises(SettingsError, match=r"basis.decay is missing: decay of the functions"):
+        check_train({**given, "basis": {"kind": "Shells", "n_radial": 3}})

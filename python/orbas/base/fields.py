@@ -10,7 +10,7 @@ import reprlib
 from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from orbas.base.kinds import Kind, RefusalError
+from orbas.base.kinds import Kind, RefusalError, Switch
 
 if TYPE_CHECKING:
     from dataclasses import Field
@@ -112,6 +112,12 @@ def checked(kind: Kind, path: str, value: Any) -> Any:
         return kind.take(value)
     except RefusalError as refusal:
         raise SettingsError(f"{path} must be {kind.allowed()}, got {shown(value)}{refusal.hint}") from None
+
+
+def check_switches(**switches: Any) -> None:
+    """Raise SettingsError unless all are True or False: a text would count as True."""
+    for name, value in switches.items():
+        checked(Switch(), name, value)
 
 
 def shown(value: Any) -> str:

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from orbas.base.fields import checked
+from orbas.base.kinds import SEED, Integer
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
@@ -31,6 +34,5 @@ def draw(n: int, available: int, seed: int, what: str) -> IntArray:
     ValueError
         If `n` is not between 1 and `available`.
     """
-    if not 1 <= n <= available:
-        raise ValueError(f"asked for {n} structures: {what} has between 1 and {available} to give")
-    return np.random.default_rng(seed).permutation(available)[:n]
+    n = checked(Integer(1, available), f"the number of structures, of which {what} has {available},", n)
+    return np.random.default_rng(checked(SEED, "seed", seed)).permutation(available)[:n]

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orbas.base.fields import checked
+from orbas.base.kinds import Integer
 from orbas.datasets import _packed
 
 if TYPE_CHECKING:
@@ -80,7 +82,7 @@ def qm9(n: int = _SHIPPED, seed: int = 0) -> list[Atoms]:
     ----------
     Ramakrishnan et al., Sci. Data 1, 140022 (2014), DOI 10.1038/sdata.2014.22.
     """
-    if n > _SHIPPED:
+    if checked(Integer(1), "n", n) > _SHIPPED:
         return _whole(n, seed)
     data = _packed.load("qm9.npz")
     positions, numbers = data["positions"] * _RESOLUTION, data["numbers"]

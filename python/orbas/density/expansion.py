@@ -12,7 +12,7 @@ from orbas import _core, structures
 from orbas.base.blocks import Block, BlockKey, EquivariantBlocks
 from orbas.base.energies import Energies
 from orbas.base.estimator import Estimator, Fitted
-from orbas.base.fields import check_settings, setting
+from orbas.base.fields import check_settings, check_switches, setting
 from orbas.base.gradients import Gradients, JacobianRows, rows_of
 from orbas.base.kinds import Instance, Integer, Maybe, Number
 from orbas.bases import PrimitiveBasis
@@ -136,6 +136,7 @@ class DensityExpansion(Estimator):
         orbas.UnknownSpeciesError
             For a species without channels, before any work.
         """
+        check_switches(gradients=gradients, single_precision=single_precision)
         listed = structures.as_frames(frames)
         plan, species = self.plan_for(listed)
         batch = structures.to_batch(listed)

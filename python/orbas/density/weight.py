@@ -6,6 +6,7 @@ they stay out of the splines.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -13,6 +14,9 @@ from orbas.base.fields import SettingsError, check_settings, setting
 from orbas.base.kinds import LENGTH, Choice, Number
 
 Smoothing = Literal["cosine", "smooth"]
+
+#: Decades from 1 that the weight of a near neighbor may have: features and kernels take powers of it.
+_DECADES = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,8 @@ class RadialScaling:
     Raises
     ------
     SettingsError
-        If a number is out of its range; it is a ValueError and a TypeError.
+        If a number is out of its range, or the weight of a neighbor at 1 Å is not between 1e-30 and 1e30; it is a
+        ValueError and a TypeError.
     """
 
     rate: float = field(metadata=setting(Number(0, 1e6), "c of the radial scaling c / (c + (r / r0)^m)"))
@@ -74,3 +79,10 @@ class RadialScaling:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        power = -self.exponent * math.log10(self.scale)
+        size = math.log10(self.rate) - max(math.log10(self.rate), power) if self.rate > 0 else -power
+        if abs(size) > _DECADES:
+            raise SettingsError(
+                f"RadialScaling gives a neighbor at 1 Å a weight of about 1e{size:+.0f}, beyond 1e±{_DECADES}: "
+                f"got rate {self.rate:g}, scale {self.scale:g} Å, exponent {self.exponent:g}"
+            )

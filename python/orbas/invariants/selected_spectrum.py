@@ -10,7 +10,7 @@ import numpy as np
 
 from orbas import structures
 from orbas.base.blocks import Features
-from orbas.base.fields import setting
+from orbas.base.fields import check_switches, setting
 from orbas.base.gradients import JacobianRows
 from orbas.base.kinds import Integer, ListOf
 from orbas.invariants.spectra import PowerSpectrum
@@ -50,6 +50,7 @@ class SelectedPowerSpectrum(PowerSpectrum):
         self, frames: Sequence[Atoms], *, gradients: bool = False, single_precision: bool = False
     ) -> Features:
         """Compute the selected features of every atom, [n_atoms, n_selected]: see :meth:`PowerSpectrum.transform`."""
+        check_switches(gradients=gradients, single_precision=single_precision)
         listed = structures.as_frames(frames)
         plan, species = self._plan_for(listed)
         products = self._products(species)

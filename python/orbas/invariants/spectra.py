@@ -11,7 +11,7 @@ from orbas import _core, structures
 from orbas.base.blocks import Features
 from orbas.base.energies import Energies
 from orbas.base.estimator import Estimator, Fitted
-from orbas.base.fields import check_settings, setting
+from orbas.base.fields import check_settings, check_switches, setting
 from orbas.base.gradients import Gradients, JacobianRows, rows_of
 from orbas.density.expansion import DENSITY
 
@@ -83,6 +83,7 @@ class Spectrum(Estimator):
             For a species without channels, before any work.
         """
         check_settings(self)
+        check_switches(gradients=gradients, single_precision=single_precision)
         listed = structures.as_frames(frames)
         plan, species = self._plan_for(listed)
         batch = structures.to_batch(listed)

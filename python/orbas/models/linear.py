@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orbas.base.estimator import Fitted
-from orbas.base.fields import setting
+from orbas.base.fields import check_switches, setting
 from orbas.fit.baseline import check_species
 from orbas.fit.design import Differentiable, LinearDesign
 from orbas.fit.settings import REPRESENTATION
@@ -100,6 +100,7 @@ class LinearPotential(Potential):
 
     def predict(self, frames: Sequence[Atoms], *, uncertainty: bool = False) -> Prediction:
         """Return energies, with forces and stress if the representation has derivatives: :meth:`Potential.predict`."""
+        check_switches(uncertainty=uncertainty)
         record, listed = self._fitted(), as_frames(frames)
         if isinstance(record.representation, Differentiable):
             return super().predict(listed, uncertainty=uncertainty)

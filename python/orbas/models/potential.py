@@ -10,7 +10,7 @@ import numpy as np
 
 from orbas.base.energies import Energies
 from orbas.base.estimator import Estimator, Fitted
-from orbas.base.fields import check_settings
+from orbas.base.fields import check_settings, check_switches
 from orbas.fit.baseline import check_species, count_atoms, species_of
 from orbas.fit.design import pieces
 from orbas.fit.driver import LabelKeys, fit_potential
@@ -291,6 +291,7 @@ class Potential(FitSettings, Estimator):
         ValueError
             If the features are not those the model was fitted to.
         """
+        check_switches(uncertainty=uncertainty)
         listed = as_frames(frames)
         result = self.evaluate(listed)
         deviations = self.uncertainty(listed) if uncertainty else None

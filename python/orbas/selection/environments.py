@@ -13,6 +13,7 @@ from orbas.base.fields import checked
 from orbas.base.kinds import Choice, Instance, OneOf
 from orbas.selection.cur import CUR
 from orbas.selection.fps import FPS
+from orbas.structures.species import atomic_number
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -93,6 +94,7 @@ def share(total: int, available: Mapping[int, int]) -> dict[int, int]:
 
 def _checked(given: Mapping[int, int], available: Mapping[int, int]) -> dict[int, int]:
     """Return how many of each species, checked, in rising order of the atomic number."""
+    given = {atomic_number(species): count for species, count in given.items()}
     for number, count in given.items():
         if number not in available:
             raise ValueError(f"n_sparse asks for species {number}, which no center is; there are {sorted(available)}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, overload
 import numpy as np
 
 from orbas import _core
-from orbas.base.fields import checked
+from orbas.base.fields import check_switches, checked
 from orbas.base.kinds import Integer
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def spherical_harmonics(
     array = np.ascontiguousarray(np.atleast_2d(np.asarray(vectors, dtype=np.float64)))
     if array.ndim != 2 or array.shape[1] != 3:
         raise ValueError(f"vectors must have the shape [n, 3] or [3], got {np.shape(vectors)}")
+    check_switches(gradients=gradients)
     degree = checked(Integer(0, 100), "max_angular", max_angular)
     values, slopes = _core.spherical_harmonics(array, degree, gradients)
     return values if slopes is None else (values, slopes)

@@ -11,7 +11,7 @@ from orbas import structures
 from orbas.base.blocks import Block, BlockKey, EquivariantBlocks, Features
 from orbas.base.energies import Energies
 from orbas.base.estimator import Estimator, Fitted
-from orbas.base.fields import check_settings, setting
+from orbas.base.fields import check_settings, check_switches, setting
 from orbas.base.kinds import Choice, Integer, Maybe, Switch
 from orbas.density.expansion import DENSITY
 from orbas.errors import not_fitted
@@ -257,6 +257,7 @@ class NICE(Estimator):
         orbas.UnknownSpeciesError
             For a species without channels, before any work.
         """
+        check_switches(single_precision=single_precision)
         record = self._fitted()
         listed = structures.as_frames(frames)
         plan, species = record.density.plan_for(listed)
