@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orbas
 from common import NU_COLORS, SEED, Data, columns, main
-from orbas.fit.regularization import fit_ridge
+from orbas.fit.dense import fit_ridge
 from orbas.models import LeaveOneOut, structure_features
 
 if TYPE_CHECKING:

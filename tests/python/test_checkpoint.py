@@ -282,7 +282,10 @@ OTHERS = {
     "seed": lambda frames: (linear(KFold(3, seed=1)), frames),
     "chunk": lambda frames: (linear(chunk=5), frames),
     "noise": lambda frames: (linear(noise=Noise(0.1)), frames),
-    "noise of a config type": lambda frames: (linear(noise=Noise(by_config={"hot": Noise(0.1)})), frames),
+    "noise of a config type": lambda frames: (
+        linear(noise=Noise(by_config={"hot": Noise(0.1)})),
+        relabeled(frames, lambda atoms: atoms.info.update(config_type="hot")),
+    ),
     "features": lambda frames: (linear(representation=spectrum(density_width=0.46)), frames),
     "more features": lambda frames: (linear(representation=spectrum(n_radial=3)), frames),
     "kernel": lambda frames: (sparse(), frames),
@@ -309,6 +312,8 @@ def test_the_file_of_another_fit_is_refused(monkeypatch, save_always, frames, tm
 
 def test_config_types_belong_to_the_fit(monkeypatch, save_always, frames, tmp_path):
     noise = Noise(by_config={"hot": Noise(0.1)})
+    frames = [atoms.copy() for atoms in frames]
+    frames[-1].info["config_type"] = "hot"
     interrupt(monkeypatch, linear(noise=noise), frames, tmp_path / "fit.ckpt", 3)
     others = relabeled(frames, lambda atoms: atoms.info.update(config_type="hot"))
     with pytest.raises(ValueError, match="belongs to another fit"):

@@ -260,7 +260,8 @@ def test_atoms_without_features_have_the_energy_of_the_baseline():
     spectrum = orbas.PowerSpectrum(density(max_angular=1, n_radial=2, center_weight=0.0))
     fitted = SparseGPR(spectrum, 5, 2, regularization=FIXED).fit(frames, forces_key="REF_forces")
     alone = fitted.predict([ase.Atoms("Si")])
-    assert alone.energies[0] == fitted.baseline_.energies_[14]
+    assert fitted.baseline_.energies_[14] == -3.5
+    assert alone.energies[0] == -3.5 + fitted.baseline_.binding_[14]
     assert np.array_equal(alone.forces[0], np.zeros((1, 3)))
     empty = SparseGPR(spectrum, 5, 2, regularization=FIXED)
     with pytest.raises(ValueError, match="no environment has features to compare"):

@@ -55,12 +55,10 @@ def show(options: argparse.Namespace, console: Console) -> None:
 def fit_to(optimal: OptimalBasis, structures: Structures, console: Console) -> None:
     """Fit a basis piece by piece."""
     # Every piece sees all species: the density must not depend on which structures it meets first.
-    given = optimal.density.species
-    optimal.density.species = given or structures.species or None
+    every = structures.species if optimal.density.species is None else None
     for start, frames in structures.chunks(console, "fitting the basis"):
         with structures.locating(start):
-            optimal.partial_fit(frames)
-    optimal.density.species = given
+            optimal.partial_fit(frames, species=every or None)
 
 
 def summary(optimal: OptimalBasis) -> str:

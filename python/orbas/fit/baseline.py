@@ -10,6 +10,7 @@ import numpy as np
 from orbas.base.estimator import Estimator, Fitted
 from orbas.base.fields import check_settings, setting
 from orbas.base.kinds import Choice, Maybe, Number, OneOf
+from orbas.fit.isolated import is_isolated, isolated_energies
 from orbas.structures.batch import as_frames
 from orbas.structures.species import BySpecies, atomic_number
 
@@ -22,24 +23,26 @@ if TYPE_CHECKING:
     from orbas.base.blocks import FloatArray, IntArray
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class BaselineRecord:
-    """Energies of atoms in eV, by atomic number and as a table of 256 of them."""
-
-    energies: dict[int, float]
-    table: FloatArray = field(init=False)
-
-    def __post_init__(self) -> None:
-        table = np.zeros(256)
-        table[list(self.energies)] = list(self.energies.values())
-        table.setflags(write=False)
-        object.__setattr__(self, "table", table)
-
-
 #: Of atoms, in eV: all-electron energies of the heaviest reach a million.
 ENERGIES = BySpecies(Number(-1e8, 1e8, "eV"), "energies")
 #: Of models: what they stand on.
 BASELINE = OneOf((Choice(("composition",)), ENERGIES))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BaselineRecord:
+    """Energies of atoms in eV by atomic number, and what adds to those of isolated ones; a table of 256 sums."""
+
+    energies: dict[int, float]
+    binding: dict[int, float] = field(default_factory=dict)
+    table: FloatArray = field(init=False)
+
+    def __post_init__(self) -> None:
+        table = np.zeros(256)
+        for part in (self.energies, self.binding):
+            table[list(part)] += list(part.values())
+        table.setflags(write=False)
+        object.__setattr__(self, "table", table)
 
 
 @dataclass(eq=False, repr=False)
@@ -49,17 +52,22 @@ class CompositionBaseline(Estimator):
     Parameters
     ----------
     energies
-        Energy in eV of one atom by symbol or atomic number; None fits them to the training energies by linear
-        least squares. Where compositions do not determine them (all structures are SiO2, say) the solution of
-        least norm is taken: it still gives the best energies for compositions like those of the training set.
+        Energy in eV of one atom by symbol or atomic number; None takes those of isolated atoms among the structures
+        (:mod:`orbas.fit.isolated`), and fits the others to the training energies by linear least squares. Where
+        compositions do not determine them (all structures are SiO2, say) the solution of least norm is taken: it still
+        gives the best energies for compositions like those of the training set.
 
     Attributes
     ----------
     energies_
-        dict from atomic number to eV, in rising order of the atomic number; after ``fit``.
+        dict from atomic number to eV, in rising order of the atomic number: the zero of each species; after ``fit``.
+    binding_
+        Likewise, of species whose zero is an isolated atom: what an atom of the other structures is bound by, the
+        least squares of what is left. It is part of what is predicted, and of no other use. Empty without such species.
     """
 
     energies_ = Fitted[dict[int, float]]()
+    binding_ = Fitted[dict[int, float]]()
 
     energies: Mapping[str, float] | Mapping[int, float] | None = field(
         default=None, metadata=setting(Maybe(ENERGIES, meaning="fitted"), "energies of isolated atoms")
@@ -95,9 +103,9 @@ class CompositionBaseline(Estimator):
             check_species(frames, given)
             self._record = BaselineRecord(given)
             return self
-        species = species_of(frames)
-        solution = np.linalg.lstsq(count_species(frames, species), targets, rcond=None)[0]
-        self._record = BaselineRecord(dict(zip(species, solution.tolist(), strict=True)))
+        zeros = isolated_energies(frames, targets)
+        others = [k for k, frame in enumerate(frames) if not is_isolated(frame)]
+        self._record = _fitted_record([frames[k] for k in others], targets[others], zeros)
         return self
 
     def predict(self, frames: Sequence[Atoms]) -> FloatArray:
@@ -129,6 +137,16 @@ class CompositionBaseline(Estimator):
         """Return the baseline energies in eV, [n_structures], of structures whose species were checked."""
         table = self.table
         return np.array([np.bincount(frame.numbers, minlength=256) @ table for frame in frames], dtype=np.float64)
+
+
+def _fitted_record(frames: Sequence[Atoms], energies: FloatArray, zeros: dict[int, float]) -> BaselineRecord:
+    """Return energies of the species: those given, and by least squares the others and what adds to the given ones."""
+    species = sorted({*species_of(frames), *zeros})
+    above = energies - count_species(frames, list(zeros)) @ np.array(list(zeros.values()))
+    found = np.linalg.lstsq(count_species(frames, species), above, rcond=None)[0]
+    fitted = dict(zip(species, found.tolist(), strict=True))
+    binding = {number: fitted[number] for number in zeros}
+    return BaselineRecord({number: zeros.get(number, fitted[number]) for number in species}, binding)
 
 
 def species_of(frames: Sequence[Atoms]) -> tuple[int, ...]:

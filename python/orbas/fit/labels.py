@@ -9,7 +9,6 @@ import numpy as np
 
 from orbas.fit.baseline import CompositionBaseline
 from orbas.fit.noise import Target
-from orbas.fit.regularization import check_enough_structures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from orbas.base.blocks import FloatArray
-    from orbas.fit.regularization import Regularization
     from orbas.structures.io import Labels
 
 BaselineLike = Literal["composition"] | Mapping[str, float] | Mapping[int, float]
@@ -48,11 +46,8 @@ def energies_of(frames: Sequence[Atoms], energy_key: str) -> FloatArray:
     return energies
 
 
-def fit_baseline(
-    given: BaselineLike, frames: Sequence[Atoms], energies: FloatArray, rule: Regularization
-) -> CompositionBaseline:
-    """Return the fitted baseline; everything that can be wrong without knowing the features is raised."""
-    check_enough_structures(rule, len(frames))
+def fit_baseline(given: BaselineLike, frames: Sequence[Atoms], energies: FloatArray) -> CompositionBaseline:
+    """Return the fitted baseline."""
     if isinstance(given, Mapping):
         return CompositionBaseline(given).fit(frames, energies)
     if given != "composition":

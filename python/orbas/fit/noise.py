@@ -145,7 +145,7 @@ def weighted_rows(
     width = energy_width(noise, n_atoms)
     rows, targets = [row[None] / width], [np.array([target.energy / width])]
     if derivatives is not None and target.forces is not None:
-        rows.append(derivatives.positions.reshape(3 * n_atoms, -1) / -noise.forces)
+        rows.append(derivatives.positions.reshape(3 * n_atoms, len(row)) / -noise.forces)
         targets.append(target.forces.ravel() / noise.forces)
     if derivatives is not None and target.virial is not None:
         factors = _VOIGT_WEIGHTS / (noise.virial * math.sqrt(max(n_atoms, 1)))

@@ -11,17 +11,15 @@ is flat to 1 % over two decades of alpha where the mean magnitude has a clear mi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from orbas.base.fields import check_settings, checked, setting
-from orbas.base.kinds import SEED, Choice, Instance, Integer, ListOf, Number, OneOf
-from orbas.fit.ridge import Ridge
+from orbas.base.kinds import SEED, Choice, Instance, Integer, Kind, ListOf, Maybe, Number, OneOf, RefusalError, listed
 
 if TYPE_CHECKING:
-    from orbas.base.blocks import FloatArray, IntArray
-    from orbas.fit.posterior import Posterior
+    from orbas.base.blocks import IntArray
 
 #: Half decades from 1e-12 to 1.
 DEFAULT_ALPHAS: tuple[float, ...] = tuple(10.0 ** (exponent / 2) for exponent in range(-24, 1))
@@ -30,13 +28,53 @@ _ALPHAS = setting(ListOf(_ALPHA, "alphas"), "relative alphas to choose from")
 
 
 @dataclass(frozen=True, slots=True)
+class Groups(Kind):
+    """The key of ``info`` whose value is the group of a structure, or one label for every structure."""
+
+    metavar = "KEY"
+
+    def allowed(self, in_file: bool = False) -> str:
+        """Say what groups may be."""
+        key = "the name of an entry of info, such as config_type"
+        return key if in_file else f"{key}, or a list with the group of every structure"
+
+    def take(self, value: Any) -> str | tuple[str, ...]:
+        """Return the key, or the labels as texts."""
+        if isinstance(value, str):
+            if not value:
+                raise RefusalError
+            return value
+        items = listed(value)
+        if items is None:
+            raise RefusalError
+        return tuple(map(str, items))
+
+    def read(self, value: Any) -> str:
+        """Return the key; a file holds no labels."""
+        if not isinstance(value, str) or not value:
+            raise RefusalError
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON schema."""
+        return {"type": "string", "minLength": 1}
+
+
+_GROUPS = setting(Maybe(Groups(), meaning="every structure is one of its own"), "what is held out together")
+
+
+@dataclass(frozen=True, slots=True)
 class LeaveOneOut:
     """The alpha of the smallest leave-one-out MAE; exact and almost free after the factorization.
+
+    Copies of a structure are left out together, and so are groups.
 
     Parameters
     ----------
     alphas
         Relative alphas to choose from.
+    groups
+        As of :class:`KFold`.
 
     Raises
     ------
@@ -45,6 +83,7 @@ class LeaveOneOut:
     """
 
     alphas: tuple[float, ...] = field(default=DEFAULT_ALPHAS, metadata=_ALPHAS)
+    groups: str | tuple[str, ...] | None = field(default=None, metadata=_GROUPS)
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -54,6 +93,9 @@ class LeaveOneOut:
 class KFold:
     """The alpha of the smallest K-fold MAE over folds of a seeded permutation of the structures.
 
+    Copies of a structure, equal or nearly so, are in one fold. What only few structures have, a species or a kind of
+    label, is in every training part.
+
     Parameters
     ----------
     n_folds
@@ -62,6 +104,9 @@ class KFold:
         Seed of the permutation.
     alphas
         Relative alphas to choose from.
+    groups
+        What is held out together, such as all structures of one trajectory: a key of ``info``, say ``"config_type"``,
+        or the group of every training structure, which stands in no model file. None for each structure on its own.
 
     Raises
     ------
@@ -72,6 +117,7 @@ class KFold:
     n_folds: int = field(default=5, metadata=setting(Integer(2), "number of folds"))
     seed: int = field(default=0, metadata=setting(SEED, "of the permutation that makes the folds"))
     alphas: tuple[float, ...] = field(default=DEFAULT_ALPHAS, metadata=_ALPHAS)
+    groups: str | tuple[str, ...] | None = field(default=None, metadata=_GROUPS)
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -89,9 +135,12 @@ class HoldOut:
     Parameters
     ----------
     n_validation
-        Number of structures at the end of the training list that choose alpha.
+        Number of structures at the end of the training list that choose alpha; copies of them, and what is in their
+        groups, do so with them.
     alphas
         Relative alphas to choose from.
+    groups
+        As of :class:`KFold`.
 
     Raises
     ------
@@ -101,6 +150,7 @@ class HoldOut:
 
     n_validation: int = field(default=800, metadata=setting(Integer(1), "structures at the end that choose alpha"))
     alphas: tuple[float, ...] = field(default=DEFAULT_ALPHAS, metadata=_ALPHAS)
+    groups: str | tuple[str, ...] | None = field(default=None, metadata=_GROUPS)
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -190,79 +240,3 @@ def check_enough_structures(rule: Regularization, n_structures: int) -> None:
     if n_structures < needed:
         name = type(rule).__name__
         raise ValueError(f"{name} needs at least {needed} training structures, got {n_structures}")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RidgeFit:
-    """A chosen alpha and the weights that belong to it.
-
-    Attributes
-    ----------
-    weights
-        Shape [n_columns].
-    alpha, scale
-        The relative alpha, and the mean squared norm of a row that it is relative to.
-    alphas, errors
-        The candidates in rising order and what was compared, [n_alphas]: the held-out MAE in the units of the targets;
-        where rows are forces too, the held-out root mean square of errors over their noise; for :class:`Evidence` minus
-        the log evidence per row. Empty for :class:`Fixed`.
-    posterior
-        What is known of the weights. Its noise is the mean squared residual of a row: held out, where there are such.
-    """
-
-    weights: FloatArray
-    alpha: float
-    scale: float
-    alphas: FloatArray
-    errors: FloatArray
-    posterior: Posterior
-
-
-def fit_ridge(design: FloatArray, targets: FloatArray, rule: Regularization) -> RidgeFit:
-    """Choose alpha by a rule and fit all rows with it; of equal errors the larger alpha wins.
-
-    Parameters
-    ----------
-    design
-        Shape [n_structures, n_features].
-    targets
-        Shape [n_structures].
-    rule
-        How alpha is chosen.
-
-    Raises
-    ------
-    ValueError
-        If there are too few structures for the rule, shapes disagree, or something is not finite.
-    """
-    check_enough_structures(rule, len(design))
-    ridge = Ridge(design)
-    scale = ridge.scale
-    if isinstance(rule, Fixed):
-        return _chosen(ridge, targets, rule.alpha, np.empty(0), np.empty(0), None)
-    alphas = np.sort(np.asarray(rule.alphas))[::-1]
-    if isinstance(rule, Evidence):
-        errors = -ridge.evidence(targets, alphas * scale) / len(design)
-        return _chosen(ridge, targets, float(alphas[np.argmin(errors)]), alphas, errors, None)
-    match rule:
-        case LeaveOneOut():
-            residuals = ridge.leave_one_out(targets, alphas * scale)
-        case KFold():
-            residuals = ridge.k_fold(targets, alphas * scale, rule.folds(len(design)))
-        case HoldOut(n_validation=n_validation):
-            head = Ridge(design[:-n_validation]).weights(targets[:-n_validation], alphas * scale)
-            residuals = targets[-n_validation:] - head @ design[-n_validation:].T
-    errors = np.mean(np.abs(residuals), axis=1)
-    best = int(np.argmin(errors))
-    return _chosen(ridge, targets, float(alphas[best]), alphas, errors, float(np.mean(residuals[best] ** 2)))
-
-
-def _chosen(
-    ridge: Ridge, targets: FloatArray, alpha: float, alphas: FloatArray, errors: FloatArray, noise: float | None
-) -> RidgeFit:
-    """Fit all rows with one alpha; candidates and errors come in falling order."""
-    weights = ridge.weights(targets, [alpha * ridge.scale])[0]
-    if noise is None:
-        noise = float(np.mean((targets - ridge.design @ weights) ** 2))
-    posterior = ridge.posterior(alpha * ridge.scale, noise)
-    return RidgeFit(weights, alpha, ridge.scale, alphas[::-1].copy(), errors[::-1].copy(), posterior)

@@ -162,21 +162,22 @@ class Ridge:
         ValueError
             As :meth:`weights`, and if the folds are not a partition of the rows.
         """
-        y, alpha = self._check(targets, alphas)
+        self._check(targets, alphas)
         rows = np.concatenate(folds) if len(folds) else np.empty(0, dtype=np.int64)
         if len(folds) < 2 or not np.array_equal(np.sort(rows), np.arange(self.n_samples)):
             raise ValueError(f"at least two folds must hold each of the {self.n_samples} rows exactly once")
+        return np.asarray(self.held_out(targets, alphas, folds)[:, np.argsort(rows)], dtype=np.float64)
+
+    def held_out(self, targets: ArrayLike, alphas: ArrayLike, folds: Sequence[IntArray]) -> FloatArray:
+        """Return the same for folds that do not hold all rows: residuals in the order of the folds."""
+        y, alpha = self._check(targets, alphas)
         rotated, outside = self._split(y)
-        residuals = np.empty((len(alpha), *y.shape))
-        for a, value in enumerate(alpha):
-            damping = value / (self.singular_values**2 + value)
-            for fold in folds:
-                left = self.left[fold]
-                if self._spans_samples:
-                    residuals[a, fold] = _held_out_interpolating(left, damping, rotated)
-                else:
-                    residuals[a, fold] = _held_out_tall(left, damping, rotated, outside[fold])
-        return _like(targets, residuals)
+        held_out = _held_out_interpolating if self._spans_samples else _held_out_tall
+        residuals = [
+            np.concatenate([held_out(self.left[fold], damping, rotated, outside[fold]) for fold in folds])
+            for damping in (value / (self.singular_values**2 + value) for value in alpha)
+        ]
+        return _like(targets, np.stack(residuals))
 
     def evidence(self, targets: ArrayLike, alphas: ArrayLike) -> FloatArray:
         """Return the logarithm of the marginal likelihood up to a constant, [n_alphas]; one target.
@@ -218,7 +219,7 @@ class Ridge:
         return y.reshape(self.n_samples, -1), alpha
 
 
-def _held_out_interpolating(left: FloatArray, damping: FloatArray, rotated: FloatArray) -> FloatArray:
+def _held_out_interpolating(left: FloatArray, damping: FloatArray, rotated: FloatArray, _: FloatArray) -> FloatArray:
     """Solve ``(A A^T) r = A b``, ``A = U_K sqrt(D)``, ``b = sqrt(D) U^T y``, as least squares ``A^T r = b``.
 
     ``A A^T = 1 - H_KK`` has the condition ``s_max^2 / alpha``; the QR of A^T only sees its square root.

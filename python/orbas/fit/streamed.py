@@ -7,6 +7,7 @@ measures the held-out mean absolute error, which a squared one hides behind a fe
 
 from __future__ import annotations
 
+import itertools
 from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
@@ -17,9 +18,11 @@ import numpy as np
 from orbas.base.progress import progress_bar
 from orbas.files.replacing import is_swallowed
 from orbas.fit.checkpoint import Checkpoint, identity_of
+from orbas.fit.dense import RidgeFit
 from orbas.fit.design import counted_from, pieces
+from orbas.fit.folds import plain_folds
 from orbas.fit.noise import energy_widths, weighted_rows
-from orbas.fit.regularization import Evidence, Fixed, HoldOut, KFold, LeaveOneOut, RidgeFit
+from orbas.fit.regularization import Evidence, Fixed, LeaveOneOut
 from orbas.fit.triangle import Triangle
 
 if TYPE_CHECKING:
@@ -30,12 +33,14 @@ if TYPE_CHECKING:
 
     from orbas.base.blocks import FloatArray, IntArray
     from orbas.fit.design import Design
+    from orbas.fit.folds import Folds
     from orbas.fit.noise import Noise, Target
     from orbas.fit.regularization import Regularization
     from orbas.fit.triangle import RidgePath
 
 #: Atoms after which a piece of structures ends.
 CHUNK = 4096
+_EPSILON = float(np.finfo(np.float64).eps)
 
 
 def fit_streamed(
@@ -44,6 +49,7 @@ def fit_streamed(
     targets: Sequence[Target],
     noise: Noise | None,
     rule: Regularization,
+    folds: Folds | None = None,
     *,
     chunk: int = CHUNK,
     progress: bool = False,
@@ -61,6 +67,8 @@ def fit_streamed(
         Of the labels; None gives every structure the weight one, which is for energies alone.
     rule
         How alpha is chosen. Folds are made of whole structures.
+    folds
+        What is held out together; None for every structure on its own.
     chunk
         About how many atoms are worked on at once.
     progress
@@ -79,10 +87,12 @@ def fit_streamed(
     derivatives = any(target.has_derivatives for target in targets)
     if isinstance(rule, LeaveOneOut) and derivatives:
         raise ValueError("LeaveOneOut is for energies alone: with forces or virials use KFold() or Evidence()")
-    fold = folds_of(rule, len(frames))
+    folds = plain_folds(rule, len(frames)) if folds is None else folds
+    # One structure after the other is left out without fits to the others.
+    fold = np.full(len(frames), -1) if isinstance(rule, LeaveOneOut) else folds.fold
     with keeping(checkpoint, design, frames, targets, noise, fold, chunk) as keeper:
         triangles = accumulate(design, frames, targets, noise, fold, chunk, progress, keeper)
-    path = reduce(Triangle.merged, triangles).path()
+    path = reduce(_merged, triangles).path()
     if isinstance(rule, Fixed):
         return _chosen(path, rule.alpha, np.empty(0), np.empty(0), None)
     alphas = np.sort(np.asarray(rule.alphas))[::-1]
@@ -90,17 +100,17 @@ def fit_streamed(
         errors = -path.evidence(alphas * path.scale) / path.n_rows
         return _chosen(path, float(alphas[np.argmin(errors)]), alphas, errors, None)
     if derivatives:
-        squares, n_held_out = _held_out_squares(rule, triangles, alphas * path.scale)
+        squares, n_held_out = _held_out_squares(triangles, alphas * path.scale)
         errors = np.sqrt(squares / n_held_out)
         best = int(np.argmin(errors))
         return _chosen(path, float(alphas[best]), alphas, errors, float(errors[best] ** 2))
     energies = np.array([target.energy for target in targets])
     widths = energy_widths(frames, noise)
     if isinstance(rule, LeaveOneOut):
-        residuals = _left_out(design, frames, energies, widths, path, alphas, chunk)
+        residuals = _left_out(design, frames, energies, widths, path, alphas, folds, chunk)
     else:
-        residuals = _held_out(design, frames, energies, rule, triangles, fold, alphas * path.scale, chunk)
-        widths = widths[fold == 1] if isinstance(rule, HoldOut) else widths
+        residuals = _held_out(design, frames, energies, triangles, folds, alphas * path.scale, chunk)
+    widths = widths[folds.held_out]
     errors = np.mean(np.abs(residuals), axis=1)
     best = int(np.argmin(errors))
     # The variance of a row, hence of what was divided by the noise of the label.
@@ -125,20 +135,6 @@ def keeping(
         yield checkpoint
 
 
-def folds_of(rule: Regularization, n_structures: int) -> IntArray:
-    """Return the fold of every structure; the held-out ones of :class:`HoldOut` are fold 1."""
-    fold = np.zeros(n_structures, dtype=np.int64)
-    match rule:
-        case KFold():
-            for k, members in enumerate(rule.folds(n_structures)):
-                fold[members] = k
-        case HoldOut(n_validation=n_validation):
-            fold[n_structures - n_validation :] = 1
-        case _:
-            pass
-    return fold
-
-
 def accumulate(
     design: Design,
     frames: Sequence[Atoms],
@@ -149,8 +145,8 @@ def accumulate(
     progress: bool = False,
     checkpoint: Checkpoint | None = None,
 ) -> list[Triangle]:
-    """Return the triangular factor of the rows of every fold."""
-    triangles = [Triangle(design.n_columns) for _ in range(int(fold.max()) + 1)]
+    """Return the triangular factor of the rows of every fold, and last that of the rows in none (fold -1)."""
+    triangles = [Triangle(design.n_columns) for _ in range(int(fold.max(initial=-1)) + 2)]
     done = 0 if checkpoint is None else checkpoint.restore(triangles)
     with progress_bar(len(frames), "rows", "structure", initial=done, shown=progress) as bar:
         for start, stop in pieces(frames, chunk):
@@ -184,29 +180,29 @@ def _chosen(path: RidgePath, alpha: float, alphas: FloatArray, errors: FloatArra
     return RidgeFit(weights, alpha, path.scale, alphas[::-1].copy(), errors[::-1].copy(), posterior)
 
 
-def _others(rule: Regularization, triangles: list[Triangle]) -> list[tuple[int, Triangle]]:
-    """Return every held-out fold, and the rows of all others."""
-    if isinstance(rule, HoldOut):
-        return [(1, triangles[0])]
-    before = [triangles[0]]
-    for triangle in triangles[1:-1]:
-        before.append(before[-1].merged(triangle))
-    result, after = [], None
-    for k in range(len(triangles) - 1, -1, -1):
-        if k == 0:
-            assert after is not None
-            rest = after
-        else:
-            rest = before[k - 1] if after is None else before[k - 1].merged(after)
-        result.append((k, rest))
-        after = triangles[k] if after is None else triangles[k].merged(after)
-    return result
+def _merged(first: Triangle, second: Triangle) -> Triangle:
+    """Return the triangle of the rows of both."""
+    if not first.n_rows or not second.n_rows:
+        return first if first.n_rows else second
+    return first.merged(second)
 
 
-def _held_out_squares(rule: Regularization, triangles: list[Triangle], alphas: FloatArray) -> tuple[FloatArray, int]:
+def _others(triangles: list[Triangle]) -> Iterator[tuple[int, Triangle]]:
+    """Yield every fold, and the rows of all others with those of none, which stand last."""
+    *folds, always = triangles
+    before = [always]
+    for triangle in folds[:-1]:
+        before.append(_merged(before[-1], triangle))
+    after = Triangle(always.n_columns)
+    for k in range(len(folds) - 1, -1, -1):
+        yield k, _merged(before[k], after)
+        after = _merged(folds[k], after)
+
+
+def _held_out_squares(triangles: list[Triangle], alphas: FloatArray) -> tuple[FloatArray, int]:
     """Return the sum of squared held-out residuals [n_alphas] and the number of rows."""
     squares, n_rows = np.zeros(len(alphas)), 0
-    for k, others in _others(rule, triangles):
+    for k, others in _others(triangles):
         squares += triangles[k].squares(others.weights(alphas))
         n_rows += triangles[k].n_rows
     return squares, n_rows
@@ -216,23 +212,22 @@ def _held_out(
     design: Design,
     frames: Sequence[Atoms],
     energies: FloatArray,
-    rule: Regularization,
     triangles: list[Triangle],
-    fold: IntArray,
+    folds: Folds,
     alphas: FloatArray,
     chunk: int,
 ) -> FloatArray:
     """Return the residuals of energies of held-out structures, [n_alphas, n_held_out]."""
-    weights = {k: others.weights(alphas) for k, others in _others(rule, triangles)}
+    weights = {k: others.weights(alphas) for k, others in _others(triangles)}
     residuals = np.empty((len(alphas), len(frames)))
     for start, stop in pieces(frames, chunk):
-        if not np.isin(fold[start:stop], list(weights)).any():
+        if (folds.fold[start:stop] < 0).all():
             continue
         rows = design.structures(frames[start:stop])
         for k, own in weights.items():
-            members = np.flatnonzero(fold[start:stop] == k)
+            members = np.flatnonzero(folds.fold[start:stop] == k)
             residuals[:, start + members] = energies[start + members] - own @ rows[members].T
-    return residuals[:, np.isin(fold, list(weights))]
+    return residuals[:, folds.held_out]
 
 
 def _left_out(
@@ -242,18 +237,42 @@ def _left_out(
     widths: FloatArray,
     path: RidgePath,
     alphas: FloatArray,
+    folds: Folds,
     chunk: int,
 ) -> FloatArray:
-    """Return the leave-one-out residuals ``(y - X w)_i / (1 - h_ii)`` of energies, [n_alphas, n_structures]."""
+    """Return residuals of energies with each fold left out, ``(1 - H_KK)^-1 (y - X w)_K``: [n_alphas, n_held_out]."""
     weights = path.weights(alphas * path.scale)
     filters = 1.0 / (path.singular_values**2 + alphas[:, None] * path.scale)
     residuals = np.empty((len(alphas), len(frames)))
-    for start, stop in pieces(frames, chunk):
-        rows = design.structures(frames[start:stop])
-        leverage = filters @ ((rows / widths[start:stop, None] @ path.right.T) ** 2).T
-        remainder = np.maximum(1.0 - leverage, np.finfo(np.float64).eps)
-        residuals[:, start:stop] = (energies[start:stop] - weights @ rows.T) / remainder
-    return residuals
+    for members in _whole_folds(frames, folds, chunk):
+        rows = design.structures([frames[k] for k in members.tolist()])
+        seen = rows / widths[members, None] @ path.right.T
+        gaps = (energies[members] - weights @ rows.T) / widths[members]
+        # Round-off must not turn a leverage of one into a division by zero.
+        solved = gaps / np.maximum(1.0 - filters @ (seen**2).T, _EPSILON)
+        starts = np.flatnonzero(np.diff(folds.fold[members], prepend=-1))
+        for first, last in itertools.pairwise([*starts.tolist(), len(members)]):
+            if last - first > 1:
+                own = seen[first:last]
+                hats = np.einsum("ik,ak,jk->aij", own, filters, own, optimize=True)
+                blocks = (1.0 + _EPSILON) * np.eye(len(own)) - hats
+                solved[:, first:last] = np.linalg.solve(blocks, gaps[:, first:last, None])[:, :, 0]
+        residuals[:, members] = solved * widths[members]
+    return residuals[:, folds.held_out]
+
+
+def _whole_folds(frames: Sequence[Atoms], folds: Folds, chunk: int) -> Iterator[IntArray]:
+    """Yield the structures of some folds together, in their order, about so many atoms at once."""
+    parts: list[IntArray] = []
+    atoms = 0
+    for members in folds.members:
+        parts.append(members)
+        atoms += sum(len(frames[k]) for k in members.tolist())
+        if atoms >= chunk:
+            yield np.concatenate(parts)
+            parts, atoms = [], 0
+    if parts:
+        yield np.concatenate(parts)
 
 
 def design_matrix(

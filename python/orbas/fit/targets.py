@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from orbas.fit.regularization import Fixed, HoldOut, KFold, LeaveOneOut, check_enough_structures, fit_ridge
+from orbas.fit.dense import fit_ridge, held_out_residuals
+from orbas.fit.folds import plain_folds
+from orbas.fit.regularization import Evidence, Fixed, check_enough_structures
 from orbas.fit.ridge import Ridge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from orbas.base.blocks import FloatArray
     from orbas.fit.regularization import Regularization
 
@@ -57,25 +57,17 @@ def fit_targets(design: FloatArray, targets: FloatArray, rule: Regularization) -
     if isinstance(rule, Fixed):
         weights = ridge.weights(targets, [rule.alpha * ridge.scale])[0]
         return TargetsFit(weights, rule.alpha, ridge.scale, np.empty(0), np.empty(0))
-    held_out = _held_out(ridge, targets, rule)
+    if isinstance(rule, Evidence):
+        raise ValueError(f"Evidence is for one target, got {targets.shape[1]}: use KFold()")
+    folds = plain_folds(rule, len(design))
     alphas = np.sort(np.asarray(rule.alphas))[::-1]
     # One candidate at a time: the residuals of all might not fit into the memory.
-    errors = np.array([np.mean(np.abs(held_out(alpha * ridge.scale))) for alpha in alphas])
+    errors = np.array(
+        [
+            np.mean(np.abs(held_out_residuals(ridge, targets, rule, np.array([alpha * ridge.scale]), folds)))
+            for alpha in alphas
+        ]
+    )
     best = float(alphas[np.argmin(errors)])
     weights = ridge.weights(targets, [best * ridge.scale])[0]
     return TargetsFit(weights, best, ridge.scale, alphas[::-1].copy(), errors[::-1].copy())
-
-
-def _held_out(ridge: Ridge, targets: FloatArray, rule: Regularization) -> Callable[[float], FloatArray]:
-    """Return what gives the held-out residuals for an absolute alpha, [n_held_out, n_targets]."""
-    match rule:
-        case LeaveOneOut():
-            return lambda alpha: ridge.leave_one_out(targets, [alpha])[0]
-        case KFold():
-            folds = rule.folds(ridge.n_samples)
-            return lambda alpha: ridge.k_fold(targets, [alpha], folds)[0]
-        case HoldOut(n_validation=n):
-            head, tail = Ridge(ridge.design[:-n]), ridge.design[-n:]
-            return lambda alpha: targets[-n:] - tail @ head.weights(targets[:-n], [alpha])[0]
-        case _:
-            raise ValueError(f"{type(rule).__name__} is for one target, got {targets.shape[1]}: use KFold()")

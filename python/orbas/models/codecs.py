@@ -30,12 +30,14 @@ from orbas.models.sparse import SparseRecord
 
 
 def _check_baseline(baseline: CompositionBaseline) -> None:
-    fitted = None if baseline._record is None else baseline.energies_
-    for energies in (baseline.energies, fitted):
+    fitted, binding = (None, None) if baseline._record is None else (baseline.energies_, baseline.binding_)
+    for energies in (baseline.energies, fitted, binding):
         if energies is not None and not (isinstance(energies, dict) and all(map(is_number, energies.values()))):
             raise TypeError(f"baseline energies must be a dict of numbers, got {energies!r}")
     if fitted is not None:
         check_species("the species of energies_", tuple(fitted))
+        if not set(baseline.binding_) <= set(fitted):
+            raise ValueError(f"binding_ is of the species {list(baseline.binding_)}, energies_ of {list(fitted)}")
 
 
 def _check_potential(potential: Any) -> None:
@@ -146,7 +148,9 @@ def _check_sparse(potential: SparseGPR) -> None:
 _FIT = ("baseline_", "species_", "weights_", "alpha_", "scale_", "alphas_", "cv_errors_", "posterior_")
 
 CODECS = (
-    estimator_codec(CompositionBaseline, ("energies_",), record=BaselineRecord, check=_check_baseline),
+    estimator_codec(
+        CompositionBaseline, ("energies_",), optional=("binding_",), record=BaselineRecord, check=_check_baseline
+    ),
     record_codec(LeaveOneOut),
     record_codec(KFold),
     record_codec(HoldOut),

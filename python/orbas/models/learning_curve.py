@@ -10,10 +10,11 @@ import numpy as np
 from orbas.base.fields import checked
 from orbas.base.kinds import SEED, Integer, ListOf
 from orbas.fit.baseline import check_species, count_atoms, species_of
+from orbas.fit.dense import fit_ridge
 from orbas.fit.design import pieces
 from orbas.fit.labels import energies_of, fit_baseline
 from orbas.fit.noise import energy_widths
-from orbas.fit.regularization import HoldOut, fit_ridge, resolve_regularization
+from orbas.fit.regularization import HoldOut, check_enough_structures, resolve_regularization
 from orbas.fit.streamed import design_matrix
 from orbas.fit.triangle import Triangle
 from orbas.models.linear import LinearPotential
@@ -136,7 +137,7 @@ def _at_once(
     n_atoms = count_atoms(test)
     errors = []
     for size in sizes:
-        baseline = fit_baseline(model.baseline, train[:size], energies[:size], rule)
+        baseline = fit_baseline(model.baseline, train[:size], energies[:size])
         expected = baseline.predict(test)
         fit = fit_ridge(rows[:size], energies[:size] - baseline.predict(train[:size]), rule)
         score = score_energies(expected + test_rows @ fit.weights, test_energies, n_atoms)
@@ -158,7 +159,7 @@ def _streamed(
     if rises.min() <= rule.n_validation:
         raise ValueError(f"sizes must rise by more than the {rule.n_validation} held out, got {list(sizes)}")
     design = _design(model, train)
-    baseline = fit_baseline(model.baseline, train[: sizes[0]], energies[: sizes[0]], rule)
+    baseline = fit_baseline(model.baseline, train[: sizes[0]], energies[: sizes[0]])
     remaining, expected = energies - baseline.predict(train), baseline.predict(test)
     widths = energy_widths(train, model._label_noise())
     alphas = np.sort(np.asarray(rule.alphas))[::-1]
@@ -197,7 +198,8 @@ def _check_smallest(
     model: LinearPotential | SparseGPR, subset: Sequence[Atoms], energies: FloatArray, test: Sequence[Atoms]
 ) -> None:
     """Raise, before any features are computed, what fitting or predicting with the smallest subset would."""
-    fit_baseline(model.baseline, subset, energies, resolve_regularization(model.regularization))
+    check_enough_structures(resolve_regularization(model.regularization), len(subset))
+    fit_baseline(model.baseline, subset, energies)
     try:
         check_species(test, species_of(subset))
     except ValueError as error:

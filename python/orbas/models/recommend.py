@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -10,11 +13,14 @@ import numpy as np
 
 from orbas.base.fields import check_settings, setting
 from orbas.base.kinds import SEED, Number
+from orbas.fit.isolated import isolated_atoms
 from orbas.fit.labels import labels_of
 from orbas.fit.noise import Noise
 from orbas.fit.regularization import KFold
+from orbas.fit.samples import kinds_of
 from orbas.models.linear import LinearPotential
 from orbas.models.sparse import SparseGPR
+from orbas.structures.batch import as_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +29,9 @@ if TYPE_CHECKING:
 
     from orbas.density.expansion import DensityExpansion
     from orbas.models.potential import Potential
+    from orbas.structures.io import Labels
 
+_LOG = logging.getLogger("orbas")
 #: Atoms that settings are compared on, at most; the last fit takes all.
 _N_TRIAL = 3000
 #: A trial on few structures says little about what all of them cost; so much is left in hand.
@@ -157,7 +165,8 @@ def recommended(
         Expected errors of the labels, hence what matters more: None is ``Noise()``.
     time_budget
         Seconds. Trials end when what is left is what the last fit is expected to take; a machine of another speed may
-        therefore choose otherwise. At least one trial and the last fit are always made.
+        therefore choose otherwise. At least one trial and the last fit are always made, and the best settings that were
+        tried are taken: that their last fit may take longer is said.
     seed
         Of the structures that settings are compared on.
     report
@@ -170,15 +179,16 @@ def recommended(
     ValueError
         For fewer than ten structures, a budget that is not positive, or structures without neighbors.
     """
+    train = as_frames(train)
     if len(train) < 10:
         raise ValueError(f"cross-validation wants ten structures at least, got {len(train)}")
     Search(time_budget, seed)
     start = time.monotonic()
     keys = {"forces_key": forces_key, "stress_key": stress_key, "virial_key": virial_key}
-    labels_of(train, energy_key, **keys)
+    labels = labels_of(train, energy_key, **keys)
     noise = Noise() if noise is None else noise
     noise.check_configs(train)
-    frames = _sample(train, seed)
+    frames = _sample(train, labels, noise, seed)
     share = sum(map(len, frames)) / sum(map(len, train))
     report(f"comparing settings on {len(frames)} of {len(train)} structures; held-out error over noise:")
     best: tuple[float, Candidate, float] | None = None
@@ -189,30 +199,62 @@ def recommended(
                 report("the time is up")
                 break
             before = time.monotonic()
-            potential = candidate.build(frames, noise.among(frames))
-            potential.fit(frames, energy_key, **keys)
+            with _quietly():  # the last fit says what there is to say of the structures
+                potential = candidate.build(frames, noise.among(frames))
+                potential.fit(frames, energy_key, **keys)
             seconds = time.monotonic() - before
             error = float(potential.cv_errors_.min())
             report(f"{error:10.4f}  {seconds:6.1f} s  {candidate}")
-            left = time_budget - (time.monotonic() - start)
-            if best is None or (error < best[0] and _MARGIN * seconds / share < left):
+            if best is None or error < best[0]:
                 best = (error, candidate, seconds / share)
     assert best is not None
+    left = time_budget - (time.monotonic() - start)
+    if best[2] > left:
+        late = (
+            f"its fit to all structures may take {best[2]:.0f} s, where {max(left, 0.0):.0f} s are left of time_budget"
+        )
+        _LOG.warning("the best settings are taken, though %s", late)
     report(f"taken: {best[1]}; fitting all {len(train)} structures")
     chosen = best[1].build(train, noise)
     chosen.fit(train, energy_key, **keys)
     return chosen
 
 
-def _sample(train: Sequence[Atoms], seed: int) -> list[Atoms]:
-    """Draw structures until they have enough atoms; all keep their order."""
-    chosen: list[int] = []
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep back what this thread would log."""
+    here = threading.get_ident()
+
+    def others(record: logging.LogRecord) -> bool:
+        return record.thread != here
+
+    _LOG.addFilter(others)
+    try:
+        yield
+    finally:
+        _LOG.removeFilter(others)
+
+
+def _sample(train: list[Atoms], labels: Labels, noise: Noise, seed: int) -> list[Atoms]:
+    """Draw structures until they have enough atoms, and of each species, label and noise there are two; in their order.
+
+    Isolated atoms, which cost nothing, are always among them.
+    """
+    order = np.random.default_rng(seed).permutation(len(train))
+    isolated = isolated_atoms(train)
+    chosen = np.flatnonzero(isolated).tolist()
     n_atoms = 0
-    for index in np.random.default_rng(seed).permutation(len(train)):
-        if len(chosen) >= 10 and n_atoms >= _N_TRIAL:
+    drawn = order[~isolated[order]]
+    for index in drawn:
+        if len(chosen) - int(isolated.sum()) >= 10 and n_atoms >= _N_TRIAL:
             break
         chosen.append(int(index))
         n_atoms += len(train[index])
+    configs = [[str(frame.info.get("config_type")) == config for frame in train] for config in noise.by_config]
+    for kind in (*kinds_of(train, labels).T, *np.array(configs, dtype=bool)):
+        of_kind = [int(index) for index in drawn if kind[index]]
+        missing = max(0, min(2, len(of_kind)) - len(set(of_kind) & set(chosen)))
+        chosen += [index for index in of_kind if index not in chosen][:missing]
     return [train[index] for index in sorted(chosen)]
 
 

@@ -204,8 +204,17 @@ class OptimalBasis(FittedBasis):
         self._record = self._made_of(frames, sample_weight, _Seen())
         return self
 
-    def partial_fit(self, frames: Sequence[Atoms], y: object = None, sample_weight: FloatArray | None = None) -> Self:
+    def partial_fit(
+        self,
+        frames: Sequence[Atoms],
+        y: object = None,
+        sample_weight: FloatArray | None = None,
+        *,
+        species: tuple[int, ...] | None = None,
+    ) -> Self:
         """Add structures to what was seen: batches of any size, with any species, equal one fit of them all.
+
+        To rounding; to the bit if ``species`` names those of all batches, and none is named by the density.
 
         Raises
         ------
@@ -218,7 +227,7 @@ class OptimalBasis(FittedBasis):
             raise ValueError(
                 "density, mixing or per_center were changed since the structures before were seen: fit all anew"
             )
-        self._record = self._made_of(frames, sample_weight, seen)
+        self._record = self._made_of(frames, sample_weight, seen, species)
         return self
 
     def covariance(self, l: int, center_species: int | None = None) -> list[FloatArray]:
@@ -310,12 +319,18 @@ class OptimalBasis(FittedBasis):
         same = all(getattr(self.density, name) == getattr(density, name) for name in names)
         return same and record.nesting == Nesting(self.mixing, self.per_center)
 
-    def _made_of(self, frames: Sequence[Atoms], sample_weight: FloatArray | None, seen: _Seen) -> OptimalRecord:
+    def _made_of(
+        self,
+        frames: Sequence[Atoms],
+        sample_weight: FloatArray | None,
+        seen: _Seen,
+        channels: tuple[int, ...] | None = None,
+    ) -> OptimalRecord:
         """Return the record of what was seen and some structures more."""
         counts = self.check()
         listed = structures.as_frames(frames)
         params = self._settled_params(self.density.given_species() or structures.species_of(listed))
-        _accumulate(seen, params, listed, counts, sample_weight)
+        _accumulate(seen, params, listed, counts, sample_weight, channels)
         if not seen.n_environments:
             raise ValueError("an optimal basis needs at least one atom to fit on")
         species = tuple(sorted(seen.species))
@@ -391,11 +406,16 @@ def _diagonalize(covariance: _Covariance, counts: tuple[int, ...], groups: list[
 
 
 def _accumulate(
-    seen: _Seen, params: Mapping[str, Any], frames: list[Atoms], counts: tuple[int, ...], weights: FloatArray | None
+    seen: _Seen,
+    params: Mapping[str, Any],
+    frames: list[Atoms],
+    counts: tuple[int, ...],
+    weights: FloatArray | None,
+    channels: tuple[int, ...] | None,
 ) -> None:
     """Add structures to what was seen."""
     density: DensityExpansion = params["density"]
-    species = density.given_species() or structures.species_of(frames)
+    species = density.given_species() or channels or structures.species_of(frames)
     if not species:
         return
     expansion = DensityExpansion(**{**density.get_params(deep=False), "species": species})

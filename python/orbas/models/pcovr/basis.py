@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
     from orbas.base.blocks import FloatArray
     from orbas.density.expansion import DensityExpansion
+    from orbas.fit.dense import RidgeFit
     from orbas.fit.labels import BaselineLike
-    from orbas.fit.regularization import RegularizationLike, RidgeFit
+    from orbas.fit.regularization import RegularizationLike
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -1,0 +1,143 @@
+"""Structures that stand several times among others: equal or nearly so, shifted, turned, in another order of atoms.
+
+What is compared is the smoothed distribution of the distances between neighbors, weighted by their charges, and the
+composition: it is the same for every copy, whatever the features of a model are. Nearly equal is what differs by less
+than a small displacement of the atoms would make.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from orbas.structures.neighbors import neighbor_list
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ase import Atoms
+
+    from orbas.base.blocks import FloatArray, IntArray
+
+#: Distances in Å that are looked at: how far, at how many places, how sharply.
+_RADIUS = 6.0
+_PLACES = np.linspace(0.6, 5.6, 21)
+_WIDTH = 0.25
+#: Displacement of all atoms, in Å, that makes the scale, and the fraction of it that is nearly nothing.
+_RATTLE = 0.1
+_NEARLY = 0.02
+#: Distributions closer than this, relative to their norm, are equal: positions of five digits.
+_EQUAL = 1e-5
+#: Sizes whose logarithms are closer are worth a second look.
+_CLOSE = 3e-3
+#: An imprint counts in these steps.
+_STEP = 1e-5
+
+
+def distances_of(atoms: Atoms) -> FloatArray:
+    """Return the smoothed distribution of distances between neighbors, [n_places], per atom."""
+    i, j, distances = neighbor_list("ijd", atoms, _RADIUS)
+    weights = np.sqrt(atoms.numbers[i] * atoms.numbers[j]) * (1.0 - distances / _RADIUS) ** 2
+    bells = np.exp(-0.5 * ((distances[:, None] - _PLACES) / _WIDTH) ** 2)
+    result: FloatArray = weights @ bells / max(len(atoms), 1)
+    return result
+
+
+def find_copies(frames: Sequence[Atoms], *, nearly: bool = True) -> IntArray:
+    """Return a number for every structure that it shares with its copies, [n_structures].
+
+    Parameters
+    ----------
+    frames
+        Structures.
+    nearly
+        Whether structures that are nearly equal count too.
+    """
+    groups = np.arange(len(frames))
+    for candidates in _alike(frames):
+        some = [frames[k] for k in candidates.tolist()]
+        marks = np.stack([distances_of(atoms) for atoms in some])
+        tolerance = _EQUAL * float(np.linalg.norm(marks, axis=1).max())
+        if nearly:
+            moved = np.stack([distances_of(atoms) for atoms in _displaced(some[0])])
+            scale = np.linalg.norm(moved - marks[0], axis=1)
+            tolerance = max(tolerance, _NEARLY * float(scale[0] or scale[1]))
+        groups[candidates] = candidates[_leaders(marks, tolerance)]
+    return groups
+
+
+def imprints(frames: Sequence[Atoms]) -> IntArray:
+    """Return two numbers for every structure that its copies share, to one step: [n_structures, 2]."""
+    rows = np.zeros((len(frames), 2))
+    for row, atoms in zip(rows, frames, strict=True):
+        marks = distances_of(atoms)
+        # Compositions and atoms without neighbors count too; irrational weights keep places apart.
+        row += np.cos(np.arange(len(marks))[:, None] * np.sqrt([2.0, 3.0])).T @ marks
+        row += len(atoms) * np.sqrt([5.0, 7.0]) + float(atoms.numbers.sum()) * np.sqrt([11.0, 13.0])
+    return np.rint(rows / _STEP).astype(np.int64)
+
+
+def common(some: IntArray, others: IntArray) -> IntArray:
+    """Return which of some imprints are among others, as rising indices."""
+    steps = np.array([(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1)])
+    known = set(map(tuple, (others[:, None] + steps).reshape(-1, 2).tolist()))
+    return np.flatnonzero([tuple(imprint) in known for imprint in some.tolist()])
+
+
+def _alike(frames: Sequence[Atoms]) -> list[IntArray]:
+    """Return sets of structures that could be copies: of one composition, and close in a few sizes to another one."""
+    from scipy.spatial import cKDTree
+
+    blocks: dict[tuple[bytes, int], list[int]] = {}
+    for k, atoms in enumerate(frames):
+        if len(atoms):
+            blocks.setdefault((np.sort(atoms.numbers).tobytes(), int(np.sum(atoms.pbc))), []).append(k)
+    found = []
+    for block in blocks.values():
+        if len(block) < 2:
+            continue
+        members = np.array(block)
+        sizes, place, counts = np.unique(
+            np.log([_sizes(frames[k]) for k in block]), axis=0, return_inverse=True, return_counts=True
+        )
+        close = counts > 1
+        if len(sizes) > 1:
+            close |= cKDTree(sizes).query(sizes, k=2)[0][:, 1] <= _CLOSE
+        if close.any():
+            found.append(members[close[place.ravel()]])
+    return found
+
+
+def _sizes(atoms: Atoms) -> tuple[float, float, float]:
+    """Return what neither a shift, a rotation nor another order of atoms changes, and is quickly known; positive."""
+    if all(atoms.pbc):
+        return abs(float(np.linalg.det(atoms.cell.array))), 1.0, 1.0
+    if any(atoms.pbc):
+        return 1.0, 1.0, 1.0
+    squares = np.sum((atoms.positions - atoms.positions.mean(axis=0)) ** 2, axis=1)
+    return 1.0 + float(squares.mean()), 1.0 + float(np.mean(squares**2)) ** 0.5, 1.0 + float(atoms.numbers @ squares)
+
+
+def _displaced(atoms: Atoms) -> list[Atoms]:
+    """Return a structure with all atoms displaced, and a strained one."""
+    rng = np.random.default_rng(0)
+    moved, strained = atoms.copy(), atoms.copy()  # type: ignore[no-untyped-call]
+    moved.positions += _RATTLE * rng.normal(size=moved.positions.shape)
+    strained.positions *= 1.01
+    strained.cell = strained.cell * 1.01
+    return [moved, strained]
+
+
+def _leaders(marks: FloatArray, tolerance: float) -> IntArray:
+    """Return for every row the first one that it is close to, itself if there is none before: no chains."""
+    from scipy.spatial import cKDTree
+
+    leaders = np.full(len(marks), -1, dtype=np.int64)
+    tree = cKDTree(marks)
+    for k in range(len(marks)):
+        if leaders[k] < 0:
+            near = np.array(tree.query_ball_point(marks[k], tolerance), dtype=np.int64)
+            leaders[near[leaders[near] < 0]] = k
+            leaders[k] = k
+    return leaders
