@@ -38,6 +38,10 @@ class StructureFileError(ValueError):
     """A file of structures is damaged, cut short or not one; names the file, the line and the cause."""
 
 
+class LabelFileError(LabelError, StructureFileError):
+    """Labels of a file of structures are missing or unusable; names the file and the line."""
+
+
 class ModelFileError(ValueError):
     """A model file is damaged, contradicts itself, is not one, or was written by a newer orbas."""
 
@@ -45,6 +49,7 @@ class ModelFileError(ValueError):
 __all__ = [
     "InternalError",
     "LabelError",
+    "LabelFileError",
     "ModelFileError",
     "NotAFileError",
     "NotFittedError",

@@ -79,7 +79,7 @@ class Structures:
             raise ValueError(re.sub(r"\bstructure (\d+)", place, str(error), count=1)) from error
 
 
-def read_structures(paths: Sequence[Path], console: Console, **keys: str) -> Structures:
+def read_structures(paths: Sequence[Path], console: Console, **keys: Any) -> Structures:
     """Read extended XYZ files; ``keys`` are those of :func:`orbas.read`, which names what it finds ``REF_energy`` etc.
 
     Raises

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,16 +18,27 @@ if TYPE_CHECKING:
     from orbas.base.blocks import IntArray
 
 
-def as_frames(frames: Atoms | Sequence[Atoms]) -> list[Atoms]:
-    """Return a list of structures; a single one is a list of one.
+def as_frames(frames: Atoms | Iterable[Atoms]) -> list[Atoms]:
+    """Return the list of structures that something holds, in their order; a single one is a list of one.
+
+    Every public call begins with it. A list, a tuple, a generator, a trajectory of ase, an array of objects and a
+    column of pandas, whatever its index, are taken by position.
 
     Raises
     ------
     TypeError
-        If something in it is not an ``ase.Atoms``; the message names its index.
+        For a dict, a table, a text or a path, and if something in it is not an ``ase.Atoms``; names its index.
     """
-    single = hasattr(frames, "get_atomic_numbers")
-    listed: list[Atoms] = [frames] if single else list(frames)  # type: ignore[list-item]
+    if hasattr(frames, "get_atomic_numbers"):
+        return [frames]  # type: ignore[list-item]
+    kind = type(frames).__name__
+    if isinstance(frames, str | bytes | PathLike):
+        raise TypeError(f"expected structures, got the {kind} {str(frames)!r}: read it with orbas.read")
+    if isinstance(frames, Mapping) or hasattr(frames, "columns"):
+        raise TypeError(f"expected structures, got a {kind}: give a list of them, or the column that holds them")
+    if not isinstance(frames, Iterable):
+        raise TypeError(f"expected an ase.Atoms or a list of them, got a {kind}")
+    listed = list(np.ravel(frames)) if isinstance(frames, np.ndarray) and frames.dtype == object else list(frames)
     for index, frame in enumerate(listed):
         if not hasattr(frame, "get_atomic_numbers"):
             raise TypeError(f"structure {index} is a {type(frame).__name__}; expected ase.Atoms")
