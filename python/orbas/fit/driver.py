@@ -17,7 +17,7 @@ from orbas.fit.baseline import species_of
 from orbas.fit.dense import fit_ridge
 from orbas.fit.folds import groups_of
 from orbas.fit.isolated import isolated_atoms, say_isolated, set_aside
-from orbas.fit.labels import fit_baseline, labels_of, targets_of
+from orbas.fit.labels import fit_baseline, targets_of
 from orbas.fit.noise import Noise
 from orbas.fit.reach import reach_of
 from orbas.fit.regularization import check_enough_structures, resolve_regularization
@@ -36,25 +36,11 @@ if TYPE_CHECKING:
     from orbas.fit.reach import Reach
     from orbas.fit.regularization import Regularization
     from orbas.fit.settings import FitSettings
-    from orbas.structures.io import Labels
+    from orbas.structures.label_table import LabelKeys
 
 _LOG = logging.getLogger("orbas")
 #: Numbers in a design matrix that may always be kept.
 _DENSE = 2**25
-
-
-@dataclass(frozen=True, slots=True)
-class LabelKeys:
-    """Names of the labels, as in :func:`orbas.structures.io.collect_labels`; None leaves a kind of label out."""
-
-    energy: str = "REF_energy"
-    forces: str | None = None
-    stress: str | None = None
-    virial: str | None = None
-
-    def collect(self, frames: list[Atoms]) -> Labels:
-        """Return the labels of structures: every one has an energy, some may be without the others."""
-        return labels_of(frames, self.energy, self.forces, self.stress, self.virial)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

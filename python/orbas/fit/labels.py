@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from orbas.errors import LabelError
 from orbas.fit.baseline import CompositionBaseline
 from orbas.fit.noise import Target
+from orbas.structures.label_table import LabelKeys
+from orbas.structures.labels import collect_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,26 +26,29 @@ BaselineLike = Literal["composition"] | Mapping[str, float] | Mapping[int, float
 
 def labels_of(
     frames: Sequence[Atoms],
-    energy_key: str,
+    energy_key: str | None,
     forces_key: str | None = None,
     stress_key: str | None = None,
     virial_key: str | None = None,
 ) -> Labels:
-    """Return the labels: every structure has an energy, some may be without forces or stress.
+    """Return the labels; what is not known is nan, forces that are not there are None.
 
     Raises
     ------
     LabelError
-        If an energy is missing, no structure has what was named, or a label is unusable.
+        If no structure has what was named, or a label is unusable.
     """
-    from orbas.structures.io import collect_labels
-
-    return collect_labels(frames, energy_key, forces_key, stress_key, virial_key, partial=True)
+    return LabelKeys(energy_key, forces_key, stress_key, virial_key).collect(frames)
 
 
 def energies_of(frames: Sequence[Atoms], energy_key: str) -> FloatArray:
     """Return the energies [n_structures] in eV under a key; raise LabelError if any is missing."""
-    energies: FloatArray = np.asarray(labels_of(frames, energy_key).energies, dtype=np.float64)
+    energies = collect_labels(frames, energy_key).energies
+    unknown = np.flatnonzero(np.isnan(energies))
+    if unknown.size:
+        raise LabelError(
+            f"structure {unknown[0]} carries {energy_key!r}, but it is not known, like {unknown.size} others"
+        )
     return energies
 
 

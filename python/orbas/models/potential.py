@@ -13,11 +13,12 @@ from orbas.base.estimator import Estimator, Fitted
 from orbas.base.fields import check_settings, check_switches
 from orbas.fit.baseline import check_species, count_atoms, species_of
 from orbas.fit.design import pieces
-from orbas.fit.driver import LabelKeys, fit_potential
+from orbas.fit.driver import fit_potential
 from orbas.fit.environments import environments, piece_of, summed
 from orbas.fit.settings import FitSettings
 from orbas.models.scores import Score, score
 from orbas.structures.batch import as_frames
+from orbas.structures.label_table import LabelKeys
 
 if TYPE_CHECKING:
     import os

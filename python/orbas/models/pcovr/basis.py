@@ -233,6 +233,8 @@ def _labels(
     totals = np.asarray(energies, dtype=np.float64)
     if totals.shape != (len(frames),):
         raise ValueError(f"{len(frames)} structures need one energy each, got the shape {totals.shape}")
+    if np.isnan(totals).any():
+        raise ValueError(f"structure {int(np.flatnonzero(np.isnan(totals))[0])}: its energy is not known")
     if forces is None:
         return totals, None
     arrays = [np.asarray(force, dtype=np.float64) for force in forces]
