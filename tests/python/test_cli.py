@@ -305,7 +305,7 @@ def test_bad_files_and_structures_end_with_1(folder, molecules, capsys):
     assert "none.npz: No such file" in fails(capsys, 1, "basis", "show", "none.npz")
     assert "a.xyz: not a basis file: it looks like structures (XYZ)" in fails(capsys, 1, "basis", "show", "a.xyz")
     (folder / "broken.xyz").write_text("3\n\nH 0 0 0\n")
-    assert "broken.xyz, structure 0" in fails(capsys, 1, "basis", "fit", "broken.xyz", *fit)
+    assert "broken.xyz, line 1: structure 0" in fails(capsys, 1, "basis", "fit", "broken.xyz", *fit)
 
     twins = ase.Atoms("H2", positions=np.zeros((2, 3)))
     ase.io.write("twins.xyz", [molecules[0], twins], format="extxyz")

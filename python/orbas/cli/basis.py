@@ -26,7 +26,7 @@ def fit(options: argparse.Namespace, console: Console) -> None:
     """Fit a basis to structures and write it."""
     check_outputs({"--output": (options.output, FileKind.BASIS)}, [*options.structures, options.config])
     optimal = settings.build_optimal(arguments.read_settings(options, settings.check_basis, settings.SECTIONS))
-    structures = inputs.read_structures(options.structures, console)
+    structures = inputs.read_structures(options.structures, console, labels=())
     console.say(f"read   {structures.summary}")
     with console.timed("fit"):
         fit_to(optimal, structures, console)

@@ -101,10 +101,17 @@ def plain_warnings() -> Iterator[None]:
 
 
 class _Lines(logging.Handler):
-    """Writes records as lines for people."""
+    """Writes records as lines for people, each once: a file is read, then its labels are collected."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self._written: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        _one_line(record.getMessage())
+        message = record.getMessage()
+        if message not in self._written:
+            self._written.add(message)
+            _one_line(message)
 
 
 def _one_line(message: Warning | str) -> None:

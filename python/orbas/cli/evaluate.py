@@ -7,9 +7,11 @@ from urllib.parse import quote
 
 from orbas.base.text import markdown, printable
 from orbas.cli import evaluation, inputs, inspect
+from orbas.errors import LabelError
 from orbas.files.outputs import FileKind, check_outputs
 from orbas.files.replacing import replacing
 from orbas.models.file import components_of, open_model
+from orbas.structures.labels import none_found
 
 if TYPE_CHECKING:
     import argparse
@@ -32,8 +34,9 @@ def run(options: argparse.Namespace, console: Console) -> None:
     model = open_model(options.model).model
     found = _evaluated(model, options.structures, options, console)
     console.title(f"{options.model} on {found.known.summary}")
-    console.say(f"errors {evaluation.UNITS}\n")
-    console.table(*found.table())
+    if any(found.known.counts.values()):
+        console.say(f"errors {evaluation.UNITS}\n")
+        console.table(*found.table())
     if options.plot is not None:
         found.plot(options.plot, options.model.name)
         console.say(f"\nwrote {options.plot}")
@@ -98,7 +101,12 @@ def report(options: argparse.Namespace, console: Console) -> None:
 def _evaluated(model: Potential, paths: Sequence[Path], options: argparse.Namespace, console: Console) -> Evaluation:
     keys = {name: getattr(options, name) for name in ("energy_key", "forces_key", "stress_key", "virial_key")}
     structures = inputs.read_structures(paths, console, **{name: key for name, key in keys.items() if key is not None})
-    return evaluation.evaluate(model, evaluation.Labeled.of(structures), console, error_bars=bool(model.reach_))
+    known = evaluation.Labeled.of(structures)
+    if options.output is None and not any(known.counts.values()):
+        raise LabelError(
+            f"{none_found(structures.frames, 'a label', ('REF_energy',))}; --output FILE predicts without labels"
+        )
+    return evaluation.evaluate(model, known, console, error_bars=bool(model.reach_))
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:

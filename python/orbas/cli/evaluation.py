@@ -41,13 +41,14 @@ class Labeled:
 
     @classmethod
     def of(cls, found: Structures, *, forces: bool = True, stress: bool = True) -> Labeled:
-        """Collect the labels: energies of all structures, forces and stress where there are.
+        """Collect the labels there are: energies, and forces and stress where they are used.
 
         Raises
         ------
         ValueError
-            If an energy is missing; says which keys there are, or which structure.
+            If a label is unusable; names the structure.
         """
+        has_energy = any("REF_energy" in frame.info for frame in found.frames)
         has_forces = forces and any("REF_forces" in frame.arrays for frame in found.frames)
         has_stress = stress and any("REF_stress" in frame.info for frame in found.frames)
         keys: dict[str, Any] = {
@@ -55,17 +56,13 @@ class Labeled:
             "stress_key": "REF_stress" if has_stress else None,
         }
         with found.locating(0):
-            return cls(found, labels_of(found.frames, "REF_energy", **keys), keys)
+            return cls(found, labels_of(found.frames, "REF_energy" if has_energy else None, **keys), keys)
 
     @property
     def counts(self) -> dict[str, int]:
         """Numbers of structures with each label."""
-        forces, stress = self.labels.forces, self.labels.stress
-        return {
-            "energies": len(self.labels.energies),
-            "forces": 0 if forces is None else sum(label is not None for label in forces),
-            "stress": 0 if stress is None else int(np.isfinite(stress).all(axis=1).sum()),
-        }
+        energies, forces, stress = self.labels.known.sum(axis=0).tolist()
+        return {"energies": energies, "forces": forces, "stress": stress}
 
     @property
     def summary(self) -> str:
@@ -152,15 +149,19 @@ class Evaluation:
         """Draw predictions against labels."""
         labels, found = self.known.labels, self.prediction
         n_atoms = np.maximum(count_atoms(self.known.structures.frames), 1)
-        parities = [Parity("energy", "eV/atom", labels.energies / n_atoms, found.energies / n_atoms)]
+        pairs = [("energy", "eV/atom", labels.energies / n_atoms, found.energies / n_atoms)]
         if labels.forces is not None and found.forces is not None:
-            pairs = [(a, b) for a, b in zip(labels.forces, found.forces, strict=True) if a is not None]
-            forces = [np.concatenate([pair[k].ravel() for pair in pairs]) for k in (0, 1)]
-            parities.append(Parity("force", "eV/Å", *forces))
+            both = [(a, b) for a, b in zip(labels.forces, found.forces, strict=True) if a is not None]
+            own, predicted = (np.concatenate([pair[k].ravel() for pair in both]) for k in (0, 1))
+            pairs.append(("force", "eV/Å", own, predicted))
         if labels.stress is not None and found.stress is not None:
-            known = np.isfinite(labels.stress) & np.isfinite(found.stress)
-            if known.any():
-                parities.append(Parity("stress", "eV/Å³", labels.stress[known], found.stress[known]))
+            pairs.append(("stress", "eV/Å³", labels.stress, found.stress))
+        known = [np.isfinite(labels) & np.isfinite(predictions) for *_, labels, predictions in pairs]
+        parities = [
+            Parity(name, unit, labels[mask], predictions[mask])
+            for (name, unit, labels, predictions), mask in zip(pairs, known, strict=True)
+            if mask.any()
+        ]
         save_figure(plot_parity(parities, title), path, dpi=150)
 
     def write(self, path: Path) -> None:

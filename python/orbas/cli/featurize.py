@@ -39,7 +39,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
         {"--output": (options.output, FileKind.FEATURES)}, [*options.structures, options.basis, options.config]
     )
     density, described = _density(options)
-    found = inputs.read_structures(options.structures, console)
+    found = inputs.read_structures(options.structures, console, labels=())
     console.say(f"read  {found.summary}")
     species = density.fit(found.frames).species_
     with found.locating(0):

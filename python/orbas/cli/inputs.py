@@ -79,8 +79,8 @@ class Structures:
             raise ValueError(re.sub(r"\bstructure (\d+)", place, str(error), count=1)) from error
 
 
-def read_structures(paths: Sequence[Path], console: Console, **keys: Any) -> Structures:
-    """Read extended XYZ files; ``keys`` are those of :func:`orbas.read`, which names what it finds ``REF_energy`` etc.
+def read_structures(paths: Sequence[Path], console: Console, **options: Any) -> Structures:
+    """Read extended XYZ files; ``options`` are those of :func:`orbas.read`, which names labels ``REF_energy`` etc.
 
     Raises
     ------
@@ -95,10 +95,7 @@ def read_structures(paths: Sequence[Path], console: Console, **keys: Any) -> Str
     places: list[tuple[Path, int]] = []
     with console.progress(len(paths), "reading", "file") as bar:
         for path in paths:
-            try:
-                found = read(path, **keys)
-            except ValueError as error:
-                raise ValueError(str(error) if str(path) in str(error) else f"{path}, {error}") from error
+            found = read(path, **options)
             frames += found
             places += [(path, index) for index in range(len(found))]
             bar.update()

@@ -23,7 +23,7 @@ def start_structure(options: argparse.Namespace, console: Console) -> Atoms:
     ValueError
         If the file has several and none was chosen, or not so many.
     """
-    frames = inputs.read_structures([options.structure], console).frames
+    frames = inputs.read_structures([options.structure], console, labels=()).frames
     if options.index is None and len(frames) > 1:
         raise ValueError(f"{options.structure} has {len(frames)} structures: choose one with --index 0, 1, ...")
     try:

@@ -185,4 +185,5 @@ def _trained(
     score = model.fit(train, TARGET).score(test, TARGET)
     n_channels = density.channel_counts(SPECIES)[0][0]
     n_features = len(model.weights_) // len(SPECIES)
+    assert score.mae is not None  # all energies are known
     return ModelResult(name, n_channels, n_features, score.mae / KCAL_PER_MOL, model.alpha_)

@@ -11,7 +11,9 @@ from orbas.errors import SettingsError
 from orbas.files.outputs import FileKind, check_outputs
 from orbas.fit.checkpoint import generations
 from orbas.models import recommended, settings
+from orbas.models.settings import UNLABELED
 from orbas.optimal.settings import build_density, build_optimal
+from orbas.structures.labels import none_found
 from orbas.structures.species import atomic_number
 
 if TYPE_CHECKING:
@@ -78,11 +80,17 @@ def _read(given: Settings, console: Console) -> tuple[Labeled, Labeled | None]:
     data = given["data"]
     keys = {name: key for name, key in data.items() if name.endswith("_key")}
     used = {"forces": data.get("forces", True), "stress": data.get("stress", True)}
+    labels = ["energy", *(name for name, is_used in used.items() if is_used)]
+    unlabeled = data.get("unlabeled", UNLABELED[0])
 
     def labeled(names: list[str]) -> Labeled:
-        return Labeled.of(inputs.read_structures([Path(name) for name in names], console, **keys), **used)
+        paths = [Path(name) for name in names]
+        found = inputs.read_structures(paths, console, labels=labels, unlabeled=unlabeled, **keys)
+        return Labeled.of(found, **used)
 
     train = labeled(data["train"])
+    if not train.counts["energies"]:
+        raise none_found(train.structures.frames, "energy", ("REF_energy",))
     console.say(f"train  {train.summary}")
     inputs.check_geometry(train.structures, console)
     if given.get("regularization", {}).get("kind") == "loo" and any(train.keys.values()):

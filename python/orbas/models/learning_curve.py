@@ -9,7 +9,7 @@ import numpy as np
 
 from orbas.base.fields import checked
 from orbas.base.kinds import SEED, Integer, ListOf
-from orbas.fit.baseline import check_species, count_atoms, species_of
+from orbas.fit.baseline import check_species, species_of
 from orbas.fit.dense import fit_ridge
 from orbas.fit.design import pieces
 from orbas.fit.labels import energies_of, fit_baseline
@@ -18,7 +18,7 @@ from orbas.fit.regularization import HoldOut, check_enough_structures, resolve_r
 from orbas.fit.streamed import design_matrix
 from orbas.fit.triangle import Triangle
 from orbas.models.linear import LinearPotential
-from orbas.models.scores import score_energies
+from orbas.models.scores import mean_errors
 from orbas.structures.batch import as_frames
 
 if TYPE_CHECKING:
@@ -134,14 +134,13 @@ def _at_once(
     rows, test_rows = (
         design_matrix(design, some, chunk=model.chunk, progress=model.progress) for some in (train, test)
     )
-    n_atoms = count_atoms(test)
     errors = []
     for size in sizes:
         baseline = fit_baseline(model.baseline, train[:size], energies[:size])
         expected = baseline.predict(test)
         fit = fit_ridge(rows[:size], energies[:size] - baseline.predict(train[:size]), rule)
-        score = score_energies(expected + test_rows @ fit.weights, test_energies, n_atoms)
-        errors.append((score.mae, score.rmse, score_energies(expected, test_energies, n_atoms).mae))
+        above = test_energies - expected
+        errors.append((*mean_errors(test_rows @ fit.weights - above), mean_errors(above)[0]))
     return errors
 
 
@@ -177,10 +176,8 @@ def _streamed(
         found.append(triangle.weights([alpha * triangle.scale])[0])
         start = size
     predicted = np.concatenate([rows @ np.transpose(found) for _, rows in _rows(design, test, model.chunk)])
-    n_atoms = count_atoms(test)
-    scores = [score_energies(expected + own, test_energies, n_atoms) for own in predicted.T]
-    without = score_energies(expected, test_energies, n_atoms).mae
-    return [(score.mae, score.rmse, without) for score in scores]
+    above = test_energies - expected
+    return [(*mean_errors(own - above), mean_errors(above)[0]) for own in predicted.T]
 
 
 def _design(model: LinearPotential | SparseGPR, train: list[Atoms]) -> Design:

@@ -24,41 +24,42 @@ class Score:
     """Mean absolute and root mean square errors.
 
     Of energies in eV per structure and in eV per atom; of force components in eV/Å and of stress components in
-    eV/Å^3, None where there were no such labels.
+    eV/Å^3. None where no label of the kind is known; labels that are not known do not count.
     """
 
-    mae: float
-    rmse: float
-    mae_per_atom: float
-    rmse_per_atom: float
+    mae: float | None
+    rmse: float | None
+    mae_per_atom: float | None
+    rmse_per_atom: float | None
     forces_mae: float | None = None
     forces_rmse: float | None = None
     stress_mae: float | None = None
     stress_rmse: float | None = None
 
 
-def score_energies(predicted: FloatArray, energies: FloatArray, n_atoms: np.ndarray) -> Score:
-    """Return the errors of predicted energies; both [n_structures] in eV."""
-    errors = predicted - energies
-    # A structure without atoms has no error per atom; its error counts as that of one atom.
-    per_atom = errors / np.maximum(n_atoms, 1)
-    return Score(*_sizes(errors), *_sizes(per_atom))
+def mean_errors(errors: FloatArray) -> tuple[float, float]:
+    """Return the mean absolute and the root mean square."""
+    return float(np.mean(np.abs(errors))), float(np.sqrt(np.mean(errors**2)))
 
 
 def score(prediction: Prediction, labels: Labels, frames: Sequence[Atoms]) -> Score:
     """Return the errors of a prediction against all labels there are."""
-    energies = score_energies(prediction.energies, labels.energies, count_atoms(frames))
-    forces: tuple[float | None, float | None] = (None, None)
-    stress: tuple[float | None, float | None] = (None, None)
+    errors = prediction.energies - labels.energies
+    # A structure without atoms has no error per atom; its error counts as that of one atom.
+    per_atom = errors / np.maximum(count_atoms(frames), 1)
+    forces, stress = np.empty(0), np.empty(0)
     if prediction.forces is not None and labels.forces is not None:
         pairs = zip(prediction.forces, labels.forces, strict=True)
-        errors = [(found - label).ravel() for found, label in pairs if label is not None]
-        forces = _sizes(np.concatenate(errors)) if errors else forces
+        forces = np.concatenate([forces, *((found - label).ravel() for found, label in pairs if label is not None)])
     if prediction.stress is not None and labels.stress is not None:
-        gaps = (prediction.stress - labels.stress).ravel()
-        gaps = gaps[np.isfinite(gaps)]
-        stress = _sizes(gaps) if gaps.size else stress
-    return Score(energies.mae, energies.rmse, energies.mae_per_atom, energies.rmse_per_atom, *forces, *stress)
+        stress = (prediction.stress - labels.stress).ravel()
+    return Score(*_known(errors), *_known(per_atom), *_known(forces), *_known(stress))
+
+
+def _known(errors: FloatArray) -> tuple[float, float] | tuple[None, None]:
+    """Return the means of those errors that are known, None without any."""
+    errors = errors[np.isfinite(errors)]
+    return mean_errors(errors) if errors.size else (None, None)
 
 
 def config_of(frame: Atoms) -> str:
@@ -74,8 +75,3 @@ def score_by_config(prediction: Prediction, labels: Labels, frames: Sequence[Ato
         for config in sorted(set(configs.tolist()))
         for members in [np.flatnonzero(configs == config).tolist()]
     }
-
-
-def _sizes(errors: FloatArray) -> tuple[float, float]:
-    """Return the mean absolute and the root mean square."""
-    return float(np.mean(np.abs(errors))), float(np.sqrt(np.mean(errors**2)))

@@ -20,6 +20,7 @@ from orbas.models.recommend import Search
 from orbas.models.sparse import SparseGPR
 from orbas.optimal.settings import DENSITY_SECTIONS, INSTEAD, OPTIMAL, SECTIONS, build_density, build_optimal
 from orbas.settings import Section, check, merge, naming
+from orbas.structures.label_table import LabelKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,26 +29,29 @@ if TYPE_CHECKING:
     from orbas.settings import Settings
 
 
+#: What becomes of structures without a label, as :func:`orbas.read` takes it; the first is the default.
+UNLABELED = ("skip", "error")
+
+
+def _key(kind: LabelKind) -> Any:
+    return setting(Maybe(Text(), meaning=f"{kind.reference}, else {kind.plain}"), f"name of the {kind.plain}")
+
+
 @dataclass(frozen=True)
 class Data:
     """Files of structures, and the names of their labels."""
 
     train: list[str] = field(metadata=setting(Files(), "training structures, extended XYZ, plain or .gz"))
     test: list[str] | None = field(default=None, metadata=setting(Maybe(Files()), "structures that are only predicted"))
-    energy_key: str | None = field(
-        default=None, metadata=setting(Maybe(Text(), meaning="REF_energy, else energy"), "name of the energies")
-    )
-    forces_key: str | None = field(
-        default=None, metadata=setting(Maybe(Text(), meaning="REF_forces, else forces"), "name of the forces")
-    )
-    stress_key: str | None = field(
-        default=None, metadata=setting(Maybe(Text(), meaning="REF_stress, else stress"), "name of the stress")
-    )
-    virial_key: str | None = field(
-        default=None, metadata=setting(Maybe(Text(), meaning="REF_virial, else virial"), "name of the virial")
-    )
+    energy_key: str | None = field(default=None, metadata=_key(LabelKind.ENERGY))
+    forces_key: str | None = field(default=None, metadata=_key(LabelKind.FORCES))
+    stress_key: str | None = field(default=None, metadata=_key(LabelKind.STRESS))
+    virial_key: str | None = field(default=None, metadata=_key(LabelKind.VIRIAL))
     forces: bool = field(default=True, metadata=setting(Switch(), "fit forces where there are"))
     stress: bool = field(default=True, metadata=setting(Switch(), "fit stress or virial where there are"))
+    unlabeled: str = field(
+        default=UNLABELED[0], metadata=setting(Choice(UNLABELED), "structures without a label: leave them out or stop")
+    )
 
 
 @dataclass(frozen=True)
