@@ -207,6 +207,26 @@ def test_fixed_atoms_stay_and_are_written(folder, capsys):
     assert document["mean_temperature"] > 0.0
 
 
+def test_what_is_fixed_does_not_count_as_moving(folder, capsys):
+    """Columns of a file may give fixed atoms a velocity."""
+    start = moving()
+    still = start.get_momenta()
+    start.set_constraint(FixAtoms(range(32)))
+    still[:32] = 0.0
+    document, frames, _ = md(capsys, start)
+    np.testing.assert_allclose(frames[0].get_momenta(), still, atol=1e-6)
+    expected = np.sum(still**2 / start.get_masses()[:, None]) / (96 * units.kB)
+    assert document["start_temperature"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_what_is_done_to_velocities_is_said(folder, capsys):
+    ase.io.write("start.xyz", moving(), format="extxyz")
+    assert main(["md", "m.orbas", "start.xyz", "--steps", "1", "--ensemble", "nvt"]) == 0
+    assert "velocities of start.xyz, the center of mass put at rest, kept at 300 K" in capsys.readouterr().out
+    assert main(["md", "m.orbas", "start.xyz", "--steps", "1", "--temperature", "50"]) == 0
+    assert "from 50 K, new velocities: --keep-velocities takes those of start.xyz" in capsys.readouterr().out
+
+
 def test_what_cannot_move_has_no_temperature(folder, capsys):
     start = crystal()
     start.set_constraint(FixAtoms(range(64)))

@@ -113,7 +113,12 @@ def run(options: argparse.Namespace, console: Console) -> None:
     rng = np.random.default_rng(options.seed)
     velocities = _start(atoms, options, rng)
     atoms.calc = calculator
+    kinetic = atoms.get_kinetic_energy()
     integrator, conserved = _integrator(atoms, options, rng)
+    if kinetic - atoms.get_kinetic_energy() > 1e-4 * kinetic:
+        velocities += ", the center of mass put at rest"
+    if options.ensemble != "nve":
+        velocities += f", kept at {_kelvin(_asked_temperature(options))}"
     console.say(
         f"{options.ensemble.upper()} of {atoms.get_chemical_formula()}: {options.steps:,} steps of "
         f"{options.timestep:g} fs from {_kelvin(dynamics.temperature(atoms))}, {velocities}"
@@ -146,6 +151,7 @@ def _start(atoms: Atoms, options: argparse.Namespace, rng: np.random.Generator) 
     """Set the first velocities; return where they are from."""
     has = "momenta" in atoms.arrays
     if has and (options.temperature is None or options.keep_velocities):
+        atoms.set_momenta(atoms.get_momenta())  # what constraints hold does not move
         return f"velocities of {options.structure}"
     dynamics.draw_velocities(atoms, _asked_temperature(options), rng)
     return f"new velocities: --keep-velocities takes those of {options.structure}" if has else "new velocities"
@@ -250,7 +256,7 @@ def _report(
     done: Run, calculator: OrbasCalculator, options: argparse.Namespace, console: Console, written: int
 ) -> None:
     drift, speed = done.drift, done.steps / done.seconds if done.seconds > 0.0 else 0.0
-    temperature = float(np.mean(done.temperatures))
+    temperature = float(np.mean(done.temperatures)) if done.temperatures else math.nan
     console.say(f"{done.steps:,} steps in {done.seconds:.1f} s: {speed:.1f} steps/s")
     console.say(f"mean temperature {_kelvin(temperature)}")
     if drift is not None:
@@ -270,6 +276,7 @@ def _report(
         "structure": str(options.structure),
         "ensemble": options.ensemble,
         "temperature": _asked_temperature(options),
+        "start_temperature": done.temperatures[0] if done.temperatures else None,
         "timestep": options.timestep,
         "seed": options.seed,
         "steps": done.steps,
