@@ -6,6 +6,7 @@ import copy
 import multiprocessing
 import os
 import pickle
+import threading
 import warnings
 
 import ase
@@ -505,3 +506,65 @@ def test_a_later_fit_does_not_reach_a_calculator(through):
     np.testing.assert_allclose(calculator.get_forces(atoms), expected.forces[0], rtol=0, atol=1e-10)
     assert calculator.get_property("uncertainty", atoms) == pytest.approx(errors[0], rel=1e-9)
     assert model.calculator().get_potential_energy(atoms) == pytest.approx(model.evaluate([atoms]).structures[0])
+
+
+# --- threads and forks
+
+
+def test_threads_that_share_a_calculator_get_their_own(potential):
+    calculator = potential.calculator(check_every=None)
+    builds = [crystal, skewed, free, lambda: crystal(rattle=0.1)]
+    expected = [potential.evaluate([build()]).structures[0] for build in builds]
+    wrong = []
+
+    def work(k):
+        for seed in range(15):
+            atoms = builds[k]()
+            if seed % 2:  # another structure of the same thread between two
+                atoms.positions[0, 0] += 1e-3 * seed
+                calculator.get_potential_energy(atoms)
+            found = calculator.get_property("energy", builds[k]())
+            if abs(found - expected[k]) > 1e-9:
+                wrong.append((k, found))
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_while_another_thread_is_inside(potential, atoms, monkeypatch):
+    """The child has the lock that the other thread holds, without the thread."""
+    inside, leave = threading.Event(), threading.Event()
+    evaluate = potential.evaluate
+
+    def waiting(frames, **options):
+        inside.set()
+        leave.wait(10)
+        return evaluate(frames, **options)
+
+    atoms.get_potential_energy()
+    with monkeypatch.context() as context:
+        context.setattr(potential, "evaluate", waiting)
+        thread = threading.Thread(target=lambda: atoms.calc.calculate(crystal(), ["energy"]))
+        thread.start()
+        inside.wait(10)
+        child = os.fork()
+        if child == 0:
+            leave.set()
+            os._exit(0 if np.isfinite(atoms.calc.get_property("energy", skewed(0.2))) else 1)
+    leave.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_no_old_results_for_a_structure_that_could_not_be_computed(potential, atoms):
+    atoms.get_potential_energy()
+    broken = crystal()
+    broken.positions[3] = np.nan
+    with pytest.raises(InputError):
+        atoms.calc.calculate(broken, ["energy"])
+    assert atoms.calc.results == {}

@@ -19,6 +19,7 @@ from ase.calculators.calculator import (
 
 from orbas.base.fields import SettingsError, checked
 from orbas.base.kinds import Choice, Integer, Maybe, Number
+from orbas.base.locks import ForkSafeLock
 from orbas.base.names import unknown_name
 from orbas.calculators.continuation import Continuation
 from orbas.errors import NotFittedError
@@ -61,7 +62,8 @@ class OrbasCalculator(Calculator):
     One evaluation yields energy, atomic energies, forces and stress, and asking for another of them costs nothing.
     ``uncertainty`` (eV) and ``extrapolation`` [n_atoms] are computed if they are asked for:
     ``calculator.get_property("uncertainty", atoms)``; they are then among ``diagnostics``, never among ``results``,
-    which hold what ase has a name for. The stress needs a structure periodic in three directions.
+    which hold what ase has a name for. The stress needs a structure periodic in three directions. Threads that share a
+    calculator wait for each other; each gets what it asked for.
 
     Parameters
     ----------
@@ -124,6 +126,7 @@ class OrbasCalculator(Calculator):
             self.species: tuple[int, ...] = tuple(potential.species_)
         except NotFittedError as error:
             raise CalculatorSetupError(str(error)) from error
+        self._lock = ForkSafeLock()
         self.potential = potential
         self._as_fitted = copy.copy(potential)
         self.n_evaluations = 0
@@ -160,16 +163,17 @@ class OrbasCalculator(Calculator):
         PropertyNotImplementedError
             If there is no such property of this structure or potential.
         """
-        if name not in _DIAGNOSTICS:
-            return super().get_property(name, atoms, allow_calculation)
-        if atoms is not None and self.check_state(atoms):
-            self.results, self.diagnostics = {}, {}
-            if allow_calculation:
-                self.calculate(atoms, [name])
-        elif name not in self.diagnostics and allow_calculation:
-            self.calculate(None, [name], [])
-        value = self.diagnostics.get(name)
-        return value.copy() if isinstance(value, np.ndarray) else value
+        with self._lock:
+            if name not in _DIAGNOSTICS:
+                return super().get_property(name, atoms, allow_calculation)
+            if atoms is not None and self.check_state(atoms):
+                self.results, self.diagnostics = {}, {}
+                if allow_calculation:
+                    self.calculate(atoms, [name])
+            elif name not in self.diagnostics and allow_calculation:
+                self.calculate(None, [name], [])
+            value = self.diagnostics.get(name)
+            return value.copy() if isinstance(value, np.ndarray) else value
 
     def calculation_required(self, atoms: Atoms, properties: Sequence[str]) -> bool:
         """Whether one of the properties must be computed first."""
@@ -195,24 +199,29 @@ class OrbasCalculator(Calculator):
         ExtrapolationError
             See ``on_extrapolation``.
         """
-        super().calculate(atoms, properties, system_changes)
-        if system_changes:
-            self.results, self.diagnostics = {}, {}
-        structure = self._structure
-        if "stress" in properties and not all(structure.pbc):
-            raise PropertyNotImplementedError(
-                f"{structure.symbols} has no stress: it is not periodic in three directions "
-                f"(pbc {structure.pbc.tolist()}); set pbc, and for a slab a cell with enough vacuum"
-            )
-        try:
-            if "energy" not in self.results:
-                self._evaluate(structure)
-            if "extrapolation" in properties and "extrapolation" not in self.diagnostics:
-                self._look(structure)
-            if "uncertainty" in properties:
-                self.diagnostics["uncertainty"] = float(self._asked("uncertainty", structure)[0])
-        except ValueError as error:
-            raise InputError(f"{structure.symbols}: {error}") from error
+        with self._lock:
+            if system_changes:  # before the structure is another: nobody takes old results for its own
+                self.results, self.diagnostics = {}, {}
+            super().calculate(atoms, properties, system_changes)
+            structure = self._structure
+            if "stress" in properties and not all(structure.pbc):
+                raise PropertyNotImplementedError(
+                    f"{structure.symbols} has no stress: it is not periodic in three directions "
+                    f"(pbc {structure.pbc.tolist()}); set pbc, and for a slab a cell with enough vacuum"
+                )
+            try:
+                self._compute(structure, properties)
+            except ValueError as error:
+                raise InputError(f"{structure.symbols}: {error}") from error
+
+    def _compute(self, structure: Atoms, properties: Collection[str]) -> None:
+        """Compute what is missing of the properties."""
+        if "energy" not in self.results:
+            self._evaluate(structure)
+        if "extrapolation" in properties and "extrapolation" not in self.diagnostics:
+            self._look(structure)
+        if "uncertainty" in properties:
+            self.diagnostics["uncertainty"] = float(self._asked("uncertainty", structure)[0])
 
     def _get_name(self) -> str:
         return "orbas"
