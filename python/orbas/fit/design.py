@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 
 from orbas.fit.baseline import count_atoms
+from orbas.structures.batch import as_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -129,6 +130,7 @@ def structure_features(
         If there is no structure, ``chunk < 1``, the features of two pieces do not fit together, or a sum is
         not finite.
     """
+    frames = as_frames(frames)
     if len(frames) == 0:
         raise ValueError("there are no structures to compute features of")
     if chunk < 1:

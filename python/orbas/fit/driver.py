@@ -17,7 +17,7 @@ from orbas.fit.baseline import species_of
 from orbas.fit.dense import fit_ridge
 from orbas.fit.folds import groups_of
 from orbas.fit.isolated import isolated_atoms, say_isolated, set_aside
-from orbas.fit.labels import fit_baseline, targets_of
+from orbas.fit.labels import fit_baseline, targets_of, with_energies
 from orbas.fit.noise import Noise
 from orbas.fit.reach import reach_of
 from orbas.fit.regularization import check_enough_structures, resolve_regularization
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from ase import Atoms
+    from numpy.typing import ArrayLike
 
     from orbas.fit.baseline import CompositionBaseline
     from orbas.fit.dense import RidgeFit
@@ -74,6 +75,7 @@ def fit_potential(
     settings: FitSettings,
     make_design: Callable[[list[Atoms]], LocalDesign],
     *,
+    energies: ArrayLike | None = None,
     checkpoint: str | PathLike[str] | None = None,
 ) -> FitResult:
     """Fit a model that is linear in its weights to the labels of structures.
@@ -90,6 +92,8 @@ def fit_potential(
     make_design
         Returns what the model is linear in, from the training structures; called once, after what can be wrong with
         labels and settings was raised.
+    energies
+        Total energies in eV, in place of those that the structures carry.
     checkpoint
         A file that keeps what was done of a long fit.
 
@@ -106,7 +110,7 @@ def fit_potential(
     rule = resolve_regularization(settings.regularization)
     if settings.noise is not None:
         settings.noise.check_configs(frames)
-    all_labels = keys.collect(frames)
+    all_labels = keys.collect(frames) if energies is None else with_energies(frames, keys, energies)
     aside = set_aside(frames, settings.noise)
     check_enough_structures(rule, len(frames) - int(aside.sum()))
     groups = groups_of(getattr(rule, "groups", None), frames)

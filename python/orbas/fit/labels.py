@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -11,15 +12,15 @@ from orbas.errors import LabelError
 from orbas.fit.baseline import CompositionBaseline
 from orbas.fit.noise import Target
 from orbas.structures.label_table import LabelKeys
-from orbas.structures.labels import collect_labels
+from orbas.structures.labels import Labels, collect_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ase import Atoms
+    from numpy.typing import ArrayLike
 
     from orbas.base.blocks import FloatArray
-    from orbas.structures.io import Labels
 
 BaselineLike = Literal["composition"] | Mapping[str, float] | Mapping[int, float]
 
@@ -50,6 +51,28 @@ def energies_of(frames: Sequence[Atoms], energy_key: str) -> FloatArray:
             f"structure {unknown[0]} carries {energy_key!r}, but it is not known, like {unknown.size} others"
         )
     return energies
+
+
+def with_energies(frames: list[Atoms], keys: LabelKeys, energies: ArrayLike) -> Labels:
+    """Return labels of which the energies are given, one for each structure by its position.
+
+    Raises
+    ------
+    LabelError
+        If there are not as many energies as structures, or one is no finite number; and as :func:`labels_of`.
+    """
+    from orbas.errors import LabelError
+
+    values = np.asarray(energies, dtype=np.float64)
+    if values.shape != (len(frames),):
+        raise LabelError(f"y must be the energies of {len(frames)} structures in eV, got the shape {values.shape}")
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        raise LabelError(f"y must be finite energies in eV, that of structure {bad[0]} is {values[bad[0]]}")
+    others = replace(keys, energy=None)
+    if others.forces is None and others.stress is None and others.virial is None:
+        return Labels(values, None, None)
+    return replace(others.collect(frames), energies=values)
 
 
 def fit_baseline(given: BaselineLike, frames: Sequence[Atoms], energies: FloatArray) -> CompositionBaseline:

@@ -15,6 +15,7 @@ from orbas.fit.baseline import check_species, count_atoms, species_of
 from orbas.fit.design import pieces
 from orbas.fit.driver import fit_potential
 from orbas.fit.environments import environments, piece_of, summed
+from orbas.fit.labels import with_energies
 from orbas.fit.settings import FitSettings
 from orbas.models.scores import Score, score
 from orbas.structures.batch import as_frames
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from ase import Atoms
+    from numpy.typing import ArrayLike
 
     from orbas._core import SkinList
     from orbas.base.blocks import FloatArray
@@ -165,8 +167,9 @@ class Potential(FitSettings, Estimator):
     def fit(
         self,
         frames: Sequence[Atoms],
-        energy_key: str = "REF_energy",
+        y: ArrayLike | str | None = None,
         *,
+        energy_key: str = "REF_energy",
         forces_key: str | None = None,
         stress_key: str | None = None,
         virial_key: str | None = None,
@@ -182,6 +185,9 @@ class Potential(FitSettings, Estimator):
         ----------
         frames
             Training structures; :class:`HoldOut` takes the last of them.
+        y
+            Total energies in eV, [n_structures], as scikit-learn gives them; None takes those that the structures carry
+            under ``energy_key``, which a text stands for.
         energy_key, forces_key, stress_key, virial_key
             Names of the labels as in :func:`orbas.structures.io.collect_labels`. Every structure needs an energy;
             forces and virials are used where they are.
@@ -206,9 +212,14 @@ class Potential(FitSettings, Estimator):
         params = self._settled(listed)
         options = FitSettings(**{name: getattr(self, name) for name in FitSettings.__dataclass_fields__})
         options.noise = self._label_noise()
-        keys = LabelKeys(energy_key, forces_key, stress_key, virial_key)
+        key, energies = _key_or_energies(y, energy_key)
         result = fit_potential(
-            listed, keys, options, lambda frames: self._make_design(params, frames), checkpoint=checkpoint
+            listed,
+            LabelKeys(key, forces_key, stress_key, virial_key),
+            options,
+            lambda frames: self._make_design(params, frames),
+            energies=energies,
+            checkpoint=checkpoint,
         )
         self._record = self._make_record(params, result)
         return self
@@ -342,13 +353,14 @@ class Potential(FitSettings, Estimator):
     def score(
         self,
         frames: Sequence[Atoms],
-        energy_key: str = "REF_energy",
+        y: ArrayLike | str | None = None,
         *,
+        energy_key: str = "REF_energy",
         forces_key: str | None = None,
         stress_key: str | None = None,
         virial_key: str | None = None,
     ) -> Score:
-        """Return the errors of predictions against labels.
+        """Return the errors of predictions against labels; arguments are those of :meth:`fit`.
 
         Raises
         ------
@@ -359,8 +371,17 @@ class Potential(FitSettings, Estimator):
         """
         listed = as_frames(frames)
         check_species(listed, self._fitted().species)
-        labels = LabelKeys(energy_key, forces_key, stress_key, virial_key).collect(listed)
+        key, energies = _key_or_energies(y, energy_key)
+        keys = LabelKeys(key, forces_key, stress_key, virial_key)
+        labels = keys.collect(listed) if energies is None else with_energies(listed, keys, energies)
         return score(self.predict(listed), labels, listed)
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import RegressorTags
+
+        tags = super().__sklearn_tags__()
+        tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
+        return tags
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted potential to a file, best named ``*.orbas``; :func:`orbas.load` reads it.
@@ -386,3 +407,8 @@ class Potential(FitSettings, Estimator):
         from orbas.calculators import OrbasCalculator
 
         return OrbasCalculator(self, **options)
+
+
+def _key_or_energies(y: ArrayLike | str | None, energy_key: str) -> tuple[str, ArrayLike | None]:
+    """Return the name of the energies, and the energies themselves if they are given."""
+    return (y, None) if isinstance(y, str) else (energy_key, y)

@@ -7,7 +7,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -184,7 +184,7 @@ def recommended(
         raise ValueError(f"cross-validation wants ten structures at least, got {len(train)}")
     Search(time_budget, seed)
     start = time.monotonic()
-    keys = {"forces_key": forces_key, "stress_key": stress_key, "virial_key": virial_key}
+    keys: dict[str, Any] = {"forces_key": forces_key, "stress_key": stress_key, "virial_key": virial_key}
     labels = labels_of(train, energy_key, **keys)
     noise = Noise() if noise is None else noise
     noise.check_configs(train)
@@ -201,7 +201,7 @@ def recommended(
             before = time.monotonic()
             with _quietly():  # the last fit says what there is to say of the structures
                 potential = candidate.build(frames, noise.among(frames))
-                potential.fit(frames, energy_key, **keys)
+                potential.fit(frames, energy_key=energy_key, **keys)
             seconds = time.monotonic() - before
             error = float(potential.cv_errors_.min())
             report(f"{error:10.4f}  {seconds:6.1f} s  {candidate}")
@@ -216,7 +216,7 @@ def recommended(
         _LOG.warning("the best settings are taken, though %s", late)
     report(f"taken: {best[1]}; fitting all {len(train)} structures")
     chosen = best[1].build(train, noise)
-    chosen.fit(train, energy_key, **keys)
+    chosen.fit(train, energy_key=energy_key, **keys)
     return chosen
 
 

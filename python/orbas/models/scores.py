@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import math
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from orbas.fit.baseline import count_atoms
+from orbas.structures.batch import as_frames
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,9 +21,11 @@ if TYPE_CHECKING:
     from orbas.structures.io import Labels
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
-    """Mean absolute and root mean square errors.
+@dataclass(frozen=True)
+class Score(float):
+    """Mean absolute and root mean square errors; as a number it is minus the first, for which larger is better.
+
+    So scikit-learn's ``cross_val_score`` and searches take it for what a model returns.
 
     Of energies in eV per structure and in eV per atom; of force components in eV/Å and of stress components in
     eV/Å^3. None where no label of the kind is known; labels that are not known do not count.
@@ -36,6 +40,13 @@ class Score:
     stress_mae: float | None = None
     stress_rmse: float | None = None
 
+    def __new__(cls, mae: float | None, *_: Any, **__: Any) -> Self:
+        """Return the number that it is; not-a-number where no energy is known."""
+        return super().__new__(cls, math.nan if mae is None else -mae)
+
+    def __getnewargs__(self) -> Any:
+        return tuple(getattr(self, field.name) for field in fields(self))
+
 
 def mean_errors(errors: FloatArray) -> tuple[float, float]:
     """Return the mean absolute and the root mean square."""
@@ -44,6 +55,7 @@ def mean_errors(errors: FloatArray) -> tuple[float, float]:
 
 def score(prediction: Prediction, labels: Labels, frames: Sequence[Atoms]) -> Score:
     """Return the errors of a prediction against all labels there are."""
+    frames = as_frames(frames)
     errors = prediction.energies - labels.energies
     # A structure without atoms has no error per atom; its error counts as that of one atom.
     per_atom = errors / np.maximum(count_atoms(frames), 1)
@@ -69,6 +81,7 @@ def config_of(frame: Atoms) -> str:
 
 def score_by_config(prediction: Prediction, labels: Labels, frames: Sequence[Atoms]) -> dict[str, Score]:
     """Return the errors by ``info["config_type"]``, in alphabetical order; structures without one are ``"none"``."""
+    frames = as_frames(frames)
     configs = np.array([config_of(frame) for frame in frames])
     return {
         config: score(prediction.take(members), labels.take(members), [frames[k] for k in members])
