@@ -17,6 +17,7 @@ from orbas import bases, models, selection
 from orbas.base import kinds
 from orbas.base.estimator import Estimator
 from orbas.base.fields import SettingsError, check_settings, setting_of
+from orbas.fit.regularization import Groups
 from orbas.models.recommend import Search
 from orbas.structures.species import BySpecies, SpeciesList
 
@@ -97,6 +98,8 @@ def wrong_values(kind):
             good = 1 if isinstance(inner, kinds.Integer) else 1.0
             keys = [{key: good} for key in ("si", "", 14.5, True, 300, None, NAN)]
             return [{}, [], "Si", 3, {"Si": good, 14: good}, *keys, *({"Si": value} for value in wrong_values(inner))]
+        case Groups():
+            return ["", 3, None, True, {}, b"config_type", NAN]
         case kinds.Tables():
             return ["x", 3, None, {"a": 3}, {3: models.Noise()}, {"a": {"energy": 1}}, [models.Noise()]]
         case kinds.Instance() | kinds.Having():

@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import re
+import sys
 import tomllib
 
 import orbas
@@ -170,15 +171,24 @@ class Shells(OrthonormalizedBasis):
     def counts(self, max_angular):
         return (self.n_radial,) * (max_angular + 1)
 
-    def _extent(self, setup):
+    def extent(self, setup):
         return setup.cutoff_radius, 10.0 * self.decay
 
-    def _primitives(self, r, degree, setup, order):
+    def primitives(self, r, degree, setup, order):
         raise NotImplementedError
 
 
-def test_a_basis_of_two_numbers_can_be_set_and_written(monkeypatch):
-    monkeypatch.setitem(bases.BASES, "Shells", Shells)
+@pytest.fixture
+def registry():
+    """The registered bases; those that a test adds are gone afterwards."""
+    before = dict(bases.BASES)
+    yield bases.BASES
+    bases.BASES.clear()
+    bases.BASES.update(before)
+
+
+def test_a_basis_of_two_numbers_can_be_set_and_written(registry):
+    registry["Shells"] = Shells
     given = {**CONFIG, "basis": {"kind": "Shells", "n_radial": 3, "decay": 2.0}}
     checked = check_train(given)
     assert build_density(checked).basis == Shells(3, 2.0)
@@ -194,3 +204,59 @@ def test_a_basis_of_two_numbers_can_be_set_and_written(monkeypatch):
         check_train({**given, "basis": {"n_radial": 3, "decay": 2.0}})
     with pytest.raises(SettingsError, match=r"basis.decay is missing: decay of the functions"):
         check_train({**given, "basis": {"kind": "Shells", "n_radial": 3}})
+
+
+PLUGIN = """
+from dataclasses import dataclass, field
+from orbas import bases
+from orbas.base.fields import setting
+from orbas.base.kinds import Integer
+
+@bases.register
+@dataclass(frozen=True)
+class {name}(bases.GTO):
+    n_more: int = field(default=1, metadata=setting(Integer(0, 9), "number of nothing"))
+"""
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_module_of_ones_own_is_imported_first(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_bases.py").write_text(PLUGIN.format(name="Mine"))
+    command = ["basis", "fit", "a.xyz", "--output", "b.orbas", "--basis.n_more", "1_0"]
+    assert main(command) == 2
+    assert "unknown option --basis.n_more" in capsys.readouterr().err
+    path = list(sys.path)
+    assert main([*command, "--import", "my_bases"]) == 2
+    assert "basis.n_more must be an integer from 0 to 9" in capsys.readouterr().err
+    assert main([*command, "--import=my_base"]) == 1
+    assert "No module named 'my_base'" in capsys.readouterr().err
+    assert main(["basis", "show", "b.orbas", "--import"]) == 2
+    assert "--import: expected one argument" in capsys.readouterr().err
+    assert sys.path == path
+
+
+def test_only_bases_that_files_can_hold_are_registered(registry):
+    for _ in range(2):
+        assert bases.register(Shells) is Shells
+    assert registry["Shells"] is Shells
+
+    @dataclasses.dataclass(frozen=True)
+    class Bare(bases.GTO):
+        bare: int = 3
+
+    @dataclasses.dataclass
+    class Loose:
+        pass
+
+    for wrong, message in (
+        (Bare, r"Bare\.bare needs metadata=setting"),
+        (Loose, "a basis is a dataclass derived from"),
+        (bases.Custom, r"Custom\.callables needs metadata"),
+        (bases.PrimitiveBasis, "a basis is a dataclass"),
+        (3, "a basis is a dataclass"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            bases.register(wrong)
+    with pytest.raises(ValueError, match=r"there is a basis GTO already, of orbas.bases.gto"):
+        bases.register(dataclasses.make_dataclass("GTO", [], bases=(Shells,), frozen=True))

@@ -8,16 +8,26 @@ and the grid they need. A discrete variable representation *is* its grid.
 - :class:`DVR`: Gauss-Legendre discrete variable representation;
 - :class:`LaplacianEigenstates`: spherical Bessel functions in the cutoff sphere, ragged in l;
 - :class:`Custom`: any functions the user supplies.
+
+A basis of one's own derives from :class:`OrthonormalizedBasis`; :func:`register` lets files hold it (docs/adding.md).
 """
 
-from orbas.bases.base import PrimitiveBasis
+from orbas.bases.base import BASES, OrthonormalizedBasis, PrimitiveBasis, Setup, register
 from orbas.bases.custom import Custom
 from orbas.bases.dvr import DVR
 from orbas.bases.gto import GTO
 from orbas.bases.laplacian import LaplacianEigenstates
 from orbas.bases.quadrature import RadialIntegrals
 
-#: The bases that files and flags can hold, by the name of their class.
-BASES: dict[str, type[PrimitiveBasis]] = {cls.__name__: cls for cls in (GTO, DVR, LaplacianEigenstates)}
-
-__all__ = ["BASES", "DVR", "GTO", "Custom", "LaplacianEigenstates", "PrimitiveBasis", "RadialIntegrals"]
+__all__ = [
+    "BASES",
+    "DVR",
+    "GTO",
+    "Custom",
+    "LaplacianEigenstates",
+    "OrthonormalizedBasis",
+    "PrimitiveBasis",
+    "RadialIntegrals",
+    "Setup",
+    "register",
+]

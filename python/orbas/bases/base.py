@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from orbas.base.fields import SettingsError, check_settings, setting
+from orbas.base.fields import SettingsError, check_settings, setting, setting_of
 from orbas.base.kinds import LENGTH, Integer, Number
 from orbas.bases.quadrature import (
     GAUSSIAN_BAND,
@@ -21,6 +21,8 @@ from orbas.bases.quadrature import (
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
+Basis = TypeVar("Basis", bound="PrimitiveBasis")
 
 # The grid grows with cutoff_radius / density_width: a Gaussian narrower than this is a delta to any spline.
 _NARROWEST = 1e-3
@@ -53,6 +55,39 @@ def _check_distances(r: ArrayLike) -> NDArray[np.float64]:
     if not (np.isfinite(distances).all() and (distances >= 0).all()):
         raise ValueError("r must hold finite distances in Å that are not negative")
     return distances
+
+
+#: The bases that files and flags can hold, by the name of their class.
+BASES: dict[str, type[PrimitiveBasis]] = {}
+
+
+def register(cls: type[Basis]) -> type[Basis]:
+    """Let files and flags hold a basis: a decorator of its class.
+
+    The class is a frozen dataclass whose fields all have metadata (:func:`orbas.base.fields.setting`): settings of TOML
+    files and flags, their help, and what model and basis files hold are made from these. Whoever reads such a file must
+    have registered the class before.
+
+    Raises
+    ------
+    TypeError
+        If it is no such class.
+    ValueError
+        If another class has its name.
+    """
+    if not (isinstance(cls, type) and issubclass(cls, PrimitiveBasis) and is_dataclass(cls)):
+        raise TypeError(f"a basis is a dataclass derived from orbas.bases.PrimitiveBasis, got {cls!r}")
+    if not cls.__dataclass_params__.frozen:
+        raise TypeError(f"{cls.__name__} must be frozen: @dataclass(frozen=True)")
+    for item in fields(cls):
+        found = setting_of(item)
+        if found is None or not found.plain:
+            raise TypeError(f"{cls.__name__}.{item.name} needs metadata=setting(kind, help) of a kind that files hold")
+    older = BASES.get(cls.__name__)
+    if older is not None and (older.__module__, older.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise ValueError(f"there is a basis {cls.__name__} already, of {older.__module__}")
+    BASES[cls.__name__] = cls
+    return cls
 
 
 class PrimitiveBasis(ABC):
@@ -144,34 +179,35 @@ class PrimitiveBasis(ABC):
 class OrthonormalizedBasis(PrimitiveBasis):
     """Functions that are not orthonormal by themselves: sampled on a grid and orthonormalized there.
 
-    A subclass gives its functions, where they end, and how fast they vary.
+    A subclass gives the number of its functions (:meth:`counts`), the functions (:meth:`primitives`), where they end
+    and how fast they vary (:meth:`extent`); ``examples/adding_basis.py`` is one.
     """
 
     __slots__ = ()
 
     @abstractmethod
-    def _primitives(self, r: NDArray[np.float64], degree: int, setup: Setup, order: int) -> NDArray[np.float64]:
+    def primitives(self, r: NDArray[np.float64], degree: int, setup: Setup, order: int) -> NDArray[np.float64]:
         """Return the functions of one l and ``order`` derivatives, [order + 1, n_r, n_l]; r <= end."""
 
     @abstractmethod
-    def _extent(self, setup: Setup) -> tuple[float, float]:
+    def extent(self, setup: Setup) -> tuple[float, float]:
         """Return where the functions end (Å) and the largest wave number in them (1/Å)."""
 
     def _grid(self, setup: Setup) -> Grid:
-        end, wave_number = self._extent(setup)
+        end, wave_number = self.extent(setup)
         density = GAUSSIAN_BAND / setup.density_width if setup.density_width > 0 else 0.0
         # Products are integrated: of two functions (overlap) and of a function with the density (Eq. 5).
         return panel_grid(end, wave_number + max(wave_number, density))
 
-    def _twin(self, degree: int) -> int:
+    def twin(self, degree: int) -> int:
         """Return the smallest l with the same functions as ``degree``: they are orthonormalized once."""
         return degree
 
     def _orthonormalized(self, grid: Grid, setup: Setup) -> dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Return the polar factor [n_x, n_l] and the transformation [n_l, n_l] of every distinct l."""
         results = {}
-        for degree in sorted({self._twin(degree) for degree in range(setup.max_angular + 1)}):
-            primitives = self._primitives(grid.nodes, degree, setup, 0)[0]  # [n_x, n_l]
+        for degree in sorted({self.twin(degree) for degree in range(setup.max_angular + 1)}):
+            primitives = self.primitives(grid.nodes, degree, setup, 0)[0]  # [n_x, n_l]
             results[degree] = orthonormalize(grid.root_measure[:, None] * primitives, degree)
         return results
 
@@ -179,13 +215,13 @@ class OrthonormalizedBasis(PrimitiveBasis):
         grid = self._grid(setup)
         polar = {key: factor for key, (factor, _) in self._orthonormalized(grid, setup).items()}
         root = grid.root_measure[:, None]
-        return grid.nodes, [root * polar[self._twin(degree)] for degree in range(setup.max_angular + 1)]
+        return grid.nodes, [root * polar[self.twin(degree)] for degree in range(setup.max_angular + 1)]
 
     def _evaluate(self, r: NDArray[np.float64], setup: Setup, order: int) -> list[NDArray[np.float64]]:
-        inside = r <= self._extent(setup)[0]
+        inside = r <= self.extent(setup)[0]
         results = {}
         for degree, (_, transform) in self._orthonormalized(self._grid(setup), setup).items():
             values = np.zeros((order + 1, len(r), len(transform)))
-            values[:, inside] = self._primitives(r[inside], degree, setup, order) @ transform
+            values[:, inside] = self.primitives(r[inside], degree, setup, order) @ transform
             results[degree] = values
-        return [results[self._twin(degree)].copy() for degree in range(setup.max_angular + 1)]
+        return [results[self.twin(degree)].copy() for degree in range(setup.max_angular + 1)]

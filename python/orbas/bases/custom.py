@@ -88,14 +88,17 @@ class Custom(OrthonormalizedBasis):
     def _end(self, setup: Setup) -> float:
         return setup.cutoff_radius if self.support is None else float(self.support)
 
-    def _twin(self, degree: int) -> int:
+    def twin(self, degree: int) -> int:
+        """Return 0 if the functions are the same for every l."""
         return 0 if callable(self.callables[0]) else degree
 
-    def _extent(self, setup: Setup) -> tuple[float, float]:
+    def extent(self, setup: Setup) -> tuple[float, float]:
+        """Return where the functions end (Å) and the largest wave number in them (1/Å)."""
         most = max(self.counts(setup.max_angular))
         return self._end(setup), math.pi * max(_HALF_WAVES, 2 * most) / self._end(setup)
 
-    def _primitives(self, r: NDArray[np.float64], degree: int, setup: Setup, order: int) -> NDArray[np.float64]:
+    def primitives(self, r: NDArray[np.float64], degree: int, setup: Setup, order: int) -> NDArray[np.float64]:
+        """Return the functions of one l and their derivatives, [order + 1, n_r, n_l]."""
         functions = self._of_degree(degree)
         values = np.empty((order + 1, len(r), len(functions)))
         for n, function in enumerate(functions):

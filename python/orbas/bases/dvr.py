@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orbas.base.fields import check_settings, checked, setting
-from orbas.bases.base import DEGREE, FUNCTIONS, PrimitiveBasis, Setup
+from orbas.bases.base import DEGREE, FUNCTIONS, PrimitiveBasis, Setup, register
 from orbas.bases.quadrature import Grid, gauss_legendre
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+@register
 @dataclass(frozen=True, slots=True)
 class DVR(PrimitiveBasis):
     """Gauss-Legendre discrete variable representation on ``[0, cutoff_radius + 3 density_width]``.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orbas.base.fields import check_settings, checked, setting
-from orbas.bases.base import DEGREE, FUNCTIONS, OrthonormalizedBasis, Setup
+from orbas.bases.base import DEGREE, FUNCTIONS, OrthonormalizedBasis, Setup, register
 from orbas.bases.quadrature import GAUSSIAN_BAND
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _DECAY = 46.0
 
 
+@register
 @dataclass(frozen=True, slots=True)
 class GTO(OrthonormalizedBasis):
     """Gaussian type orbitals, symmetrically (Löwdin) orthonormalized on [0, ∞); the same for every l.
@@ -57,10 +58,12 @@ class GTO(OrthonormalizedBasis):
         widths: NDArray[np.float64] = setup.cutoff_radius * np.sqrt(np.maximum(order, 1)) / self.n_radial
         return widths
 
-    def _twin(self, degree: int) -> int:
+    def twin(self, degree: int) -> int:
+        """Return 0: the functions are the same for every l."""
         return 0
 
-    def _extent(self, setup: Setup) -> tuple[float, float]:
+    def extent(self, setup: Setup) -> tuple[float, float]:
+        """Return where the functions end (Å) and the largest wave number in them (1/Å)."""
         widths = self._widths(setup)
         power = np.arange(self.n_radial) + 1.0  # r R_n ~ r^(n+1) exp(..), peak at σ √(n+1)
         stretch = np.full(self.n_radial, 2.0)  # end / peak solves power (ln t - (t² - 1)/2) = -decay
@@ -68,7 +71,8 @@ class GTO(OrthonormalizedBasis):
             stretch = np.sqrt(1.0 + 2.0 * np.log(stretch) + 2.0 * _DECAY / power)
         return float((widths * np.sqrt(power) * stretch).max()), GAUSSIAN_BAND / float(widths[0])
 
-    def _primitives(self, r: NDArray[np.float64], degree: int, setup: Setup, order: int) -> NDArray[np.float64]:
+    def primitives(self, r: NDArray[np.float64], degree: int, setup: Setup, order: int) -> NDArray[np.float64]:
+        """Return the functions of one l and their derivatives, [order + 1, n_r, n_l]."""
         widths = self._widths(setup)
         values = np.empty((order + 1, len(r), self.n_radial))
         for n, width in enumerate(widths):

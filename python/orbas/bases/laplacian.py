@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orbas.base.fields import check_settings, checked, setting
-from orbas.bases.base import DEGREE, FUNCTIONS, OrthonormalizedBasis, Setup
+from orbas.bases.base import DEGREE, FUNCTIONS, OrthonormalizedBasis, Setup, register
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+@register
 @dataclass(frozen=True, slots=True)
 class LaplacianEigenstates(OrthonormalizedBasis):
     """Spherical Bessel functions ``j_l(z_ln r / cutoff_radius)``: the smoothest basis of the cutoff sphere.
@@ -48,10 +49,12 @@ class LaplacianEigenstates(OrthonormalizedBasis):
         checked(DEGREE, "max_angular", max_angular)
         return tuple(len(bessel_zeros(self.n_radial, degree)) for degree in range(max_angular + 1))
 
-    def _extent(self, setup: Setup) -> tuple[float, float]:
+    def extent(self, setup: Setup) -> tuple[float, float]:
+        """Return where the functions end (Å) and the largest wave number in them (1/Å)."""
         return setup.cutoff_radius, self.n_radial * math.pi / setup.cutoff_radius
 
-    def _primitives(self, r: NDArray[np.float64], degree: int, setup: Setup, order: int) -> NDArray[np.float64]:
+    def primitives(self, r: NDArray[np.float64], degree: int, setup: Setup, order: int) -> NDArray[np.float64]:
+        """Return the functions of one l and their derivatives, [order + 1, n_r, n_l]."""
         from scipy.special import spherical_jn
 
         zeros = np.array(bessel_zeros(self.n_radial, degree))  # [n_l]

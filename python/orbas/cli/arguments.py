@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from orbas.cli.console import Console
     from orbas.settings import Field, Section, Settings
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     Check = Callable[[dict[str, Any], Settings], Settings]
     Command = Callable[[argparse.Namespace, Console], None]
 
+#: What is imported before anything else is looked at: flags and files may name what it registers.
+IMPORT = "--import"
 ENSEMBLES = ("nve", "nvt", "npt")
 ON_EXTRAPOLATION = ("warn", "raise", "ignore")
 REPRESENTATIONS = ("power_spectrum", "radial_spectrum", "density")
@@ -78,6 +80,17 @@ def parser() -> argparse.ArgumentParser:
     _add_driver(commands)
     _command(commands, "schema", "the JSON schema of the settings of `orbas train`, for editors", "schema")
     return top
+
+
+def imported(argv: Sequence[str]) -> list[str]:
+    """Return the modules that are to be imported first."""
+    found = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    found.add_argument(IMPORT, dest="modules", action="append", default=[])
+    try:
+        modules: list[str] = found.parse_known_args(argv)[0].modules
+    except argparse.ArgumentError:  # without a name: said by the parser of the command
+        return []
+    return modules
 
 
 def read_settings(options: argparse.Namespace, check: Check, sections: Sections) -> Settings:
@@ -269,6 +282,12 @@ def _command(commands: Any, name: str, help: str, target: str) -> argparse.Argum
     command.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     command.add_argument("--quiet", action="store_true", help="no progress bars")
     command.add_argument("--threads", type=_threads, metavar="N", help="threads (default: ORBAS_NUM_THREADS, else all)")
+    command.add_argument(
+        IMPORT,
+        action="append",
+        metavar="MODULE",
+        help="import a Python module first, which registers classes of your own",
+    )
     command.add_argument("--debug", action="store_true", help="show where in the program an error arose")
     return command
 

@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from enum import IntEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orbas.cli import arguments
@@ -34,8 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")  # "Å" on a terminal that cannot show it
     debug = False
     try:
-        options = arguments.parser().parse_args(argv)
-        debug = options.debug
+        words = sys.argv[1:] if argv is None else list(argv)
+        debug = "--debug" in words
+        _import(words)
+        options = arguments.parser().parse_args(words)
         if options.threads is not None:
             from orbas.parallel import set_num_threads
 
@@ -58,6 +61,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = ExitCode.USAGE if isinstance(error, SettingsError) else ExitCode.FAILURE
         return _fail(f"error: {_describe(error)}", code)
     return ExitCode.OK
+
+
+def _import(words: Sequence[str]) -> None:
+    """Import the modules of ``--import``, from the working folder too."""
+    if arguments.IMPORT not in " ".join(words):
+        return
+    import importlib
+
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        for name in arguments.imported(words):
+            importlib.import_module(name)
+    finally:
+        sys.path.remove(folder)
 
 
 def _describe(error: Exception) -> str:

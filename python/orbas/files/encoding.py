@@ -225,7 +225,8 @@ class _Decoder:
         codec = self.codecs.get(kind) if isinstance(kind, str) else None
         if codec is None:
             raise ModelFileError(
-                f"{path} is of an unknown kind, {reprlib.repr(kind)}: a newer orbas may know it; this one knows "
+                f"{path} is of an unknown kind, {reprlib.repr(kind)}: a newer orbas may know it, "
+                f"or who made it must register it before; this one knows "
                 f"{', '.join(self.codecs)}"
             )
         values = {name: self.walk(item, f"{path}/{name}") for name, item in node.items() if name != _KIND}

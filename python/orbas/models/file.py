@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orbas.files.container import Contents
+    from orbas.files.encoding import Codec
 
 __all__ = ["ModelFile", "components_of", "load", "open_model", "save"]
 
-CODECS = (*representation_codecs.CODECS, *codecs.CODECS)
 UNITS = {"length": "Angstrom", "energy": "eV"}
 
 
@@ -46,7 +46,7 @@ def save(potential: Potential, path: str | os.PathLike[str]) -> None:
     """Write a fitted potential; see :meth:`orbas.models.Potential.save`."""
     check_output(path, FileKind.MODEL)
     species = list(potential.species_)
-    model, tensors = encode(potential, CODECS)
+    model, tensors = encode(potential, _codecs())
     container.write(path, {"units": UNITS, "species": species, "model": model}, tensors)
 
 
@@ -74,7 +74,7 @@ def open_model(path: str | os.PathLike[str]) -> ModelFile:
 
 def components_of(model: Potential) -> Iterator[Any]:
     """Yield the objects that a model is made of, the model first."""
-    return components(model, CODECS)
+    return components(model, _codecs())
 
 
 def _model_of(contents: Contents) -> Potential:
@@ -87,7 +87,7 @@ def _model_of(contents: Contents) -> Potential:
         raise ModelFileError(f"its document has unknown sections: {reprlib.repr(sorted(unknown))}")
     if document["units"] != UNITS:
         raise ModelFileError(f"its units are {reprlib.repr(document['units'])}, those of orbas {UNITS}")
-    model, used = decode(document["model"], contents.tensors, CODECS)
+    model, used = decode(document["model"], contents.tensors, _codecs())
     if not isinstance(model, Potential):
         raise ModelFileError(f"it holds a {type(model).__name__}, which is no potential")
     unused = contents.tensors.keys() - used
@@ -104,3 +104,8 @@ def _check_species(model: Potential, species: Any) -> None:
         raise ModelFileError(f"its model is not fitted: {error}") from error
     if species != fitted:
         raise ModelFileError(f"its species are {reprlib.repr(species)}, those of its model {fitted}")
+
+
+def _codecs() -> tuple[Codec, ...]:
+    """Return the codecs of all classes that a model may be made of."""
+    return (*representation_codecs.codecs(), *codecs.CODECS)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orbas.bases import DVR, GTO, LaplacianEigenstates, PrimitiveBasis
+from orbas.bases import BASES, PrimitiveBasis
 from orbas.bases.base import Setup
 from orbas.density.contraction import CenterContraction, Channels, ContractedBasis
 from orbas.density.expansion import DensityExpansion, DensityRecord
@@ -51,11 +51,6 @@ def n_features(representation: Any, species: tuple[int, ...]) -> int:
     if known not in (None, species):
         raise ValueError(f"its features are of the center species {known}, its weights of {species}")
     return width(representation, species)
-
-
-def _check_basis(basis: Any) -> None:
-    if basis.n_radial > MOST_FUNCTIONS:
-        raise ValueError(f"n_radial must be at most {MOST_FUNCTIONS} in a file, got {basis.n_radial}")
 
 
 def _check_contracted(basis: ContractedBasis) -> None:
@@ -236,9 +231,6 @@ _WIDTHS: dict[type, Callable[[Any, tuple[int, ...]], int]] = {
 CODECS = (
     record_codec(Cutoff),
     record_codec(RadialScaling),
-    record_codec(GTO, _check_basis),
-    record_codec(DVR, _check_basis),
-    record_codec(LaplacianEigenstates, _check_basis),
     record_codec(Channels),
     record_codec(CenterContraction),
     record_codec(ContractedBasis, _check_contracted),
@@ -253,3 +245,8 @@ CODECS = (
     Codec(Iteration, Iteration.__getstate__, _restore_iteration),
     Codec(NICE, _describe_nice, _restore_nice),
 )
+
+
+def codecs() -> tuple[Codec, ...]:
+    """Return those of all bases that are registered by now, and of what is made of them."""
+    return (*(record_codec(basis) for basis in BASES.values()), *CODECS)
