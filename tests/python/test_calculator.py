@@ -430,6 +430,15 @@ def test_structures_that_do_not_go_on_are_looked_at(potential, atoms, name):
     assert potential.n_looked == 1 + (name in NEW)
 
 
+def test_a_box_around_a_cluster_does_not_matter(potential):
+    atoms = free()
+    atoms.calc = potential.calculator()
+    for vacuum in (3.0, 5.0, 9.0):
+        atoms.set_cell([vacuum] * 3)
+        atoms.get_potential_energy()
+    assert potential.n_looked == 1
+
+
 def test_small_steps_far_away_are_looked_at(potential, atoms):
     """A scan: every step is small, the last structure is another one than the first."""
     for _ in range(50):

@@ -15,6 +15,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.constraints import FixAtoms, FixBondLength, FixCartesian, FixCom
 from orbas.calculators import dynamics
 from orbas.cli import main
+from orbas.structures.motion import ASE_VELOCITY_NAMES, MASS_NAMES, VELOCITY_NAMES
 from silicon_potential import crystal, silicon_potential
 
 
@@ -241,3 +242,41 @@ def test_masses_of_the_file_are_used(folder, capsys):
     _, frames, _ = md(capsys, start)
     for frame in frames:
         np.testing.assert_allclose(frame.get_masses(), start.get_masses(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", MASS_NAMES)
+def test_masses_under_every_name(folder, capsys, name):
+    start = crystal()
+    masses = np.linspace(10.0, 300.0, 64)
+    start.set_array(name, masses)
+    _, frames, _ = md(capsys, start)
+    np.testing.assert_allclose(frames[-1].get_masses(), masses, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", [*ASE_VELOCITY_NAMES, *VELOCITY_NAMES])
+def test_velocities_under_every_name(folder, capsys, name):
+    start = crystal()
+    velocities = 1e-3 * np.random.default_rng(0).normal(size=(64, 3))
+    start.set_array(name, velocities)
+    _, frames, _ = md(capsys, start)
+    in_ase = velocities / (1.0 if name in ASE_VELOCITY_NAMES else units.fs)
+    np.testing.assert_allclose(frames[0].get_velocities(), in_ase, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        {"forces": np.full((64, 3), np.nan)}, {"REF_forces": np.ones((64, 3))}, {"energy": np.nan},
+        {"stress": np.ones(5)}, {"virial": np.eye(3) * np.nan}, {"energy": "none"}, {"REF_stress": np.ones((3, 3))},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_labels_of_the_start_are_not_looked_at(folder, capsys, label):
+    start = crystal()
+    for name, value in label.items():
+        where = start.arrays if np.shape(value) == (64, 3) else start.info
+        where[name] = value
+    document, frames, err = md(capsys, start)
+    assert document["steps"] == 4
+    assert err == ""
+    assert set(frames[-1].info) == {"step", "time_ps"}

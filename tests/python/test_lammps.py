@@ -313,6 +313,17 @@ def test_several_types_of_one_element(start):
     assert np.array_equal(coupling.atoms().numbers, atoms.numbers)
 
 
+def test_a_shrink_wrapped_box_is_no_other_structure(start):
+    """It changes at every step: the neighbor memory stays, and nothing is looked at anew."""
+    atoms = slab()
+    atoms.set_velocities(0.02 * np.random.default_rng(5).normal(size=(len(atoms), 3)))
+    coupling, _ = start(atoms)
+    coupling.command("fix move all nve\ntimestep 0.001\nrun 30")
+    assert coupling.calculator.potential.n_looked == 1
+    assert coupling.calculator._memory[0].n_listed < 10
+    assert abs(coupling.atoms().cell.volume - slab().cell.volume) > 1.0
+
+
 # --- two dimensions
 
 

@@ -164,6 +164,38 @@ def test_a_full_disk_leaves_whole_structures(potential, capsys, monkeypatch, nam
     assert [frame.info["step"] for frame in orbas.read(name)] == [0, 10]
 
 
+@pytest.mark.parametrize("older", ["", "an older run\n" * 100])
+def test_a_disk_that_is_full_from_the_start(tmp_path, monkeypatch, older):
+    path = tmp_path / "t.xyz"
+    path.write_text(older)
+    write = os.write
+    calls = []
+
+    def full(descriptor, content):
+        calls.append(1)
+        if len(calls) > 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(descriptor, content[:7])
+
+    with TrajectoryFile(path) as file:
+        with monkeypatch.context() as context:
+            context.setattr(os, "write", full)
+            with pytest.raises(OSError, match="No space left on device") as caught:
+                file.append("first frame\n")
+        assert caught.value.filename == str(path)
+        assert path.read_text() == older
+
+
+def test_an_older_run_is_replaced(tmp_path):
+    path = tmp_path / "t.xyz"
+    path.write_text("an older run\n" * 100)
+    with TrajectoryFile(path) as file:
+        file.append("first frame\n")
+        assert path.read_text() == "first frame\n"
+        file.append("second frame\n")
+    assert path.read_text() == "first frame\nsecond frame\n"
+
+
 def test_an_interrupt_while_a_frame_is_written(tmp_path, monkeypatch):
     write, calls = os.write, [0]
 

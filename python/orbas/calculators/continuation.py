@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -27,14 +27,19 @@ class _Geometry:
     cell: FloatArray
     positions: FloatArray
 
+    @classmethod
+    def of(cls, atoms: Atoms) -> Self:
+        """Copy what counts: of the cell, the directions that repeat."""
+        cell = atoms.cell.copy()
+        cell[~atoms.pbc] = 0.0
+        return cls(atoms.numbers.copy(), atoms.pbc.copy(), cell.complete().array, atoms.positions.copy())
+
     def is_near(self, other: _Geometry, step: float, strain: float) -> bool:
         """Whether it has the same atoms, none moved by more than a step, in a cell that is strained no more."""
         if not (np.array_equal(self.numbers, other.numbers) and np.array_equal(self.pbc, other.pbc)):
             return False
         moved = other.positions
         if not np.array_equal(self.cell, other.cell):
-            if np.linalg.matrix_rank(self.cell) < 3 or np.linalg.matrix_rank(other.cell) < 3:
-                return False
             mapping = np.linalg.solve(other.cell, self.cell)
             if np.abs(mapping - np.eye(3)).max() > strain:
                 return False
@@ -67,7 +72,7 @@ class Continuation:
 
     def is_new(self, atoms: Atoms) -> bool:
         """Take in the next structure; whether it is new."""
-        now = _Geometry(atoms.numbers.copy(), atoms.pbc.copy(), atoms.cell.array.copy(), atoms.positions.copy())
+        now = _Geometry.of(atoms)
         for k, line in enumerate(self._lines):
             if now.is_near(line.last, STEP, STRAIN):
                 del self._lines[k]

@@ -167,6 +167,7 @@ class LammpsCoupling:
             tags, positions = tags[:n_local], positions[:n_local]
             order = np.argsort(tags, kind="stable")
             atoms = self._structure(tags, positions, order)
+            atoms.cell[~atoms.pbc] = 0.0  # a shrink-wrapped box changes at every step, and means nothing
             forces[order] = self.calculator.get_property("forces", atoms)
             self._set_energy_and_virial(order)
         except BaseException as error:  # an interrupt too: below is C++, which would go on without forces

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 class TrajectoryFile:
     """A file to which whole frames are added, each at once.
 
-    It is opened, and an older file of its name emptied, when the first frame is there. Whatever goes wrong while a
-    frame is written (a full disk, an interrupt), the file is cut back to the end of the frame before. A name that ends
-    in ``.gz`` packs each frame by itself, so that the same holds there. Two programs do not write to one file.
+    It is opened, and an older file of its name emptied, when the first frame is there, and room for it. Whatever goes
+    wrong while a frame is written (a full disk, an interrupt), the file is cut back to the end of the frame before. A
+    name that ends in ``.gz`` packs each frame by itself, so that the same holds there. Two programs do not write to one
+    file.
 
     Parameters
     ----------
@@ -60,12 +61,26 @@ class TrajectoryFile:
             content = gzip.compress(content, compresslevel=6, mtime=0)
         try:
             if self._descriptor is None:
-                self._descriptor = _open_alone(self.path)
+                self._descriptor = self._open(content)
             self._write(self._descriptor, content)
         except OSError as error:
-            left = f"; {self.n_frames} whole structures are in the file" if self._descriptor is not None else ""
+            left = f"; {self.n_frames} whole structures are in the file" if self.n_frames else ""
             raise OSError(error.errno, f"{error.strerror}{left}", str(self.path)) from error
         self.n_frames += 1
+
+    def _open(self, content: bytes) -> int:
+        """Open the file, and empty an older one once there is room for a frame behind it."""
+        descriptor = _open_alone(self.path)
+        try:
+            self._end = os.lseek(descriptor, 0, os.SEEK_END)
+            if self._end > 0:
+                self._write(descriptor, content)
+                os.ftruncate(descriptor, 0)
+                self._end = os.lseek(descriptor, 0, os.SEEK_SET)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
 
     def _write(self, descriptor: int, content: bytes) -> None:
         rest = memoryview(content)
@@ -81,14 +96,12 @@ class TrajectoryFile:
 
 
 def _open_alone(path: str | os.PathLike[str]) -> int:
-    """Open a file that no other program writes a trajectory to, and empty it."""
+    """Open a file that no other program writes a trajectory to."""
     descriptor = os.open(
         path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0), 0o666
     )
     try:
         _lock(descriptor)
-        with suppress(OSError):  # a device
-            os.ftruncate(descriptor, 0)
     except BaseException:
         os.close(descriptor)
         raise
