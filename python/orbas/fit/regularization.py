@@ -60,7 +60,7 @@ class Groups(Kind):
         return {"type": "string", "minLength": 1}
 
 
-_GROUPS = setting(Maybe(Groups(), meaning="every structure is one of its own"), "what is held out together")
+GROUPS = setting(Maybe(Groups(), meaning="every structure is one of its own"), "what is held out together")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class LeaveOneOut:
     """
 
     alphas: tuple[float, ...] = field(default=DEFAULT_ALPHAS, metadata=_ALPHAS)
-    groups: str | tuple[str, ...] | None = field(default=None, metadata=_GROUPS)
+    groups: str | tuple[str, ...] | None = field(default=None, metadata=GROUPS)
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -117,7 +117,7 @@ class KFold:
     n_folds: int = field(default=5, metadata=setting(Integer(2), "number of folds"))
     seed: int = field(default=0, metadata=setting(SEED, "of the permutation that makes the folds"))
     alphas: tuple[float, ...] = field(default=DEFAULT_ALPHAS, metadata=_ALPHAS)
-    groups: str | tuple[str, ...] | None = field(default=None, metadata=_GROUPS)
+    groups: str | tuple[str, ...] | None = field(default=None, metadata=GROUPS)
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -150,7 +150,7 @@ class HoldOut:
 
     n_validation: int = field(default=800, metadata=setting(Integer(1), "structures at the end that choose alpha"))
     alphas: tuple[float, ...] = field(default=DEFAULT_ALPHAS, metadata=_ALPHAS)
-    groups: str | tuple[str, ...] | None = field(default=None, metadata=_GROUPS)
+    groups: str | tuple[str, ...] | None = field(default=None, metadata=GROUPS)
 
     def __post_init__(self) -> None:
         check_settings(self)

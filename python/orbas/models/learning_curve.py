@@ -10,16 +10,21 @@ import numpy as np
 from orbas.base.fields import checked
 from orbas.base.kinds import SEED, Integer, ListOf
 from orbas.fit.baseline import check_species, species_of
+from orbas.fit.copies import find_copies
 from orbas.fit.dense import fit_ridge
 from orbas.fit.design import pieces
+from orbas.fit.folds import groups_of, joined
+from orbas.fit.isolated import isolated_atoms, set_aside
 from orbas.fit.labels import energies_of, fit_baseline
 from orbas.fit.noise import energy_widths
 from orbas.fit.regularization import HoldOut, check_enough_structures, resolve_regularization
+from orbas.fit.samples import Samples, kinds_of
 from orbas.fit.streamed import design_matrix
 from orbas.fit.triangle import Triangle
 from orbas.models.linear import LinearPotential
 from orbas.models.scores import mean_errors
 from orbas.structures.batch import as_frames
+from orbas.structures.labels import Labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -106,10 +111,15 @@ def learning_curve(
     rule = resolve_regularization(model.regularization)
     train_energies, test_energies = energies_of(train, energy_key), energies_of(test, energy_key)
     order = np.random.default_rng(seed).permutation(len(train))
+    units = groups_of(getattr(rule, "groups", None), train)
+    if isinstance(rule, HoldOut):
+        units = joined(units, find_copies(train))
+        order = _together(order, units)
     smallest = order[: min(sizes)]
     _check_smallest(model, [train[i] for i in smallest], train_energies[smallest], test)
 
-    arguments = [train[i] for i in order[: max(sizes)]], train_energies[order[: max(sizes)]], test, test_energies
+    chosen = order[: max(sizes)]
+    arguments = [train[i] for i in chosen], train_energies[chosen], units[chosen], test, test_energies
     if isinstance(rule, HoldOut):
         rows = _streamed(model, *arguments, sizes, rule)
     elif isinstance(model, LinearPotential):
@@ -124,6 +134,7 @@ def _at_once(
     model: LinearPotential,
     train: list[Atoms],
     energies: FloatArray,
+    units: IntArray,
     test: list[Atoms],
     test_energies: FloatArray,
     sizes: Sequence[int],
@@ -136,9 +147,14 @@ def _at_once(
     )
     errors = []
     for size in sizes:
-        baseline = fit_baseline(model.baseline, train[:size], energies[:size])
+        part, known = train[:size], energies[:size]
+        baseline = fit_baseline(model.baseline, part, known)
         expected = baseline.predict(test)
-        fit = fit_ridge(rows[:size], energies[:size] - baseline.predict(train[:size]), rule)
+        own = np.flatnonzero(~set_aside(part, model.noise))
+        fitted = [part[k] for k in own.tolist()]
+        labels = Labels(known[own], None, None)
+        folds = Samples(fitted, units[own], kinds_of(fitted, labels), isolated_atoms(fitted)).folds(rule)
+        fit = fit_ridge(rows[own], (known - baseline.predict(part))[own], rule, folds)
         above = test_energies - expected
         errors.append((*mean_errors(test_rows @ fit.weights - above), mean_errors(above)[0]))
     return errors
@@ -148,6 +164,7 @@ def _streamed(
     model: LinearPotential | SparseGPR,
     train: list[Atoms],
     energies: FloatArray,
+    units: IntArray,
     test: list[Atoms],
     test_energies: FloatArray,
     sizes: Sequence[int],
@@ -165,6 +182,9 @@ def _streamed(
     triangle, start, found = Triangle(design.n_columns), 0, []
     for size in sizes:
         head = size - rule.n_validation
+        # What belongs to the held-out structures waits with them.
+        while head > start + 1 and units[head - 1] == units[head]:
+            head -= 1
         for begin, rows in _rows(design, train[start:head], model.chunk):
             own = slice(start + begin, start + begin + len(rows))
             triangle.add(rows / widths[own, None], remaining[own] / widths[own])
@@ -178,6 +198,13 @@ def _streamed(
     predicted = np.concatenate([rows @ np.transpose(found) for _, rows in _rows(design, test, model.chunk)])
     above = test_energies - expected
     return [(*mean_errors(own - above), mean_errors(above)[0]) for own in predicted.T]
+
+
+def _together(order: IntArray, units: IntArray) -> IntArray:
+    """Return an order in which units are not torn apart: each stands where its first structure does."""
+    first = np.full(int(units.max(initial=0)) + 1, len(order))
+    np.minimum.at(first, units[order], np.arange(len(order)))
+    return order[np.argsort(first[units[order]], kind="stable")]
 
 
 def _design(model: LinearPotential | SparseGPR, train: list[Atoms]) -> Design:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -283,7 +283,10 @@ class Potential(FitSettings, Estimator):
 
     def _settled(self, frames: list[Atoms]) -> dict[str, Any]:
         """Return the parameters as a record keeps them: what is done to the model's own does not reach them."""
-        return {**self._settled_params(species_of(frames)), "progress": False}  # of a fit, not of the model
+        params = {**self._settled_params(species_of(frames)), "progress": False}  # of a fit, not of the model
+        if isinstance(getattr(params["regularization"], "groups", None), tuple):
+            params["regularization"] = replace(params["regularization"], groups=None)  # of structures, likewise
+        return params
 
     def _label_noise(self) -> Noise | None:
         """Return the noise of the labels; None leaves it to the labels there are."""

@@ -13,10 +13,11 @@ import numpy as np
 
 from orbas.base.fields import check_settings, setting
 from orbas.base.kinds import SEED, Number
+from orbas.fit.folds import groups_of
 from orbas.fit.isolated import isolated_atoms
 from orbas.fit.labels import labels_of
 from orbas.fit.noise import Noise
-from orbas.fit.regularization import KFold
+from orbas.fit.regularization import GROUPS, KFold
 from orbas.fit.samples import kinds_of
 from orbas.models.linear import LinearPotential
 from orbas.models.sparse import SparseGPR
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
+    from orbas.base.blocks import IntArray
     from orbas.density.expansion import DensityExpansion
     from orbas.models.potential import Potential
     from orbas.structures.io import Labels
@@ -84,13 +86,13 @@ class Candidate:
             case "sparse":
                 return f"sparse kernel           {text} points {self.size} zeta {self.zeta}"
 
-    def build(self, frames: Sequence[Atoms], noise: Noise) -> Potential:
+    def build(self, frames: Sequence[Atoms], noise: Noise, groups: str | tuple[str, ...] | None = None) -> Potential:
         """Fit the representation to structures and return the potential, not fitted yet."""
         from orbas.invariants.nice import NICE
         from orbas.invariants.spectra import PowerSpectrum
 
         density = self._density(frames)
-        rule = KFold()
+        rule = KFold(groups=groups)
         if self.kind == "sparse":
             spectrum = PowerSpectrum(density)
             return SparseGPR(spectrum, self.size, self.zeta, regularization=rule, noise=noise)
@@ -132,6 +134,7 @@ class Search:
         default=600.0, metadata=setting(Number(1e-9, 1e9, "s"), "time for all trials and the last fit")
     )
     seed: int = field(default=0, metadata=setting(SEED, "of the structures that trials use"))
+    groups: str | tuple[str, ...] | None = field(default=None, metadata=GROUPS)
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -147,6 +150,7 @@ def recommended(
     noise: Noise | None = None,
     time_budget: float = Search.time_budget,
     seed: int = Search.seed,
+    groups: str | Sequence[Any] | None = None,
     report: Callable[[str], None] = print,
 ) -> Potential:
     """Choose representation, basis and regularization by cross-validation, and return a fitted potential.
@@ -169,6 +173,9 @@ def recommended(
         tried are taken: that their last fit may take longer is said.
     seed
         Of the structures that settings are compared on.
+    groups
+        What is held out together: a key of ``info``, such as ``"config_type"``, or the group of every structure; see
+        :class:`KFold`.
     report
         Called with every line about what was tried; ``print`` by default.
 
@@ -182,13 +189,15 @@ def recommended(
     train = as_frames(train)
     if len(train) < 10:
         raise ValueError(f"cross-validation wants ten structures at least, got {len(train)}")
-    Search(time_budget, seed)
+    search = Search(time_budget, seed, groups)  # type: ignore[arg-type]
     start = time.monotonic()
     keys: dict[str, Any] = {"forces_key": forces_key, "stress_key": stress_key, "virial_key": virial_key}
     labels = labels_of(train, energy_key, **keys)
     noise = Noise() if noise is None else noise
     noise.check_configs(train)
-    frames = _sample(train, labels, noise, seed)
+    together = groups_of(search.groups, train)
+    sample = _sample(train, labels, noise, together, seed)
+    frames, of_sample = [train[k] for k in sample], _labels_of_groups(search.groups, together[sample])
     share = sum(map(len, frames)) / sum(map(len, train))
     report(f"comparing settings on {len(frames)} of {len(train)} structures; held-out error over noise:")
     best: tuple[float, Candidate, float] | None = None
@@ -200,7 +209,7 @@ def recommended(
                 break
             before = time.monotonic()
             with _quietly():  # the last fit says what there is to say of the structures
-                potential = candidate.build(frames, noise.among(frames))
+                potential = candidate.build(frames, noise.among(frames), of_sample)
                 potential.fit(frames, energy_key=energy_key, **keys)
             seconds = time.monotonic() - before
             error = float(potential.cv_errors_.min())
@@ -215,7 +224,7 @@ def recommended(
         )
         _LOG.warning("the best settings are taken, though %s", late)
     report(f"taken: {best[1]}; fitting all {len(train)} structures")
-    chosen = best[1].build(train, noise)
+    chosen = best[1].build(train, noise, search.groups)
     chosen.fit(train, energy_key=energy_key, **keys)
     return chosen
 
@@ -235,8 +244,13 @@ def _quietly() -> Iterator[None]:
         _LOG.removeFilter(others)
 
 
-def _sample(train: list[Atoms], labels: Labels, noise: Noise, seed: int) -> list[Atoms]:
-    """Draw structures until they have enough atoms, and of each species, label and noise there are two; in their order.
+def _labels_of_groups(given: str | tuple[str, ...] | None, groups: IntArray) -> str | tuple[str, ...] | None:
+    """Return what makes the same groups of some of the structures."""
+    return given if given is None or isinstance(given, str) else tuple(map(str, groups.tolist()))
+
+
+def _sample(train: list[Atoms], labels: Labels, noise: Noise, groups: IntArray, seed: int) -> list[int]:
+    """Draw structures until they have enough atoms, two of each species, label and noise, and two groups; rising.
 
     Isolated atoms, which cost nothing, are always among them.
     """
@@ -255,7 +269,9 @@ def _sample(train: list[Atoms], labels: Labels, noise: Noise, seed: int) -> list
         of_kind = [int(index) for index in drawn if kind[index]]
         missing = max(0, min(2, len(of_kind)) - len(set(of_kind) & set(chosen)))
         chosen += [index for index in of_kind if index not in chosen][:missing]
-    return [train[index] for index in sorted(chosen)]
+    if len(set(groups[chosen].tolist())) < 2:
+        chosen += [int(index) for index in drawn if groups[index] != groups[chosen[0]]][:1]
+    return sorted(chosen)
 
 
 def _first_stage(frames: Sequence[Atoms], nearest: float) -> list[Candidate]:
