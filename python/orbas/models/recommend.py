@@ -224,7 +224,8 @@ def recommended(
         )
         _LOG.warning("the best settings are taken, though %s", late)
     report(f"taken: {best[1]}; fitting all {len(train)} structures")
-    chosen = best[1].build(train, noise, search.groups)
+    with _quietly():  # of sizes that were not asked for
+        chosen = best[1].build(train, noise, search.groups)
     chosen.fit(train, energy_key=energy_key, **keys)
     return chosen
 

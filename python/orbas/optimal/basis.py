@@ -6,6 +6,7 @@ it is only used to fit; what is evaluated afterwards is a table of the few contr
 
 from __future__ import annotations
 
+import logging
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, Self, get_args
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from orbas.base.blocks import FloatArray
     from orbas.optimal.fitted_basis import Matrices
 
+_LOG = logging.getLogger("orbas")
 #: Coefficients held at a time while fitting, in bytes.
 CHUNK_BYTES = 1 << 22
 PER_DEGREE = Each(Integer(0, 1_000_000), per="l")
@@ -337,6 +339,8 @@ class OptimalBasis(FittedBasis):
         spectra = {
             kind: _diagonalize(seen.of(kind), counts, _groups(params, species)) for kind in _kinds(params, species)
         }
+        if self.n_optimal is not None and self._record is None:
+            _say_limits(self.wanted_counts(len(counts)), spectra)
         wanted = {kind: self._cut(spectrum) for kind, spectrum in spectra.items()}
         return _record(params, species, seen.n_environments, spectra, wanted, seen)
 
@@ -384,6 +388,14 @@ def _record(
         residual_variance=nesting.of_centers({k: spectrum.residual_variance() for k, spectrum in spectra.items()}),
         seen=seen,
     )
+
+
+def _say_limits(wanted: Sequence[int], spectra: Mapping[int | None, Spectrum]) -> None:
+    """Say that more functions were asked for than there are."""
+    for l, count in enumerate(wanted):
+        available = max(len(values) for spectrum in spectra.values() for values in spectrum.values[l])
+        if count > available:
+            _LOG.warning("n_optimal = %d for l = %d: there are %d functions, all are kept", count, l, available)
 
 
 def _kinds(params: Mapping[str, Any], species: tuple[int, ...]) -> list[int | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from orbas import _core
 from orbas.invariants.nice.contraction import Moments, Projection
-from orbas.invariants.nice.selection import Coupling, Symmetry, reached, select_couplings, select_invariants
+from orbas.invariants.nice.selection import Coupling, Symmetry, parity, reached, select_couplings, select_invariants
 from orbas.parallel import each
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from orbas.invariants.nice.limits import Limits
     from orbas.invariants.nice.selection import PairArray
 
+_LOG = logging.getLogger("orbas")
 #: Expanded pairs held at a time while fitting, in bytes.
 CHUNK_BYTES = 1 << 27
 
@@ -148,6 +150,7 @@ class Iteration:
         symmetries = sorted(every, key=lambda symmetry: (symmetry[0], -symmetry[1]))
         pairs, factors = select_invariants(density, below, limits.n_invariant_pairs, halve=halve)
         order = Order(limits.nu, couplings, dict.fromkeys(symmetries), (pairs, factors, None))
+        _say_limits(limits, order)
         fit = _OrderFit(self, order, limits)
         fit.accumulate(source)
         self.variances.append(fit.contract())
@@ -156,6 +159,24 @@ class Iteration:
 
     def _compile(self, *more: Order) -> _core.EquivariantPlan:
         return _core.EquivariantPlan(self.channels, [order.compiled() for order in (*self.orders, *more)])
+
+
+def _say_limits(limits: Limits, order: Order) -> None:
+    """Say that more was asked for than there is, of pairs and of components."""
+    signs = {sign: sum(len(c.pairs) for c in order.couplings if parity(c.l, c.second) == sign) for sign in (1, -1)}
+    expanded = [
+        sum(c.count(l) for c in order.couplings if (l, s) in reached(c.l, c.second, limits.max_lambda, limits.signs))
+        for l, s in order.outputs
+    ]
+    n_invariants = len(order.invariants[0])
+    for name, wanted, available in (
+        ("n_pairs", limits.n_pairs, max(signs.values())),
+        ("n_components", limits.n_components, max(expanded, default=0)),
+        ("n_invariant_pairs", limits.n_invariant_pairs, n_invariants),
+        ("n_invariants", limits.n_invariants, n_invariants),
+    ):
+        if wanted is not None and 0 < available < wanted:
+            _LOG.warning("%s = %d for order %d: there are %d, all are kept", name, wanted, limits.nu, available)
 
 
 class _OrderFit:
