@@ -2,7 +2,7 @@
 //! end of the process.
 //!
 //! Every such size goes through [`Grow`] or a function here. What is left to the standard library is bounded: a few
-//! numbers for each degree, thread or task.
+//! numbers for each degree, thread or task. Room for that stays free whenever a large piece is taken.
 
 use crate::error::{Error, Result};
 
@@ -32,7 +32,11 @@ pub trait Grow<T> {
 impl<T> Grow<T> for Vec<T> {
     #[inline]
     fn make_room(&mut self, more: usize) -> Result<()> {
-        self.try_reserve(more).map_err(|_| short::<T>(more))
+        if self.capacity() - self.len() >= more {
+            return Ok(());
+        }
+        self.try_reserve(more).map_err(|_| short::<T>(more))?;
+        leave_room::<T>(self.capacity())
     }
 
     #[inline]
@@ -59,6 +63,31 @@ impl<T> Grow<T> for Vec<T> {
     }
 }
 
+/// Bytes of a large piece, and of what must be left beside it.
+const LARGE: usize = 1 << 16;
+const REST: usize = 2 << 20;
+
+/// Asks for the room that small things need, and gives it back.
+#[inline]
+fn leave_room<T>(n: usize) -> Result<()> {
+    if n.saturating_mul(size_of::<T>()) < LARGE {
+        return Ok(());
+    }
+    check_room(REST).map_err(|_| short::<T>(n))
+}
+
+/// Asks for memory and gives it back: for what others will take without asking.
+///
+/// # Errors
+/// [`Error::OutOfMemory`].
+pub fn check_room(bytes: usize) -> Result<()> {
+    let mut room: Vec<u8> = Vec::new();
+    room.try_reserve_exact(bytes).map_err(|_| short::<u8>(bytes))?;
+    // Else the compiler leaves out what is given back unused.
+    std::hint::black_box(&mut room);
+    Ok(())
+}
+
 /// The error of memory that is short of `n` numbers.
 #[cold]
 #[must_use]
@@ -73,6 +102,7 @@ pub fn short<T>(n: usize) -> Error {
 pub fn filled<T: Clone>(n: usize, value: T) -> Result<Vec<T>> {
     let mut numbers = Vec::new();
     numbers.try_reserve_exact(n).map_err(|_| short::<T>(n))?;
+    leave_room::<T>(n)?;
     numbers.resize(n, value);
     Ok(numbers)
 }

@@ -12,7 +12,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error::{Error, Result};
 use crate::fork::ForkLock;
-use crate::memory::{Grow, collected};
+use crate::memory::{Grow, check_room, collected};
 
 /// Asked between waves of work; `true` stops it.
 pub type Interrupt<'a> = &'a mut dyn FnMut() -> bool;
@@ -22,6 +22,10 @@ const MOST_THREADS: usize = 1024;
 
 /// How long a wave should take.
 const WAVE: Duration = Duration::from_millis(30);
+
+/// Bytes of the stack of a thread, and of all else that a pool takes.
+const STACK: usize = 2 << 20;
+const ROOM: usize = 4 << 20;
 
 #[derive(Debug, Default)]
 struct Slot {
@@ -166,7 +170,7 @@ impl Waves {
 /// The pool of this process.
 ///
 /// # Errors
-/// [`Error::BadParameter`] if the operating system refuses the threads, or as [`num_threads`].
+/// [`Error::BadParameter`] if the operating system refuses the threads, [`Error::OutOfMemory`], or as [`num_threads`].
 fn pool() -> Result<Arc<ThreadPool>> {
     let mut slot = SLOT.lock(Slot::default);
     forget_if_foreign(&mut slot);
@@ -174,14 +178,17 @@ fn pool() -> Result<Arc<ThreadPool>> {
         return Ok(Arc::clone(pool));
     }
     let threads = num_threads()?;
-    let pool =
-        ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("orbas-{i}")).build().map_err(
-            |error| Error::BadParameter {
-                name: "number of threads",
-                requirement: "available from the operating system",
-                value: format!("{threads} ({error})"),
-            },
-        )?;
+    check_room(threads * STACK + ROOM)?;
+    let pool = ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .stack_size(STACK)
+        .thread_name(|i| format!("orbas-{i}"))
+        .build()
+        .map_err(|error| Error::BadParameter {
+            name: "number of threads",
+            requirement: "available from the operating system",
+            value: format!("{threads} ({error})"),
+        })?;
     let pool = Arc::new(pool);
     slot.pool = Some(Arc::clone(&pool));
     Ok(pool)

@@ -14,6 +14,8 @@ import numpy as np
 from orbas.base.arrays import as_matrix
 from orbas.base.fields import checked
 from orbas.base.kinds import SEED, Integer
+from orbas.base.linalg import svd
+from orbas.base.process import fitting
 from orbas.fit.regularization import LeaveOneOut, check_enough_structures, resolve_regularization
 from orbas.fit.targets import fit_targets
 
@@ -34,6 +36,7 @@ DECADES = LeaveOneOut(alphas=tuple(10.0**exponent for exponent in range(-12, 1))
 _CHUNK = 1 << 23
 
 
+@fitting
 def gfre(
     a: ArrayLike | Features,
     b: ArrayLike | Features,
@@ -73,6 +76,7 @@ def gfre(
     return _root_mean(halves.b_test - halves.a_test @ weights)
 
 
+@fitting
 def lfre(
     a: ArrayLike | Features,
     b: ArrayLike | Features,
@@ -115,6 +119,7 @@ def lfre(
     return _root_mean(errors)
 
 
+@fitting
 def residual_variance(a: ArrayLike | Features, b: ArrayLike | Features) -> float:
     """Return the fraction of the variance of b that no linear map of a gives: ``min_W |b - a W|_F^2 / |b|_F^2``.
 
@@ -131,13 +136,11 @@ def residual_variance(a: ArrayLike | Features, b: ArrayLike | Features) -> float
     ValueError
         For different numbers of samples, features that are not finite, or b = 0.
     """
-    from scipy.linalg import svd
-
     first, second = _pair(a, b)
     total = float(np.sum(second**2))
     if total == 0.0:
         raise ValueError("b is zero: there is no variance to lose")
-    left, singular, _ = svd(first, full_matrices=False, check_finite=False)
+    left, singular, _ = svd(first, full_matrices=False)
     span = left[:, singular > np.finfo(np.float64).eps * max(first.shape) * singular[0]]
     return float(np.sum((second - span @ (span.T @ second)) ** 2)) / total
 

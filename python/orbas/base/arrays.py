@@ -101,7 +101,7 @@ class ArrayEstimator(Estimator):
         if fitted is None or names is None:
             known = f"{type(self).__name__} was fitted {'without' if fitted is None else 'with'} feature names"
             has = "X has feature names" if fitted is None else "X does not have valid feature names"
-            warnings.warn(f"{has}, but {known}", stacklevel=4)
+            warnings.warn(f"{has}, but {known}", stacklevel=5)
             return
         if list(names) == list(fitted):
             return

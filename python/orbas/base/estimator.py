@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 from orbas.base.names import did_you_mean
+from orbas.base.process import default_errors, fitting
 
 T = TypeVar("T")
 
@@ -46,7 +47,16 @@ class Fitted(Generic[T]):
 
 
 class Estimator:
-    """``get_params``, ``set_params`` and a repr; the constructor of a subclass only stores its arguments."""
+    """``get_params``, ``set_params`` and a repr; the constructor of a subclass only stores its arguments.
+
+    Public methods of subclasses work under numpy's default error state, fits with one thread of BLAS.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name, method in list(vars(cls).items()):
+            if inspect.isfunction(method) and not name.startswith("_"):
+                setattr(cls, name, (fitting if name in _FITS else default_errors)(method))
 
     #: The frozen dataclass of what ``fit`` found; None before, and for whatever is not fitted at all.
     _record: Any = None
@@ -137,6 +147,10 @@ class Estimator:
     def __repr__(self) -> str:
         inner = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._parameter_names())
         return f"{type(self).__name__}({inner})"
+
+
+#: Methods that fit.
+_FITS = ("fit", "partial_fit", "fit_transform", "fit_predict")
 
 
 @cache

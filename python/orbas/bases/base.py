@@ -10,6 +10,7 @@ import numpy as np
 
 from orbas.base.fields import SettingsError, check_settings, setting, setting_of
 from orbas.base.kinds import LENGTH, Integer, Number
+from orbas.base.process import default_errors
 from orbas.bases.quadrature import (
     GAUSSIAN_BAND,
     Grid,
@@ -116,6 +117,7 @@ class PrimitiveBasis(ABC):
     def _evaluate(self, r: NDArray[np.float64], setup: Setup, order: int) -> list[NDArray[np.float64]]:
         """Return per l the functions and ``order`` derivatives, [order + 1, n_r, n_l]."""
 
+    @default_errors
     def functions(
         self, r: ArrayLike, *, max_angular: int, cutoff_radius: float, density_width: float
     ) -> list[NDArray[np.float64]]:
@@ -140,6 +142,7 @@ class PrimitiveBasis(ABC):
         setup = Setup(max_angular, cutoff_radius, density_width)
         return [values[0] for values in self._evaluate(_check_distances(r), setup, 0)]
 
+    @default_errors
     def integrals(
         self, r: ArrayLike, *, max_angular: int, cutoff_radius: float, density_width: float
     ) -> list[RadialIntegrals]:

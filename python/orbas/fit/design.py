@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
+from orbas.base.process import default_errors
 from orbas.fit.baseline import count_atoms
 from orbas.structures.batch import as_frames
 
@@ -107,6 +108,7 @@ class StructureFeatures:
         return StructureFeatures(self.values[np.asarray(rows)], self.species)
 
 
+@default_errors
 def structure_features(
     representation: Representation, frames: Sequence[Atoms], *, chunk: int = 4096, progress: bool = False
 ) -> StructureFeatures:
@@ -230,12 +232,6 @@ class LinearDesign:
         if not isinstance(self.representation, Differentiable):
             raise TypeError(f"{type(self.representation).__name__} has no derivatives to fit forces with")
         return self.representation.jacobian_rows(frames)
-
-    def energies(self, frames: Sequence[Atoms], weights: FloatArray) -> Energies:
-        """Return energies, forces and virials of the model with weights [n_columns], from the compiled core."""
-        if not isinstance(self.representation, Differentiable):
-            raise TypeError(f"{type(self.representation).__name__} has no derivatives, hence no forces")
-        return self.representation.linear_energies(frames, weights.reshape(len(self.species), -1))
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from orbas.base.linalg import eigh, product
 from orbas.fit.baseline import count_atoms
 from orbas.fit.environments import environments
 from orbas.fit.posterior import Posterior
@@ -165,7 +166,7 @@ def _principal(rows: FloatArray, least: float) -> tuple[FloatArray, FloatArray]:
     columns = np.flatnonzero(rows.any(axis=0))
     own = rows[:, columns]
     wide = own.shape[1] > own.shape[0]
-    squares, vectors = np.linalg.eigh(own @ own.T if wide else own.T @ own)
+    squares, vectors = eigh(product(own, own.T) if wide else product(own.T, own))
     kept = squares > least
     squares = squares[kept]
     found = own.T @ (vectors[:, kept] / np.sqrt(squares)) if wide else vectors[:, kept]

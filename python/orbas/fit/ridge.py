@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orbas.base.linalg import svd, upper_factor
 from orbas.fit.posterior import Posterior
 
 if TYPE_CHECKING:
@@ -49,8 +50,6 @@ class Ridge:
     """
 
     def __init__(self, design: ArrayLike) -> None:
-        from scipy.linalg import qr, svd
-
         matrix = np.asarray(design, dtype=np.float64)
         if matrix.ndim != 2 or 0 in matrix.shape:
             raise ValueError(f"the design matrix must have shape [n_samples, n_features], got {matrix.shape}")
@@ -60,8 +59,8 @@ class Ridge:
         # V is never needed. With more features than samples the QR of X^T leaves a square factor with the
         # same U and s; its orthogonal part, as large as X, is not formed.
         wide = matrix.shape[1] > matrix.shape[0]
-        core = qr(matrix.T, mode="r", check_finite=False)[0][: len(matrix)].T if wide else matrix
-        left, singular, _ = svd(core, full_matrices=False, check_finite=False)
+        core = upper_factor(matrix.T).T if wide else matrix
+        left, singular, _ = svd(core, full_matrices=False)
         # Below this bound a singular value is round-off: its directions are arbitrary and carry no weight.
         singular[singular <= _EPSILON * max(matrix.shape) * singular[0]] = 0.0
         self.design: FloatArray = matrix
@@ -224,12 +223,12 @@ def _held_out_interpolating(left: FloatArray, damping: FloatArray, rotated: Floa
 
     ``A A^T = 1 - H_KK`` has the condition ``s_max^2 / alpha``; the QR of A^T only sees its square root.
     """
-    from scipy.linalg import qr, solve_triangular
+    from scipy.linalg import solve_triangular
 
     n_rows = len(left)
     root = np.sqrt(damping)[:, None]
     system = np.hstack([root * left.T, root * rotated])
-    upper = qr(system, mode="r", overwrite_a=True, check_finite=False)[0][:n_rows]
+    upper = upper_factor(system)[:n_rows]
     solution: FloatArray = solve_triangular(upper[:, :n_rows], upper[:, n_rows:], check_finite=False)
     return solution
 

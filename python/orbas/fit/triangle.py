@@ -7,13 +7,15 @@ itself; the normal equations ``X^T X`` would keep only those above ``sqrt(eps) ~
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from orbas.base.linalg import svd
 from orbas.fit.posterior import Posterior
 from orbas.fit.ridge import log_evidence
+from orbas.parallel import each
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 _BLOCK = 32
 _PANEL = 256
 _BUFFERED = 1024
+_COLUMNS = 256
+#: Numbers below which threads do not pay.
+_FEW = 200_000
 _EPSILON = float(np.finfo(np.float64).eps)
 
 
@@ -75,15 +80,6 @@ class Triangle:
         both.n_rows = self.n_rows + other.n_rows
         return both
 
-    def divided(self, factor: float) -> Triangle:
-        """Return the triangle of the rows and targets divided by a number."""
-        if factor == 1.0:
-            return self
-        result = Triangle(self.n_columns)
-        result._factor = np.asfortranarray(self.factor / factor)
-        result.n_rows = self.n_rows
-        return result
-
     def squares(self, weights: FloatArray) -> FloatArray:
         """Return ``|X w - y|^2`` of weights [..., n_columns], shape [...]."""
         signed = np.concatenate([weights, np.full((*weights.shape[:-1], 1), -1.0)], axis=-1)
@@ -134,9 +130,7 @@ class RidgePath:
     """
 
     def __init__(self, factor: FloatArray, n_rows: int) -> None:
-        from scipy.linalg import svd
-
-        left, singular, right = svd(factor[:-1, :-1], check_finite=False)
+        left, singular, right = svd(factor[:-1, :-1])
         singular[singular <= _EPSILON * max(n_rows, len(singular)) * singular[0]] = 0.0
         self.n_rows = n_rows
         self.singular_values: FloatArray = singular
@@ -181,10 +175,9 @@ def _stack(factor: FloatArray, rows: FloatArray, *, triangular: bool) -> FloatAr
     """Return the factor of a triangle with rows below it, by Householder reflections; both are overwritten.
 
     A panel of columns is factorized by LAPACK. Its reflections ``I - V T V^T``, T the inverse of the upper half of
-    ``V^T V`` (Puglisi, SIAM J. Sci. Stat. Comput. 13, 723 (1992)), are applied to all other columns at once: nearly
-    everything is matrix products. Of a triangle below, what is zero is left out.
+    ``V^T V`` (Puglisi, SIAM J. Sci. Stat. Comput. 13, 723 (1992)), are applied to all other columns: nearly everything
+    is matrix products, of blocks of columns for our own threads. Of a triangle below, what is zero is left out.
     """
-    from scipy.linalg.blas import dgemm
     from scipy.linalg.lapack import dtpqrt
 
     n = len(factor)
@@ -195,26 +188,33 @@ def _stack(factor: FloatArray, rows: FloatArray, *, triangular: bool) -> FloatAr
         block = min(_BLOCK, width)
         factor[panel, panel], reflectors, scales, info = dtpqrt(0, block, factor[panel, panel], below[:, panel])
         assert info == 0
-        if panel.stop == n:
-            break
-        others = slice(panel.stop, n)
         taus = scales[np.arange(width) % block, np.arange(width)]
-        products = dgemm(1.0, reflectors, below[:, others], 1.0, factor[panel, others], trans_a=1)
-        change = _scaled(products, reflectors, taus)
-        factor[panel, others] -= change
-        updated = dgemm(-1.0, reflectors, change, 1.0, below[:, others], overwrite_c=1)
-        if triangular:  # otherwise whole columns in Fortran order, which were overwritten
-            below[:, others] = updated
+        reflect = partial(_reflect, factor[panel], below, reflectors, _scale(reflectors, taus))
+        blocks = [slice(first, min(first + _COLUMNS, n)) for first in range(panel.stop, n, _COLUMNS)]
+        if (n - panel.stop) * len(below) < _FEW:
+            for columns in blocks:
+                reflect(columns)
+        else:
+            each(reflect, blocks)
     return factor
 
 
-def _scaled(products: FloatArray, reflectors: FloatArray, taus: FloatArray) -> FloatArray:
-    """Return ``T^T (V^T X)``; V is an identity above the reflectors."""
+def _reflect(panel: FloatArray, below: FloatArray, reflectors: FloatArray, scale: FloatArray, columns: slice) -> None:
+    """Apply the reflections of a panel to some columns of its rows and of the rows below, in place."""
+    # Columns of matrices in Fortran order are rows of their transposes, which are contiguous.
+    above, under = panel[:, columns].T, below[:, columns].T
+    change = (above + under @ reflectors) @ scale
+    above -= change
+    under -= change @ reflectors.T
+
+
+def _scale(reflectors: FloatArray, taus: FloatArray) -> FloatArray:
+    """Return T of the reflections ``I - V T V^T``; V is an identity above the reflectors."""
     from scipy.linalg import solve_triangular
 
     identities = taus == 0.0  # of columns without anything below the diagonal
     inverse = np.triu(reflectors.T @ reflectors, 1)
     np.fill_diagonal(inverse, 1.0 / np.where(identities, 1.0, taus))
-    scaled: FloatArray = solve_triangular(inverse, products, trans="T", check_finite=False)
-    scaled[identities] = 0.0
-    return scaled
+    scale: FloatArray = solve_triangular(inverse, np.eye(len(taus)), check_finite=False)
+    scale[:, identities] = 0.0
+    return scale

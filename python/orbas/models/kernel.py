@@ -17,6 +17,7 @@ import numpy as np
 
 from orbas import structures
 from orbas.base.gradients import JacobianRows
+from orbas.base.linalg import eigh, product
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -66,7 +67,7 @@ class KernelTerm:
         normalized, roots = {}, {}
         for number, features in points.items():
             unit = features / np.linalg.norm(features, axis=1, keepdims=True)
-            values, vectors = np.linalg.eigh((unit @ unit.T) ** zeta)
+            values, vectors = eigh(product(unit, unit.T) ** zeta)
             kept = values > _RANK * max(values[-1], 0.0) if len(values) else np.zeros(0, dtype=bool)
             # In the order of files: a product with another order of the same numbers rounds differently.
             normalized[number] = np.ascontiguousarray(unit)
@@ -109,7 +110,7 @@ class KernelTerm:
     def _kernel(self, features: FloatArray, number: int) -> FloatArray:
         """Return ``delta (x . x_m / |x|)^zeta`` of centers of one species and its points, [n_centers, n_points]."""
         unit = normalized(features, self.floors.get(number, 0.0))
-        return self.delta * (unit @ self.points[number].T) ** self.zeta
+        return self.delta * product(unit, self.points[number].T) ** self.zeta
 
     def derivatives(self, frame: Atoms) -> JacobianRows:
         """Return the derivatives of phi summed over a structure: [n_atoms, 3, n_columns], [3, 3, n_columns]."""
@@ -132,7 +133,7 @@ class KernelTerm:
                     rows[k] += row
                 voigt += along[:6]
             # One product of two axes: one for each atom is slow.
-            products = (self.delta * rows.reshape(3 * len(frame), n_points)) @ root
+            products = product(self.delta * rows.reshape(3 * len(frame), n_points), root)
             positions.append(products.reshape(len(frame), 3, root.shape[1]))
             by_strain.append((self.delta * voigt) @ root)
         full = np.concatenate(by_strain, axis=-1)[np.array(_VOIGT)]
@@ -207,12 +208,6 @@ class KernelDesign:
                 np.concatenate([part.positions for part in parts], axis=-1),
                 np.concatenate([part.strain for part in parts], axis=-1),
             )
-
-    def energies(self, frames: Sequence[Atoms], weights: FloatArray) -> Energies:
-        """Return energies, forces and virials of the model with weights [n_columns]."""
-        parts = np.split(weights, np.cumsum(self.term_widths)[:-1])
-        points = [term.weighted(part) for term, part in zip(self.terms, parts, strict=True)]
-        return self.evaluate(frames, points, None)
 
     def evaluate(
         self,

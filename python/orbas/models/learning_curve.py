@@ -9,6 +9,7 @@ import numpy as np
 
 from orbas.base.fields import checked
 from orbas.base.kinds import SEED, Integer, ListOf
+from orbas.base.process import fitting
 from orbas.fit.baseline import check_species, species_of
 from orbas.fit.copies import find_copies
 from orbas.fit.dense import fit_ridge
@@ -66,6 +67,7 @@ class LearningCurve:
         return "\n".join(lines)
 
 
+@fitting
 def learning_curve(
     model: LinearPotential | SparseGPR,
     train: Sequence[Atoms],

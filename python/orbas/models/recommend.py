@@ -13,6 +13,7 @@ import numpy as np
 
 from orbas.base.fields import check_settings, setting
 from orbas.base.kinds import SEED, Number
+from orbas.base.process import fitting
 from orbas.fit.folds import groups_of
 from orbas.fit.isolated import isolated_atoms
 from orbas.fit.labels import labels_of
@@ -140,6 +141,7 @@ class Search:
         check_settings(self)
 
 
+@fitting
 def recommended(
     train: Sequence[Atoms],
     *,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from orbas.base.process import default_errors
 from orbas.fit.baseline import count_atoms
 from orbas.structures.batch import as_frames
 
@@ -53,6 +54,7 @@ def mean_errors(errors: FloatArray) -> tuple[float, float]:
     return float(np.mean(np.abs(errors))), float(np.sqrt(np.mean(errors**2)))
 
 
+@default_errors
 def score(prediction: Prediction, labels: Labels, frames: Sequence[Atoms]) -> Score:
     """Return the errors of a prediction against all labels there are."""
     frames = as_frames(frames)
@@ -79,6 +81,7 @@ def config_of(frame: Atoms) -> str:
     return str(frame.info.get("config_type", "none"))
 
 
+@default_errors
 def score_by_config(prediction: Prediction, labels: Labels, frames: Sequence[Atoms]) -> dict[str, Score]:
     """Return the errors by ``info["config_type"]``, in alphabetical order; structures without one are ``"none"``."""
     frames = as_frames(frames)

@@ -16,6 +16,7 @@ from orbas import structures
 from orbas.base.estimator import Fitted
 from orbas.base.fields import SettingsError, check_settings, setting
 from orbas.base.kinds import Choice, Each, Integer, Maybe, Number, Switch, listed
+from orbas.base.linalg import eigh
 from orbas.density.contraction import ContractedBasis
 from orbas.density.expansion import DENSITY, DensityExpansion
 from orbas.errors import not_fitted
@@ -497,7 +498,7 @@ def eigenpairs(matrix: FloatArray, count: int | None = None) -> tuple[FloatArray
         return np.zeros(0), np.zeros((0, 0))
     # Divide and conquer, which finds all pairs: a subset costs the same reduction to three diagonals, and LAPACK's
     # bisection takes longer from a quarter of them on. numpy's function works without the interpreter lock.
-    values, vectors = np.linalg.eigh(matrix)
+    values, vectors = eigh(matrix)
     return np.maximum(values[::-1], 0.0)[:count], with_fixed_signs(vectors[:, ::-1][:, :count])
 
 

@@ -12,6 +12,7 @@ from orbas.base.arrays import ArrayEstimator, ColumnsRecord, OutputContainer, ma
 from orbas.base.estimator import Fitted
 from orbas.base.fields import check_settings, setting
 from orbas.base.kinds import Choice, Integer, Maybe
+from orbas.base.linalg import upper_factor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -79,7 +80,7 @@ class Selector(ArrayEstimator, OutputContainer):
         if len(picked) < count:
             warnings.warn(
                 f"{count} {self.axis} were asked for, {len(picked)} were selected: the others are copies of these",
-                stacklevel=2,
+                stacklevel=3,
             )
         self._record = SelectorRecord(
             columns, selected_idx=np.array(picked, dtype=np.int64), scores=np.array(scores), n_candidates=len(points)
@@ -153,8 +154,6 @@ def first_of_largest(scores: FloatArray) -> int:
 
 def compact(points: FloatArray) -> FloatArray:
     """Return points [n, min(n, dimension)] with the same scalar products: a triangular factor, if that is smaller."""
-    from scipy.linalg import qr
-
     if points.shape[0] < points.shape[1]:
-        points = qr(points.T, mode="r", check_finite=False)[0][: len(points)].T
+        points = upper_factor(points.T).T
     return np.ascontiguousarray(points)

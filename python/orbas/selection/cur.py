@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orbas.base.linalg import svd, upper_factor
 from orbas.selection.base import AXIS, COUNT, SAME, Axis, Selector, compact, first_of_largest
 
 if TYPE_CHECKING:
@@ -66,11 +67,9 @@ class CUR(Selector):
 
 def _round(points: FloatArray, count: int) -> tuple[list[int], list[float]]:
     """Select from points [n, dimension] until nothing is left outside the span of the picks."""
-    from scipy.linalg import qr
-
     points = compact(points)
     # points = Q R, so the left singular vectors of R^T, as small as it is, are those of points^T.
-    rest = np.ascontiguousarray(qr(points, mode="r", check_finite=False)[0][: points.shape[1]].T)
+    rest = np.ascontiguousarray(upper_factor(points).T)
     dimension = len(rest)
     spanned = np.zeros((0, dimension))
     picked: list[int] = []
@@ -97,7 +96,6 @@ def _round(points: FloatArray, count: int) -> tuple[list[int], list[float]]:
 
 def _leading(matrix: FloatArray) -> tuple[float, FloatArray]:
     """Return the largest singular value of a square matrix and its left singular vector."""
-    from scipy.linalg import svd
     from scipy.sparse.linalg import LinearOperator, eigsh
 
     size = len(matrix)
@@ -105,7 +103,7 @@ def _leading(matrix: FloatArray) -> tuple[float, FloatArray]:
     lengths = np.einsum("ij,ij->j", matrix, matrix)
     start = matrix[:, int(np.argmax(lengths))]
     if size <= _SMALL or not start.any():
-        left, values, _ = svd(matrix, check_finite=False)
+        left, values, _ = svd(matrix)
         return float(values[0]), left[:, 0]
     # Applied as M (M^T u): the product M M^T would lose the weak directions, which count once the strong ones are gone.
     operator = LinearOperator((size, size), matvec=lambda u: matrix @ (matrix.T @ u), dtype=np.float64)

@@ -11,6 +11,7 @@ import numpy as np
 from orbas.base.arrays import as_matrix
 from orbas.base.fields import checked
 from orbas.base.kinds import Choice, Instance, OneOf
+from orbas.base.process import fitting
 from orbas.selection.cur import CUR
 from orbas.selection.fps import FPS
 from orbas.structures.species import atomic_number
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from orbas.base.blocks import IntArray
 
 
+@fitting
 def select_environments(
     values: ArrayLike,
     center_numbers: ArrayLike,
@@ -65,7 +67,7 @@ def select_environments(
         rows = np.flatnonzero(numbers == number)
         if count > len(rows):
             warnings.warn(
-                f"{count} environments of species {number} were asked for, there are {len(rows)}", stacklevel=2
+                f"{count} environments of species {number} were asked for, there are {len(rows)}", stacklevel=3
             )
         if count:
             selector = _selector(method, min(count, len(rows))).fit(matrix[rows])
@@ -79,7 +81,7 @@ def share(total: int, available: Mapping[int, int]) -> dict[int, int]:
         raise ValueError(f"n_sparse must be an integer >= {len(available)}, one per species, got {total!r}")
     everything = sum(available.values())
     if total > everything:
-        warnings.warn(f"{total} environments were asked for, there are {everything}", stacklevel=3)
+        warnings.warn(f"{total} environments were asked for, there are {everything}", stacklevel=4)
         return dict(available)
     # One each; the others in proportion to what is left of every species, so that none gets more than it has.
     # Remainders are compared as integers: no rounding decides.

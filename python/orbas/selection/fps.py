@@ -13,6 +13,7 @@ import numpy as np
 
 from orbas.base.fields import SettingsError, setting
 from orbas.base.kinds import Integer
+from orbas.base.linalg import eigh, product, thin_qr
 from orbas.selection.base import AXIS, COUNT, SAME, Axis, Selector, compact, first_of_largest
 
 if TYPE_CHECKING:
@@ -111,12 +112,10 @@ class _Space:
 
 def _projection(points: FloatArray, norms: FloatArray) -> FloatArray:
     """Return (P x, |x - P^T P x|) of every point, P the leading principal axes of some of them."""
-    from scipy.linalg import eigh, qr
-
     probes = points[:: -(-len(points) // _PROBED)]
-    leading = eigh(probes @ probes.T, check_finite=False)[1][:, -_PROJECTED:]
+    leading = eigh(product(probes, probes.T))[1][:, -_PROJECTED:]
     # Whatever the axes are, the bound holds if they are orthonormal.
-    axes = qr(probes.T @ leading, mode="economic", check_finite=False)[0]
-    inside = points @ axes
+    axes = thin_qr(probes.T @ leading)[0]
+    inside = product(points, axes)
     outside = np.sqrt(np.maximum(norms - np.einsum("ij,ij->i", inside, inside), 0.0))
     return np.column_stack([inside, outside])

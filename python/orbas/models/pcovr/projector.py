@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orbas.base.linalg import thin_qr
 from orbas.optimal.basis import eigenpairs, with_fixed_signs
 
 if TYPE_CHECKING:
@@ -63,9 +64,7 @@ def projector(covariance: FloatArray, weights: FloatArray, alpha: float) -> Floa
 
 def orthonormal(columns: FloatArray) -> FloatArray:
     """Return orthonormal columns whose first q span what the first q given ones do, signs kept (QR)."""
-    from scipy.linalg import qr
-
-    basis, upper = qr(columns, mode="economic", check_finite=False)
+    basis, upper = thin_qr(columns)
     return np.ascontiguousarray(basis * np.where(np.diag(upper) < 0, -1.0, 1.0))
 
 
