@@ -162,7 +162,7 @@ class OutputContainer:
         if chosen == "pandas":
             import pandas as pd
 
-            index = like.index if isinstance(like, pd.DataFrame) else None
+            index = like.index if isinstance(like, pd.DataFrame | pd.Series) else None
             return pd.DataFrame(values, columns=self.get_feature_names_out(), index=index, copy=False)
         if chosen == "polars":
             import polars as pl

@@ -99,7 +99,8 @@ class DensityExpansion(Estimator):
     def fit(self, frames: Sequence[Atoms], y: object = None) -> Self:
         """Take the species from structures, unless they were given; ``species_`` holds them."""
         self.check()
-        self._record = DensityRecord(self.given_species() or structures.species_of(structures.as_frames(frames)))
+        listed = structures.as_frames(frames)
+        self._record = DensityRecord(self.given_species() or structures.species_of(listed))
         return self
 
     def settled(self, species: tuple[int, ...]) -> Self:
@@ -227,7 +228,8 @@ class DensityExpansion(Estimator):
 
     def fit_transform(self, frames: Sequence[Atoms], y: object = None) -> EquivariantBlocks:
         """Fit, then transform the same structures."""
-        return self.fit(frames).transform(frames)
+        listed = structures.as_frames(frames)
+        return self.fit(listed).transform(listed)
 
     def channel_counts(self, species: Sequence[int]) -> list[tuple[int, ...]]:
         """Return the number of channels per degree for every center species: [a][l]."""

@@ -78,7 +78,8 @@ class SelectedPowerSpectrum(PowerSpectrum):
         self, frames: Sequence[Atoms], weights: FloatArray, *, skin_list: SkinList | None = None
     ) -> Energies:
         """Evaluate a model that is linear in the selected features: see :meth:`PowerSpectrum.linear_energies`."""
-        _, species = self._plan_for(structures.as_frames(frames))
+        listed = structures.as_frames(frames)
+        _, species = self._plan_for(listed)
         products = self._products(species)
         given = np.asarray(weights, dtype=np.float64)
         if given.shape != (len(species), products.columns.size):
@@ -88,12 +89,13 @@ class SelectedPowerSpectrum(PowerSpectrum):
             )
         spread = np.zeros((len(species), products.n_all))
         spread[:, products.columns] = given
-        return super().linear_energies(frames, spread, skin_list=skin_list)
+        return super().linear_energies(listed, spread, skin_list=skin_list)
 
     def strain_gradients(self, frames: Sequence[Atoms]) -> FloatArray:
         """Compute derivatives by the strain, [n_atoms, 6, n_selected]: see :meth:`PowerSpectrum.strain_gradients`."""
-        _, species = self._plan_for(structures.as_frames(frames))
-        selected: FloatArray = super().strain_gradients(frames)[..., self._products(species).columns]
+        listed = structures.as_frames(frames)
+        _, species = self._plan_for(listed)
+        selected: FloatArray = super().strain_gradients(listed)[..., self._products(species).columns]
         return selected
 
     def _whole(self) -> PowerSpectrum:

@@ -100,7 +100,8 @@ class Spectrum(Estimator):
 
     def fit_transform(self, frames: Sequence[Atoms], y: object = None) -> Features:
         """Fit, then transform the same structures."""
-        return self.fit(frames).transform(frames)
+        listed = structures.as_frames(frames)
+        return self.fit(listed).transform(listed)
 
     def jacobian_rows(self, frames: Sequence[Atoms]) -> Iterator[JacobianRows]:
         """Yield the derivatives of ``transform(frames).per_structure()``, one structure at a time: rows for a fit.

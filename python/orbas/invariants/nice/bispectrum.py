@@ -88,7 +88,8 @@ class Bispectrum(Estimator):
 
     def fit_transform(self, frames: Sequence[Atoms], y: object = None) -> Features:
         """Fit, then transform the same structures."""
-        return self.fit(frames).transform(frames)
+        listed = structures.as_frames(frames)
+        return self.fit(listed).transform(listed)
 
     def linear_energies(
         self, frames: Sequence[Atoms], weights: FloatArray, *, skin_list: SkinList | None = None

@@ -281,7 +281,8 @@ class NICE(Estimator):
 
     def fit_transform(self, frames: Sequence[Atoms], y: object = None) -> Features:
         """Fit, then transform the same structures."""
-        return self.fit(frames).transform(frames)
+        listed = structures.as_frames(frames)
+        return self.fit(listed).transform(listed)
 
     def equivariants(self, frames: Sequence[Atoms]) -> EquivariantBlocks:
         """Compute all equivariants, orders 1 to ``nu_max``: blocks (nu, o3_lambda, o3_sigma, center_species).
