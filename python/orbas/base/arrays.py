@@ -162,7 +162,9 @@ class OutputContainer:
         if chosen == "pandas":
             import pandas as pd
 
-            index = like.index if isinstance(like, pd.DataFrame | pd.Series) else None
+            # Of a table or a column; lists have a method of that name.
+            index = getattr(like, "index", None)
+            index = None if callable(index) else index
             return pd.DataFrame(values, columns=self.get_feature_names_out(), index=index, copy=False)
         if chosen == "polars":
             import polars as pl
