@@ -21,6 +21,8 @@ SPECIES_NAMES = ("species", "symbols", "symbol", "element", "elements", "type")
 NUMBER_NAMES = ("z", "numbers", "atomic_numbers", "atomic_number")
 POSITION_NAMES = ("pos", "positions", "position", "coords", "coordinates", "coord", "xyz")
 
+_ROLES = frozenset((*SPECIES_NAMES, *NUMBER_NAMES, *POSITION_NAMES))
+
 _TRUTH = {
     **dict.fromkeys((b"T", b"True", b"true", b"TRUE", b"t", b"1"), True),
     **dict.fromkeys((b"F", b"False", b"false", b"FALSE", b"f", b"0"), False),
@@ -74,15 +76,17 @@ def parse_rows(lines: Sequence[bytes], columns: Sequence[Column] | None) -> Tabl
         If no column names the elements or the positions, a row is too short, or a word is not what its column says.
     """
     columns = _PLAIN if columns is None else columns
+    if not lines:
+        return _empty(columns)
     species, numbers, positions = _roles(columns)
     total = sum(column.width for column in columns)
     rows = [line.split() for line in lines]
     widths = set(map(len, rows))
-    if widths and min(widths) < total:
+    if min(widths) < total:
         row = next(k for k, words in enumerate(rows) if len(words) < total)
         raise RowError(f"the row has {len(rows[row])} words, its columns are {total}", row)
     has_underscores = any(b"_" in line for line in lines)
-    words: list[Words] = list(zip(*rows, strict=False)) if rows else [()] * total
+    words = list(zip(*rows, strict=False))
     arrays: dict[str, NDArray[Any]] = {}
     place = 0
     for column in columns:
@@ -97,8 +101,18 @@ def parse_rows(lines: Sequence[bytes], columns: Sequence[Column] | None) -> Tabl
         _atomic_numbers(arrays, species, numbers),
         (xyz[0] if len(xyz) == 1 else np.stack(xyz, axis=1)).astype(np.float64, copy=False),
         arrays,
-        max(widths, default=total) - total,
+        max(widths) - total,
     )
+
+
+def _empty(columns: Sequence[Column]) -> Table:
+    """Return the table of a structure without atoms, whose columns ase gives any type."""
+    others = [column for column in columns if column.name.casefold() not in _ROLES]
+    arrays = {
+        column.name: np.zeros((0,) if column.width == 1 else (0, column.width), _CONVERTERS[column.type][1])
+        for column in others
+    }
+    return Table(np.zeros(0, np.int64), np.zeros((0, 3)), arrays, 0)
 
 
 def _roles(columns: Sequence[Column]) -> tuple[str | None, str | None, list[str]]:

@@ -193,7 +193,9 @@ def _piece(line: str, place: int, rest: re.Pattern[str], unclosed: set[str]) -> 
         else:
             inner, start = line[place + 1 : close], close + 1
     match = rest.match(line, start)
-    stop = start if match is None else max(match.end(), start + (start == place and line[start] != "="))
+    stop = start if match is None else match.end()
+    if stop == place and opening not in ("", "="):  # an opening that does not close is a letter
+        stop += 1
     text = inner + line[start:stop]
     return (_ESCAPED.sub(r"\1", text) if "\\" in text else text), stop
 
