@@ -18,7 +18,7 @@ FloatArray = NDArray[np.float64]
 
 INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 REAL = re.compile(
-    r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,5})?|[+-]?(?:nan|inf(?:inity)?)", re.IGNORECASE
+    r"[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]{1,5})?|[+-]?(?:nan|inf(?:inity)?)", re.IGNORECASE
 )
 #: Entries that are names, whatever they look like: config_type=T, 1e3 or 007.
 TEXTS = frozenset({"config_type", "desc", "description", "head", "name", "uid"})
