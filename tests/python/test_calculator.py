@@ -22,6 +22,7 @@ from ase.io.trajectory import Trajectory
 from ase.optimize import BFGS
 from ase.phonons import Phonons
 from orbas.calculators import ExtrapolationError, ExtrapolationWarning, OrbasCalculator
+from orbas.models import Unknown
 from silicon_potential import crystal, silicon_potential, skewed
 
 
@@ -474,11 +475,11 @@ def test_results_can_be_frozen_whatever_was_asked_for(potential, atoms):
         frozen = atoms.copy()
         frozen.calc = SinglePointCalculator(frozen, **atoms.calc.results)
         assert frozen.get_potential_energy() == atoms.get_potential_energy()
-    assert set(atoms.calc.diagnostics) == {"uncertainty", "extrapolation"}
+    assert {"uncertainty", "extrapolation"} <= set(atoms.calc.diagnostics)
     atoms.rattle(0.01, seed=5)
     assert atoms.calc.calculation_required(atoms, ["uncertainty"])
     atoms.get_potential_energy()
-    assert atoms.calc.diagnostics == {}
+    assert not {"uncertainty", "extrapolation"} & set(atoms.calc.diagnostics)
     assert atoms.calc.get_property("uncertainty", atoms, allow_calculation=False) is None
     assert atoms.calc.get_property("uncertainty") == 0.16
     assert atoms.calc.get_property("uncertainty", crystal()) == 0.64
@@ -577,3 +578,24 @@ def test_no_old_results_for_a_structure_that_could_not_be_computed(potential, at
     with pytest.raises(InputError):
         atoms.calc.calculate(broken, ["energy"])
     assert atoms.calc.results == {}
+
+
+# --- what cannot be known
+
+
+@pytest.mark.parametrize("every", [1, 100, None])
+def test_atoms_without_neighbors_are_said_once(potential, caplog, every):
+    potential._record.told.clear()  # all of these tests share the fit
+    far = ase.Atoms("Si2", positions=[[0, 0, 0], [0, 0, 9.0]])
+    calculator = potential.calculator(check_every=every, on_extrapolation="ignore")
+    with caplog.at_level("WARNING", logger="orbas"):
+        calculator.get_potential_energy(crystal())
+        assert (caplog.messages, calculator.diagnostics["unknown"]) == ([], 0)
+        for z in (9.0, 12.0, 15.0):
+            far.positions[1, 2] = z
+            calculator.get_potential_energy(far)
+            assert Unknown.NO_NEIGHBORS in Unknown(calculator.diagnostics["unknown"])
+        another = potential.calculator(on_extrapolation="ignore")
+        another.get_potential_energy(far)
+    assert len(caplog.messages) == 1
+    assert "without any neighbor" in caplog.messages[0]

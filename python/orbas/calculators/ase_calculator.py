@@ -91,7 +91,8 @@ class OrbasCalculator(Calculator):
     largest_extrapolation
         The largest ratio that a look found; None before the first.
     diagnostics
-        ``uncertainty`` and ``extrapolation`` of the present structure, if they were asked for or looked at.
+        ``uncertainty`` and ``extrapolation`` of the present structure, if they were asked for or looked at, and with
+        each look ``unknown``, flags of :class:`orbas.models.Unknown`: what the training set does not tell.
 
     Raises
     ------
@@ -256,13 +257,14 @@ class OrbasCalculator(Calculator):
         found = self._model.evaluate([structure], skin_lists=self._skin_lists())
         _check_finite(structure, found)
         every = self.parameters["check_every"]
-        if every is not None:
-            self._due |= self._continuation.is_new(structure) or self._n_since >= every
-            if self._due:
+        self._due |= self._continuation.is_new(structure) or (every is not None and self._n_since >= every)
+        if self._due:
+            self._ask_what_is_unknown(structure, found)
+            if every is not None:
                 self._check_extrapolation(structure)
-                self._due, self._n_since = False, 0
-                self._continuation.looked()
-            self._n_since += 1
+            self._due, self._n_since = False, 0
+            self._continuation.looked()
+        self._n_since += 1
         self.n_evaluations += 1
         self.virial = found.virials[0].copy()
         energy = float(found.structures[0])
@@ -296,6 +298,12 @@ class OrbasCalculator(Calculator):
             return getattr(self._model, name)([structure])
         except NotImplementedError as error:
             raise PropertyNotImplementedError(f"{type(self.potential).__name__} has no {name}") from error
+
+    def _ask_what_is_unknown(self, structure: Atoms, found: Energies) -> None:
+        """Let the potential say, once, what its training set does not tell of such structures."""
+        flags = self._model.unknown([structure], found.forces)
+        if flags is not None:
+            self.diagnostics["unknown"] = int(flags[0])
 
     def _check_extrapolation(self, structure: Atoms) -> None:
         action = self.parameters["on_extrapolation"]
