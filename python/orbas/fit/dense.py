@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ from orbas.fit.regularization import Evidence, Fixed, LeaveOneOut, check_enough_
 from orbas.fit.ridge import Ridge
 
 if TYPE_CHECKING:
-    from orbas.base.blocks import FloatArray
+    from orbas.base.blocks import FloatArray, IntArray
     from orbas.fit.folds import Folds
     from orbas.fit.posterior import Posterior
     from orbas.fit.regularization import Regularization
@@ -34,6 +34,9 @@ class RidgeFit:
         the log evidence per row. Empty for :class:`Fixed`.
     posterior
         What is known of the weights. Its noise is the mean squared residual of a row: held out, where there are such.
+    residuals
+        Held-out residuals of energies, [n_structures], in the units of the targets; not-a-number for structures that
+        were not held out, None where none was or there are other labels too.
     """
 
     weights: FloatArray
@@ -42,6 +45,7 @@ class RidgeFit:
     alphas: FloatArray
     errors: FloatArray
     posterior: Posterior
+    residuals: FloatArray | None = None
 
 
 def fit_ridge(design: FloatArray, targets: FloatArray, rule: Regularization, folds: Folds | None = None) -> RidgeFit:
@@ -67,16 +71,21 @@ def fit_ridge(design: FloatArray, targets: FloatArray, rule: Regularization, fol
     ridge = Ridge(design)
     scale = ridge.scale
     if isinstance(rule, Fixed):
-        return _chosen(ridge, targets, rule.alpha, np.empty(0), np.empty(0), None)
+        fit = _chosen(ridge, targets, rule.alpha, np.empty(0), np.empty(0), None)
+        return fit if len(design) == 1 else replace(fit, residuals=ridge.leave_one_out(targets, [fit.alpha * scale])[0])
     alphas = np.sort(np.asarray(rule.alphas))[::-1]
     if isinstance(rule, Evidence):
         errors = -ridge.evidence(targets, alphas * scale) / len(design)
-        return _chosen(ridge, targets, float(alphas[np.argmin(errors)]), alphas, errors, None)
+        fit = _chosen(ridge, targets, float(alphas[np.argmin(errors)]), alphas, errors, None)
+        return replace(fit, residuals=ridge.leave_one_out(targets, [fit.alpha * scale])[0])
     folds = plain_folds(rule, len(design)) if folds is None else folds
     residuals = held_out_residuals(ridge, targets, rule, alphas * scale, folds)
     errors = np.mean(np.abs(residuals), axis=1)
     best = int(np.argmin(errors))
-    return _chosen(ridge, targets, float(alphas[best]), alphas, errors, float(np.mean(residuals[best] ** 2)))
+    fit = _chosen(ridge, targets, float(alphas[best]), alphas, errors, float(np.mean(residuals[best] ** 2)))
+    held_out = np.full(len(design), np.nan)
+    held_out[_order(rule, folds)] = residuals[best]
+    return replace(fit, residuals=held_out)
 
 
 def held_out_residuals(
@@ -110,6 +119,14 @@ def held_out_residuals(
     if together:
         parts.append(ridge.held_out(targets, alphas, together))
     return np.concatenate(parts, axis=1)
+
+
+def _order(rule: Regularization, folds: Folds) -> IntArray:
+    """Return which structures :func:`held_out_residuals` speaks of, in its order."""
+    members = folds.members
+    if isinstance(rule, LeaveOneOut) and len(members) > 1:
+        members = [part for part in members if len(part) == 1] + [part for part in members if len(part) > 1]
+    return np.concatenate(members)
 
 
 def _chosen(

@@ -233,6 +233,12 @@ class LinearDesign:
             raise TypeError(f"{type(self.representation).__name__} has no derivatives to fit forces with")
         return self.representation.jacobian_rows(frames)
 
+    def energies(self, frames: Sequence[Atoms], weights: FloatArray) -> Energies:
+        """Return energies, forces and virials of the model with weights [n_columns], from the compiled core."""
+        if not isinstance(self.representation, Differentiable):
+            raise TypeError(f"{type(self.representation).__name__} has no derivatives, hence no forces")
+        return self.representation.linear_energies(frames, weights.reshape(len(self.species), -1))
+
 
 @contextmanager
 def counted_from(start: int) -> Iterator[None]:

@@ -8,20 +8,27 @@ Nothing here changes the model: it makes its record of what comes back.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from orbas.fit.baseline import species_of
+from orbas.fit.contradictions import contradicting_copies
+from orbas.fit.coverage import Coverage, forces_without_neighbors, training_findings
 from orbas.fit.dense import fit_ridge
+from orbas.fit.findings import say
 from orbas.fit.folds import groups_of
 from orbas.fit.isolated import isolated_atoms, say_isolated, set_aside
+from orbas.fit.labeled import fit_energies, fit_labeled
 from orbas.fit.labels import fit_baseline, targets_of, with_energies
 from orbas.fit.noise import Noise
+from orbas.fit.quantities import Quantity
 from orbas.fit.reach import reach_of
 from orbas.fit.regularization import check_enough_structures, resolve_regularization
+from orbas.fit.robust import Robust
 from orbas.fit.samples import Samples, kinds_of
+from orbas.fit.screening import screened
 from orbas.fit.streamed import design_matrix, fit_streamed, keeping
 
 if TYPE_CHECKING:
@@ -31,9 +38,14 @@ if TYPE_CHECKING:
     from ase import Atoms
     from numpy.typing import ArrayLike
 
+    from orbas.base.blocks import FloatArray, IntArray
     from orbas.fit.baseline import CompositionBaseline
     from orbas.fit.dense import RidgeFit
     from orbas.fit.design import LocalDesign
+    from orbas.fit.findings import Finding
+    from orbas.fit.folds import Folds
+    from orbas.fit.labeled import LabeledFit
+    from orbas.fit.noise import Target
     from orbas.fit.reach import Reach
     from orbas.fit.regularization import Regularization
     from orbas.fit.settings import FitSettings
@@ -60,6 +72,12 @@ class FitResult:
         Weights, the regularizer and how it was chosen, error bars.
     reach
         By atomic number, what is known of the training environments.
+    noise
+        What labels were weighed with; None for energies of weight one.
+    findings
+        What was odd about structures and labels; all of it was logged.
+    coverage
+        What of compositions, species and neighbors was trained on.
     """
 
     design: LocalDesign
@@ -67,6 +85,9 @@ class FitResult:
     species: tuple[int, ...]
     ridge: RidgeFit
     reach: dict[int, Reach]
+    noise: Noise | None
+    findings: tuple[Finding, ...]
+    coverage: Coverage
 
 
 def fit_potential(
@@ -87,8 +108,8 @@ def fit_potential(
     keys
         Names of their labels.
     settings
-        How to fit. A ``noise`` of None gives every structure the weight one where energies alone are fitted, and is
-        ``Noise()`` else.
+        How to fit. A ``noise`` of None gives every structure the weight one where energies alone are fitted, and else
+        begins with ``Noise()`` and is raised for kinds of labels that contradict the others.
     make_design
         Returns what the model is linear in, from the training structures; called once, after what can be wrong with
         labels and settings was raised.
@@ -111,35 +132,136 @@ def fit_potential(
     if settings.noise is not None:
         settings.noise.check_configs(frames)
     all_labels = keys.collect(frames) if energies is None else with_energies(frames, keys, energies)
+    all_labels, findings = screened(frames, all_labels)
+    say(findings)
     aside = set_aside(frames, settings.noise)
     check_enough_structures(rule, len(frames) - int(aside.sum()))
     groups = groups_of(getattr(rule, "groups", None), frames)
-    baseline = fit_baseline(settings.baseline, frames, all_labels.energies)
-    say_isolated(frames, all_labels.energies, baseline)
+    known = np.isfinite(all_labels.energies)
+    some = [frames[k] for k in np.flatnonzero(known).tolist()]
+    baseline = fit_baseline(settings.baseline, some, all_labels.energies[known])
+    say_isolated(some, all_labels.energies[known], baseline)
 
     chosen = np.flatnonzero(~aside)
     fitted, labels = [frames[k] for k in chosen.tolist()], all_labels.take(chosen)
     design = make_design(fitted)
     targets = targets_of(fitted, labels, baseline)
-    derivatives = any(target.has_derivatives for target in targets)
-    noise = Noise() if derivatives and settings.noise is None else settings.noise
-    chunk, progress = settings.chunk, settings.progress
-    folds = Samples(fitted, groups[chosen], kinds_of(fitted, labels), isolated_atoms(fitted)).folds(rule)
-    if noise is None and len(fitted) * design.n_columns <= max(design.n_columns**2, _DENSE):
-        # The same rows for every way to choose the regularizer: no folds.
-        fold = np.full(len(fitted), -1)
-        with keeping(checkpoint, design, fitted, targets, None, fold, chunk) as keeper:
-            rows = design_matrix(design, fitted, chunk=chunk, progress=progress, checkpoint=keeper)
-        ridge = fit_ridge(rows, np.array([target.energy for target in targets]), rule, folds)
-    else:
-        ridge = fit_streamed(
-            design, fitted, targets, noise, rule, folds, chunk=chunk, progress=progress, checkpoint=checkpoint
-        )
-    _say_edge(rule, ridge)
     species = species_of(frames)
+    coverage = Coverage.of(frames, species, design.cutoff, known, energies_given=not isinstance(settings.baseline, str))
+    later = contradicting_copies(frames, all_labels) + training_findings(frames, coverage)
+    later += forces_without_neighbors(frames, all_labels, design.cutoff)
+    folds = Samples(fitted, groups[chosen], kinds_of(fitted, labels), isolated_atoms(fitted)).folds(rule)
+    fit = _fit(design, fitted, chosen, targets, settings, rule, folds, checkpoint)
+    later += fit.findings
+    say(later)
+    _say_edge(rule, fit.ridge)
     alone = set(species) - set(species_of(fitted))
     seen = [frame for k, frame in enumerate(frames) if not aside[k] or alone.intersection(frame.numbers.tolist())]
-    return FitResult(design, baseline, species, ridge, reach_of(design, seen, species))
+    reach = reach_of(design, seen, species)
+    return FitResult(design, baseline, species, fit.ridge, reach, fit.noise, (*findings, *later), coverage)
+
+
+def _fit(
+    design: LocalDesign,
+    frames: list[Atoms],
+    numbers: IntArray,
+    targets: list[Target],
+    settings: FitSettings,
+    rule: Regularization,
+    folds: Folds,
+    checkpoint: str | PathLike[str] | None,
+) -> LabeledFit:
+    """Fit the weights: to rows that are kept where energies alone are fitted and memory allows, else in one pass."""
+    robustness = Robust(settings.robust)
+    if any(target.has_derivatives for target in targets):
+        noise = Noise() if settings.noise is None else settings.noise
+        return fit_labeled(
+            design,
+            frames,
+            targets,
+            noise,
+            rule,
+            folds,
+            numbers=numbers,
+            estimate_noise=settings.noise is None,
+            robustness=robustness,
+            chunk=settings.chunk,
+            progress=settings.progress,
+            checkpoint=checkpoint,
+        )
+    if settings.noise is None and len(frames) * design.n_columns <= max(design.n_columns**2, _DENSE):
+        # The same rows for every way to choose the regularizer: no folds.
+        fold = np.full(len(frames), -1)
+        with keeping(checkpoint, design, frames, targets, None, fold, settings.chunk) as keeper:
+            rows = design_matrix(design, frames, chunk=settings.chunk, progress=settings.progress, checkpoint=keeper)
+        return fit_energies(
+            frames,
+            _energy_weights(targets, settings.noise),
+            numbers,
+            robustness,
+            lambda weights: _kept_rows(rows, targets, weights, rule, folds),
+            lambda ridge, k: targets[k].energy - float(rows[k] @ ridge.weights),
+        )
+
+    def residual(ridge: RidgeFit, k: int) -> float:
+        return targets[k].energy - float(design.structures([frames[k]])[0] @ ridge.weights)
+
+    def in_one_pass(weights: FloatArray) -> tuple[RidgeFit, FloatArray]:
+        members = np.flatnonzero(weights).tolist()
+        chosen = [replace(targets[k], weights={Quantity.ENERGY: float(weights[k])}) for k in members]
+        # A checkpoint is of the first pass; others have other rows.
+        resumed = checkpoint if len(members) == len(frames) and (weights == 1).all() else None
+        ridge = fit_streamed(
+            design,
+            [frames[k] for k in members],
+            chosen,
+            settings.noise,
+            rule,
+            folds.take(np.array(members, dtype=np.int64)),
+            chunk=settings.chunk,
+            progress=settings.progress,
+            checkpoint=resumed,
+        )
+        residuals = np.full(len(frames), np.nan)
+        if ridge.residuals is not None:
+            residuals[members] = ridge.residuals
+        for k in np.flatnonzero(weights == 0).tolist():
+            residuals[k] = residual(ridge, k)
+        return ridge, residuals
+
+    weights = _energy_weights(targets, settings.noise)
+    fit = fit_energies(frames, weights, numbers, robustness, in_one_pass, residual)
+    return replace(fit, noise=settings.noise)
+
+
+def _energy_weights(targets: list[Target], noise: Noise | None) -> FloatArray:
+    """Return the weights of energies alone, [n_structures]: 0 where not known, else what the structure says of it.
+
+    Without a noise only ratios of expected errors count.
+    """
+    weights = np.array([target.weights.get(Quantity.ENERGY, 1.0) for target in targets])
+    weights[[not np.isfinite(target.energy) for target in targets]] = 0.0
+    sigmas = np.array([target.trust.energy_sigma or np.nan for target in targets])
+    if noise is None and np.isfinite(sigmas).any():
+        weights *= np.nan_to_num((np.nanmedian(sigmas) / sigmas) ** 2, nan=1.0)
+    return weights
+
+
+def _kept_rows(
+    rows: FloatArray, targets: list[Target], weights: FloatArray, rule: Regularization, folds: Folds
+) -> tuple[RidgeFit, FloatArray]:
+    """Fit rows [n_structures, n_columns] with weights; return the fit and the held-out residuals of all energies."""
+    energies = np.array([target.energy for target in targets])
+    if (weights == 1).all():
+        ridge = fit_ridge(rows, energies, rule, folds)
+        return ridge, energies - rows @ ridge.weights if ridge.residuals is None else ridge.residuals
+    members = np.flatnonzero(weights)
+    roots = np.sqrt(weights[members])
+    ridge = fit_ridge(rows[members] * roots[:, None], energies[members] * roots, rule, folds.take(members))
+    residuals = energies - rows @ ridge.weights
+    if ridge.residuals is not None:
+        residuals[members] = ridge.residuals / roots
+    return ridge, residuals
 
 
 def _say_edge(rule: Regularization, ridge: RidgeFit) -> None:

@@ -40,6 +40,14 @@ class Folds:
 
     fold: IntArray
 
+    def take(self, structures: IntArray) -> Folds:
+        """Return the folds of some structures, without those that are empty then."""
+        fold = self.fold[structures]
+        _, places = np.unique(fold[fold >= 0], return_inverse=True)
+        result = np.full(len(fold), -1)
+        result[fold >= 0] = places
+        return Folds(result)
+
     @property
     def count(self) -> int:
         """Number of folds."""

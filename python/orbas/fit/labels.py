@@ -11,8 +11,10 @@ import numpy as np
 from orbas.errors import LabelError
 from orbas.fit.baseline import CompositionBaseline
 from orbas.fit.noise import Target
+from orbas.fit.quantities import Quantity
 from orbas.structures.label_table import LabelKeys
 from orbas.structures.labels import Labels, collect_labels
+from orbas.structures.trust import FULL_TRUST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,9 +91,16 @@ def targets_of(frames: Sequence[Atoms], labels: Labels, baseline: CompositionBas
     above = labels.energies - baseline.predict(frames)
     targets = []
     for k, frame in enumerate(frames):
+        trust = labels.trust[k] if labels.trust else FULL_TRUST
         forces = None if labels.forces is None else labels.forces[k]
         virial = None
-        if labels.stress is not None and np.isfinite(labels.stress[k]).all():
+        if labels.stress is not None:
             virial = labels.stress[k] * abs(np.linalg.det(frame.cell.array))
-        targets.append(Target(float(above[k]), forces, virial))
+        weights = dict(zip(Quantity, trust.weights, strict=True))
+        targets.append(Target(float(above[k]), _known(forces), _known(virial), weights, trust))
     return targets
+
+
+def _known(values: FloatArray | None) -> FloatArray | None:
+    """Return labels of which at least one number is known, else None; a structure without atoms has known forces."""
+    return values if values is None or not values.size or np.isfinite(values).any() else None

@@ -11,6 +11,8 @@ import numpy as np
 from orbas.base.fields import SettingsError, check_settings, setting
 from orbas.base.kinds import Instance, Maybe, Number, Tables
 from orbas.base.names import did_you_mean
+from orbas.fit.quantities import Quantity
+from orbas.structures.trust import FULL_TRUST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from orbas.base.blocks import FloatArray
     from orbas.base.gradients import JacobianRows
+    from orbas.structures.trust import Trust
 
 #: Voigt components, and the weight of each so that the sum of squares is that of the full tensor.
 _VOIGT = ((0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1))
@@ -99,17 +102,31 @@ class Target:
     """The labels of one structure above the baseline.
 
     ``energy`` in eV; ``forces`` [n_atoms, 3] in eV/Å or None; ``virial`` [6] in eV or None: the derivative of the
-    energy by the strain, stress times volume, in Voigt order.
+    energy by the strain, stress times volume, in Voigt order. What is not known is not-a-number. ``weights`` of squared
+    residuals by kind of label, 1 for those that are not there; 0 takes labels out. ``trust`` holds expected errors that
+    the structure itself names.
     """
 
     energy: float
     forces: FloatArray | None = None
     virial: FloatArray | None = None
+    weights: Mapping[Quantity, float] = field(default_factory=dict)
+    trust: Trust = FULL_TRUST
 
     @property
     def has_derivatives(self) -> bool:
         """Whether anything but the energy is known."""
         return self.forces is not None or self.virial is not None
+
+    def without(self, quantity: Quantity) -> Target:
+        """Return the target without the labels of a kind."""
+        if quantity is Quantity.ENERGY:
+            return replace(self, energy=math.nan)
+        return replace(self, forces=None) if quantity is Quantity.FORCES else replace(self, virial=None)
+
+    def weighted(self, weights: Mapping[Quantity, float]) -> Target:
+        """Return the target with weights multiplied by others."""
+        return replace(self, weights={q: self.weights.get(q, 1.0) * weights.get(q, 1.0) for q in Quantity})
 
 
 def energy_width(noise: Noise, n_atoms: int) -> float:
@@ -125,9 +142,9 @@ def energy_widths(frames: Sequence[Atoms], noise: Noise | None) -> FloatArray:
 
 
 def weighted_rows(
-    row: FloatArray, derivatives: JacobianRows | None, target: Target, noise: Noise, n_atoms: int
-) -> tuple[FloatArray, FloatArray]:
-    """Return the rows [k, n_columns] of one structure and their targets [k], divided by the noise.
+    row: FloatArray, derivatives: JacobianRows | None, target: Target, noise: Noise | None, frame: Atoms
+) -> dict[Quantity, tuple[FloatArray, FloatArray]]:
+    """Return the rows [k, n_columns] of one structure and their targets [k] by kind of label, divided by the noise.
 
     Parameters
     ----------
@@ -136,20 +153,35 @@ def weighted_rows(
     derivatives
         Of that row; None if the target has an energy only.
     target
-        Labels.
+        Labels; what is not known has no row.
     noise
-        Of this structure.
-    n_atoms
-        Number of its atoms.
+        Of labels; None for an energy of weight one.
+    frame
+        The structure.
     """
-    width = energy_width(noise, n_atoms)
-    rows, targets = [row[None] / width], [np.array([target.energy / width])]
+    trust, n_atoms = target.trust, len(frame)
+    if noise is None:
+        found = {Quantity.ENERGY: (row[None], np.array([target.energy]))}
+        return {quantity: _known(*rows, target.weights.get(quantity, 1.0)) for quantity, rows in found.items()}
+    noise = noise.of(frame)
+    width = energy_width(noise, n_atoms) if trust.energy_sigma is None else trust.energy_sigma
+    found = {Quantity.ENERGY: (row[None] / width, np.array([target.energy / width]))}
     if derivatives is not None and target.forces is not None:
-        rows.append(derivatives.positions.reshape(3 * n_atoms, len(row)) / -noise.forces)
-        targets.append(target.forces.ravel() / noise.forces)
+        widths = np.asarray(noise.forces if trust.forces_sigma is None else trust.forces_sigma)
+        widths = np.broadcast_to(widths, target.forces.shape).ravel()
+        rows = derivatives.positions.reshape(3 * n_atoms, len(row)) / -widths[:, None]
+        found[Quantity.FORCES] = rows, target.forces.ravel() / widths
     if derivatives is not None and target.virial is not None:
-        factors = _VOIGT_WEIGHTS / (noise.virial * math.sqrt(max(n_atoms, 1)))
+        width = noise.virial * math.sqrt(max(n_atoms, 1)) if trust.virial_sigma is None else trust.virial_sigma
+        factors = _VOIGT_WEIGHTS / width
         symmetric = 0.5 * (derivatives.strain + derivatives.strain.transpose(1, 0, 2))
-        rows.append(symmetric[_VOIGT] * factors[:, None])
-        targets.append(target.virial * factors)
-    return np.concatenate(rows), np.concatenate(targets)
+        found[Quantity.VIRIAL] = symmetric[_VOIGT] * factors[:, None], target.virial * factors
+    return {quantity: _known(*rows, target.weights.get(quantity, 1.0)) for quantity, rows in found.items()}
+
+
+def _known(rows: FloatArray, targets: FloatArray, weight: float) -> tuple[FloatArray, FloatArray]:
+    """Return the rows with a known target, times the root of their weight; none for a weight of 0."""
+    known = np.isfinite(targets) & (weight > 0)
+    if not known.all():
+        rows, targets = rows[known], targets[known]
+    return (rows, targets) if weight == 1.0 else (rows * math.sqrt(weight), targets * math.sqrt(weight))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,11 +23,12 @@ from orbas.fit.dense import RidgeFit
 from orbas.fit.design import counted_from, pieces
 from orbas.fit.folds import plain_folds
 from orbas.fit.noise import energy_widths, weighted_rows
+from orbas.fit.quantities import Quantity
 from orbas.fit.regularization import Evidence, Fixed, LeaveOneOut
 from orbas.fit.triangle import Triangle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from os import PathLike
 
     from ase import Atoms
@@ -82,16 +84,35 @@ def fit_streamed(
         If the rule is leave-one-out and there are forces or virials: rows of one structure are not independent; or
         ``chunk < 1``.
     """
-    if chunk < 1:
-        raise ValueError(f"chunk must be a positive number of atoms, got {chunk!r}")
-    derivatives = any(target.has_derivatives for target in targets)
-    if isinstance(rule, LeaveOneOut) and derivatives:
-        raise ValueError("LeaveOneOut is for energies alone: with forces or virials use KFold() or Evidence()")
+    check_rule(rule, targets, chunk)
     folds = plain_folds(rule, len(frames)) if folds is None else folds
     # One structure after the other is left out without fits to the others.
     fold = np.full(len(frames), -1) if isinstance(rule, LeaveOneOut) else folds.fold
     with keeping(checkpoint, design, frames, targets, noise, fold, chunk) as keeper:
-        triangles = accumulate(design, frames, targets, noise, fold, chunk, progress, keeper)
+        kinds = accumulate(design, frames, targets, noise, fold, chunk, progress, keeper)
+    return choose(design, frames, targets, noise, rule, [stacked(triangles) for triangles in kinds], folds, chunk)
+
+
+def check_rule(rule: Regularization, targets: Sequence[Target], chunk: int) -> None:
+    """Raise ValueError for a rule that cannot judge such labels, or pieces without atoms."""
+    if chunk < 1:
+        raise ValueError(f"chunk must be a positive number of atoms, got {chunk!r}")
+    if isinstance(rule, LeaveOneOut) and any(target.has_derivatives for target in targets):
+        raise ValueError("LeaveOneOut is for energies alone: with forces or virials use KFold() or Evidence()")
+
+
+def choose(
+    design: Design,
+    frames: Sequence[Atoms],
+    targets: Sequence[Target],
+    noise: Noise | None,
+    rule: Regularization,
+    triangles: list[Triangle],
+    folds: Folds,
+    chunk: int = CHUNK,
+) -> RidgeFit:
+    """Choose alpha by a rule, from the triangular factors of every fold and, last, of what is in none; fit all rows."""
+    derivatives = any(target.has_derivatives for target in targets)
     path = reduce(_merged, triangles).path()
     if isinstance(rule, Fixed):
         return _chosen(path, rule.alpha, np.empty(0), np.empty(0), None)
@@ -114,7 +135,10 @@ def fit_streamed(
     errors = np.mean(np.abs(residuals), axis=1)
     best = int(np.argmin(errors))
     # The variance of a row, hence of what was divided by the noise of the label.
-    return _chosen(path, float(alphas[best]), alphas, errors, float(np.mean((residuals[best] / widths) ** 2)))
+    fit = _chosen(path, float(alphas[best]), alphas, errors, float(np.mean((residuals[best] / widths) ** 2)))
+    held_out = np.full(len(frames), np.nan)
+    held_out[folds.held_out] = residuals[best]
+    return replace(fit, residuals=held_out)
 
 
 @contextmanager
@@ -144,9 +168,14 @@ def accumulate(
     chunk: int = CHUNK,
     progress: bool = False,
     checkpoint: Checkpoint | None = None,
-) -> list[Triangle]:
-    """Return the triangular factor of the rows of every fold, and last that of the rows in none (fold -1)."""
-    triangles = [Triangle(design.n_columns) for _ in range(int(fold.max(initial=-1)) + 2)]
+) -> list[list[Triangle]]:
+    """Return the triangular factors of the rows of every fold, and last those of the rows in none (fold -1).
+
+    One for each kind of label, in the order of :class:`Quantity`; where there are energies alone, one.
+    """
+    n_kinds = len(Quantity) if any(target.has_derivatives for target in targets) else 1
+    n_folds = int(fold.max(initial=-1)) + 2
+    triangles = [Triangle(design.n_columns) for _ in range(n_kinds * n_folds)]
     done = 0 if checkpoint is None else checkpoint.restore(triangles)
     with progress_bar(len(frames), "rows", "structure", initial=done, shown=progress) as bar:
         for start, stop in pieces(frames, chunk):
@@ -159,15 +188,19 @@ def accumulate(
             slopes = design.derivatives([frames[k] for k in known]) if known else iter(())
             for k in range(start, stop):
                 own = next(slopes) if targets[k].has_derivatives else None
-                if noise is None:
-                    added = rows[k - start][None], np.array([targets[k].energy])
-                else:
-                    added = weighted_rows(rows[k - start], own, targets[k], noise.of(frames[k]), len(frames[k]))
-                triangles[fold[k]].add(*added)
+                added = weighted_rows(rows[k - start], own, targets[k], noise, frames[k])
+                for quantity, (values, labels) in added.items():
+                    triangles[n_kinds * (fold[k] % n_folds) + quantity.place].add(values, labels)
             bar.update(stop - start)
             if checkpoint is not None:
                 checkpoint.save(triangles, stop)
-    return triangles
+    return [triangles[first : first + n_kinds] for first in range(0, len(triangles), n_kinds)]
+
+
+def stacked(triangles: Sequence[Triangle], factors: Mapping[Quantity, float] | None = None) -> Triangle:
+    """Return the factor of the rows of all kinds of labels; their noise may be multiplied by a factor each."""
+    parts = zip(Quantity, triangles, strict=False)
+    return reduce(_merged, (triangle.divided((factors or {}).get(quantity, 1.0)) for quantity, triangle in parts))
 
 
 def _chosen(path: RidgePath, alpha: float, alphas: FloatArray, errors: FloatArray, noise: float | None) -> RidgeFit:

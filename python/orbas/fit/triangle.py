@@ -80,6 +80,15 @@ class Triangle:
         both.n_rows = self.n_rows + other.n_rows
         return both
 
+    def divided(self, factor: float) -> Triangle:
+        """Return the triangle of the rows and targets divided by a number."""
+        if factor == 1.0:
+            return self
+        result = Triangle(self.n_columns)
+        result._factor = np.asfortranarray(self.factor / factor)
+        result.n_rows = self.n_rows
+        return result
+
     def squares(self, weights: FloatArray) -> FloatArray:
         """Return ``|X w - y|^2`` of weights [..., n_columns], shape [...]."""
         signed = np.concatenate([weights, np.full((*weights.shape[:-1], 1), -1.0)], axis=-1)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from orbas.fit.baseline import CompositionBaseline
+from orbas.fit.coverage import Coverage, Unknown
 from orbas.fit.design import Representation, StructureFeatures, structure_features
+from orbas.fit.findings import Finding, Topic
 from orbas.fit.noise import Noise
 from orbas.fit.posterior import Posterior
 from orbas.fit.regularization import DEFAULT_ALPHAS, Evidence, Fixed, HoldOut, KFold, LeaveOneOut, Regularization
@@ -19,7 +21,9 @@ from orbas.models.sparse import SparseGPR
 __all__ = [
     "DEFAULT_ALPHAS",
     "CompositionBaseline",
+    "Coverage",
     "Evidence",
+    "Finding",
     "Fixed",
     "HoldOut",
     "KFold",
@@ -38,6 +42,8 @@ __all__ = [
     "Score",
     "SparseGPR",
     "StructureFeatures",
+    "Topic",
+    "Unknown",
     "learning_curve",
     "recommended",
     "score",

@@ -8,6 +8,7 @@ import numpy as np
 
 from orbas.files.encoding import estimator_codec, is_integer, is_number, record_codec
 from orbas.fit.baseline import BaselineRecord
+from orbas.fit.coverage import Coverage
 from orbas.fit.reach import Reach
 from orbas.fit.regularization import resolve_regularization
 from orbas.invariants.spectra import Spectrum
@@ -78,6 +79,11 @@ def _check_fit(potential: Any, n_columns: int) -> None:
         raise TypeError("reach_ must be a dict with the reach of every species")
     if any(one.environments.directions.shape[0] != n_columns for one in reach.values()):
         raise ValueError(f"reach_ does not belong to {n_columns} weights")
+    coverage = potential.coverage_
+    if coverage is not None and (not isinstance(coverage, Coverage) or coverage.species != potential.species_):
+        raise ValueError("coverage_ is not of the species of the model")
+    if potential.noise_ is not None and not isinstance(potential.noise_, Noise):
+        raise TypeError("noise_ must be a Noise")
     if reach and set(reach) != set(potential.species_):
         raise ValueError(f"reach_ is of the species {sorted(reach)}, not of {list(potential.species_)}")
 
@@ -104,6 +110,18 @@ def _check_posterior(posterior: Posterior) -> None:
 def _check_reach(reach: Reach) -> None:
     if not isinstance(reach.environments, Posterior) or not (is_number(reach.largest) and reach.largest >= 0):
         raise TypeError("a reach needs environments, and a largest leverage that is not negative")
+
+
+def _check_coverage(coverage: Coverage) -> None:
+    check_species("the species of a coverage", coverage.species)
+    for counts in (coverage.environments, coverage.lonely):
+        if len(counts) != len(coverage.species) or not all(is_integer(count) and count >= 0 for count in counts):
+            raise ValueError("a coverage counts environments of every species")
+    rows = coverage.compositions
+    if not isinstance(rows, np.ndarray) or rows.dtype != np.float64 or rows.shape[1:] != (len(coverage.species),):
+        raise ValueError(f"compositions must be float64 of {len(coverage.species)} columns")
+    if coverage.cutoff is not None and not (is_number(coverage.cutoff) and coverage.cutoff > 0):
+        raise ValueError(f"the cutoff must be a positive number, got {coverage.cutoff!r}")
 
 
 def _check_term(term: KernelTerm) -> None:
@@ -159,14 +177,21 @@ CODECS = (
     record_codec(Noise),
     record_codec(Posterior, _check_posterior),
     record_codec(Reach, _check_reach),
+    record_codec(Coverage, _check_coverage),
     record_codec(KernelTerm, _check_term),
     record_codec(KernelDesign, _check_design),
     estimator_codec(
         LinearPotential,
         (*_FIT, "feature_species_"),
-        optional=("reach_",),
+        optional=("reach_", "noise_", "coverage_"),
         record=LinearRecord,
         check=_check_linear,
     ),
-    estimator_codec(SparseGPR, (*_FIT, "design_"), optional=("reach_",), record=SparseRecord, check=_check_sparse),
+    estimator_codec(
+        SparseGPR,
+        (*_FIT, "design_"),
+        optional=("reach_", "noise_", "coverage_"),
+        record=SparseRecord,
+        check=_check_sparse,
+    ),
 )

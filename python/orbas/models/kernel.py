@@ -209,6 +209,12 @@ class KernelDesign:
                 np.concatenate([part.strain for part in parts], axis=-1),
             )
 
+    def energies(self, frames: Sequence[Atoms], weights: FloatArray) -> Energies:
+        """Return energies, forces and virials of the model with weights [n_columns]."""
+        parts = np.split(weights, np.cumsum(self.term_widths)[:-1])
+        points = [term.weighted(part) for term, part in zip(self.terms, parts, strict=True)]
+        return self.evaluate(frames, points, None)
+
     def evaluate(
         self,
         frames: Sequence[Atoms],

@@ -15,6 +15,7 @@ from orbas.fit.baseline import check_species, count_atoms, species_of
 from orbas.fit.design import pieces
 from orbas.fit.driver import fit_potential
 from orbas.fit.environments import environments, piece_of, summed
+from orbas.fit.findings import Topic, say
 from orbas.fit.labels import with_energies
 from orbas.fit.settings import FitSettings
 from orbas.models.scores import Score, score
@@ -30,11 +31,13 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from orbas._core import SkinList
-    from orbas.base.blocks import FloatArray
+    from orbas.base.blocks import FloatArray, IntArray
     from orbas.calculators import OrbasCalculator
     from orbas.fit.baseline import CompositionBaseline
+    from orbas.fit.coverage import Coverage
     from orbas.fit.design import LocalDesign
     from orbas.fit.driver import FitResult
+    from orbas.fit.findings import Finding
     from orbas.fit.noise import Noise
     from orbas.fit.posterior import Posterior
     from orbas.fit.reach import Reach
@@ -57,6 +60,9 @@ class Prediction:
         Energies of the atoms in eV, one array [n_atoms] per structure, baseline included; None as above.
     uncertainty
         Standard deviation of the energies in eV, [n_structures]; None if it was not asked for.
+    unknown
+        What the training set says nothing of, [n_structures]: 0, or flags of :class:`orbas.models.Unknown`; None for a
+        model of an older file.
     """
 
     energies: FloatArray
@@ -64,6 +70,7 @@ class Prediction:
     stress: FloatArray | None = None
     atoms: list[FloatArray] | None = None
     uncertainty: FloatArray | None = None
+    unknown: IntArray | None = None
 
     def take(self, structures: Sequence[int] | np.ndarray) -> Prediction:
         """Return that of some structures."""
@@ -74,6 +81,7 @@ class Prediction:
             None if self.stress is None else self.stress[chosen],
             None if self.atoms is None else [self.atoms[k] for k in chosen],
             None if self.uncertainty is None else self.uncertainty[chosen],
+            None if self.unknown is None else self.unknown[chosen],
         )
 
 
@@ -95,6 +103,11 @@ class PotentialRecord(ABC):
     cv_errors: FloatArray
     posterior: Posterior
     reach: dict[int, Reach] = field(default_factory=dict)
+    noise: Noise | None = None
+    findings: tuple[Finding, ...] = ()
+    coverage: Coverage | None = None
+    #: What of the unknown was said already.
+    told: set[Topic] = field(default_factory=set)
 
     @staticmethod
     def fields_of(result: FitResult) -> dict[str, Any]:
@@ -110,6 +123,9 @@ class PotentialRecord(ABC):
             "cv_errors": ridge.errors,
             "posterior": ridge.posterior,
             "reach": result.reach,
+            "noise": result.noise,
+            "findings": result.findings,
+            "coverage": result.coverage,
         }
 
     @property
@@ -152,6 +168,12 @@ class Potential(FitSettings, Estimator):
         The fitted :class:`CompositionBaseline`.
     species_
         Atomic numbers of the training structures; others are refused.
+    noise_
+        The noise that labels were weighed with; None where energies alone were fitted with weight one.
+    findings_
+        What was odd about structures and labels, as :class:`orbas.models.Finding`; all of it was logged. Not in files.
+    coverage_
+        What of compositions, species and neighbors was trained on; None for a model of an older file.
     """
 
     weights_ = Fitted["FloatArray"]()
@@ -161,6 +183,9 @@ class Potential(FitSettings, Estimator):
     cv_errors_ = Fitted["FloatArray"]()
     posterior_ = Fitted["Posterior"]()
     reach_ = Fitted["dict[int, Reach]"]()
+    noise_ = Fitted["Noise | None"]()
+    findings_ = Fitted["tuple[Finding, ...]"]()
+    coverage_ = Fitted["Coverage | None"]()
     baseline_ = Fitted["CompositionBaseline"]()
     species_ = Fitted[tuple[int, ...]]()
 
@@ -310,7 +335,39 @@ class Potential(FitSettings, Estimator):
         listed = as_frames(frames)
         result = self.evaluate(listed)
         deviations = self.uncertainty(listed) if uncertainty else None
-        return Prediction(result.structures, result.forces, result.stress(listed), result.atoms, deviations)
+        unknown = self.unknown(listed, result.forces)
+        return Prediction(result.structures, result.forces, result.stress(listed), result.atoms, deviations, unknown)
+
+    def unknown(self, frames: Sequence[Atoms], forces: Sequence[FloatArray] | None = None) -> IntArray | None:
+        """Return what the training set says nothing of, and warn of each reason once.
+
+        Parameters
+        ----------
+        frames
+            Structures.
+        forces
+            What the model predicts for them, if that is known: it saves most of the search for neighbors.
+
+        Returns
+        -------
+        int array [n_structures] or None
+            0, or flags of :class:`orbas.models.Unknown`; None for a model of an older file.
+
+        Raises
+        ------
+        NotFittedError, UnknownSpeciesError, ValueError
+            As :meth:`evaluate`.
+        """
+        record, listed = self._fitted(), as_frames(frames)
+        check_species(listed, record.species)
+        if record.coverage is None:
+            return None
+        flags = record.coverage.unknown(listed, forces)
+        if flags.any():
+            findings = [found for found in record.coverage.findings(listed, flags) if found.topic not in record.told]
+            record.told.update(found.topic for found in findings)
+            say(findings)
+        return flags
 
     def uncertainty(self, frames: Sequence[Atoms]) -> FloatArray:
         """Return the standard deviation of the energies in eV, [n_structures].

@@ -1,0 +1,75 @@
+"""Structures that are the same to a model, with labels that contradict each other."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from orbas.fit.copies import find_copies
+from orbas.fit.findings import Finding, Topic, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ase import Atoms
+
+    from orbas.structures.io import Labels
+
+#: Labels contradict beyond this: eV per square root of atoms, and eV/Å.
+_GAPS = (0.02, 0.25)
+#: Entries of info that say nothing of a structure.
+_IGNORED = ("config_type", "index", "id", "name", "file", "step", "time")
+
+
+def contradicting_copies(frames: Sequence[Atoms], labels: Labels) -> list[Finding]:
+    """Name equal structures (also translated, rotated, or with atoms in another order) with different labels."""
+    pairs = []
+    for members in groups_of_copies(frames):
+        energies = labels.energies[members]
+        if np.isfinite(energies).sum() > 1:
+            low, high = int(np.nanargmin(energies)), int(np.nanargmax(energies))
+            gap = float(energies[high] - energies[low])
+            if gap > _GAPS[0] * math.sqrt(max(len(frames[members[0]]), 1)):
+                pairs.append((gap, "eV", min(members[low], members[high]), max(members[low], members[high]), members))
+                continue
+        forces = [] if labels.forces is None else [labels.forces[k] for k in members]
+        sizes = [np.sort(np.linalg.norm(own, axis=1)) for own in forces if own is not None and np.isfinite(own).all()]
+        if len(sizes) == len(members):
+            spread = float(np.max(np.ptp(np.array(sizes), axis=0), initial=0.0))
+            if spread > _GAPS[1]:
+                pairs.append((spread, "eV/Å", members[0], members[1], members))
+    if not pairs:
+        return []
+    gap, unit, first, second, _ = max(pairs, key=lambda pair: pair[0])
+    every = sorted(k for *_, members in pairs for k in members)
+    different = sorted({name for _, _, a, b, _ in pairs for name in _different(frames[a].info, frames[b].info)})
+    entries = f"; entries that differ: {', '.join(different[:8])}" if different else ""
+    message = (
+        f"{len(pairs)} groups of equal structures have labels that contradict each other, by up to {gap:.3g} {unit} "
+        f"(structures {first} and {second}){entries}; all of them: {listed(every)}. A model can only learn their mean"
+    )
+    return [Finding(Topic.COPIES, tuple(every), message)]
+
+
+def groups_of_copies(frames: Sequence[Atoms]) -> list[list[int]]:
+    """Return groups of equal structures, rising, by their distances."""
+    groups: dict[int, list[int]] = {}
+    for k, number in enumerate(find_copies(frames, nearly=False).tolist()):
+        groups.setdefault(number, []).append(k)
+    return [members for members in groups.values() if len(members) > 1]
+
+
+def _different(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
+    """Return the names of plain entries that are not the same in both."""
+    names = (first.keys() | second.keys()) - set(_IGNORED)
+    plain = (str, int, float, bool, np.generic, type(None))
+    return [
+        name
+        for name in map(str, names)
+        if isinstance(first.get(name), plain)
+        and isinstance(second.get(name), plain)
+        and first.get(name) != second.get(name)
+        and not any(word in name.lower() for word in ("energy", "stress", "virial", "free"))
+    ]

@@ -1,0 +1,397 @@
+"""Fitting labels of several kinds, and judging them: what contradicts the rest is weighted down and named.
+
+Rows of each kind of label have their own triangular factors, so that kinds can be weighed against each other after one
+pass over the structures. Then every structure is looked at with weights that were fitted without it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+
+from orbas.fit import robust, scales
+from orbas.fit.agreement import exchanges, stress_findings
+from orbas.fit.baseline import count_atoms
+from orbas.fit.design import pieces
+from orbas.fit.folds import Folds
+from orbas.fit.noise_estimate import ALPHAS, NoiseEstimate, estimate
+from orbas.fit.quantities import Quantity, QuantityGrams
+from orbas.fit.robust import Robust
+from orbas.fit.streamed import CHUNK, accumulate, check_rule, choose, keeping, stacked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from os import PathLike
+
+    from ase import Atoms
+
+    from orbas.base.blocks import FloatArray, IntArray
+    from orbas.base.energies import Energies
+    from orbas.fit.dense import RidgeFit
+    from orbas.fit.design import Design
+    from orbas.fit.findings import Finding
+    from orbas.fit.noise import Noise, Target
+    from orbas.fit.regularization import Regularization
+    from orbas.fit.robust import Outliers
+    from orbas.fit.triangle import Triangle
+
+#: Kinds of labels are judged up to this number of columns (memory), and from this number of structures on.
+_MOST_COLUMNS = 3000
+_FEWEST = 10
+#: Folds to judge by, where the regularizer needs none.
+_N_FOLDS = 3
+#: Energies are judged by fits in which their noise is raised so many times: one of them cannot pull the others then.
+_LIGHT = 5.0
+#: Fits with weights from the residuals of the one before.
+_N_REWEIGHTED = 3
+
+
+_CONSEQUENCES = {
+    Robust.OUTLIERS: "they are left out of the fit (robust='none' keeps them)",
+    Robust.HUBER: "they have little weight in the fit",
+    Robust.NONE: "robust='outliers' or 'huber' keeps them from deciding the fit",
+}
+
+
+@runtime_checkable
+class Evaluable(Protocol):
+    """A design whose model can be evaluated fast."""
+
+    def energies(self, frames: Sequence[Atoms], weights: FloatArray) -> Energies:
+        """Return energies, forces and virials of the model with some weights."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabeledFit:
+    """Weights, the noise that labels were weighed with, and what was found about labels."""
+
+    ridge: RidgeFit
+    noise: Noise | None
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pass:
+    """One pass over all structures, and what it says of the labels."""
+
+    ridge: RidgeFit
+    noise: Noise
+    findings: tuple[Finding, ...]
+    grams: QuantityGrams | None
+    folds: Folds
+    suspects: tuple[Quantity, ...]
+    #: Whether stresses spoil energies and forces.
+    spoiling: bool
+    #: By fold and kind.
+    triangles: list[list[Triangle]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Derived:
+    """What held-out fits to energies and forces say of every structure.
+
+    ``energies`` [n_structures] above the baseline, ``forces`` one array each, ``stress`` [n_structures, 6]. ``weights``
+    [n_columns] are those of the same fit to all structures.
+    """
+
+    energies: FloatArray
+    forces: list[FloatArray]
+    stress: FloatArray
+    weights: FloatArray
+
+
+def fit_labeled(
+    design: Design,
+    frames: Sequence[Atoms],
+    targets: Sequence[Target],
+    noise: Noise,
+    rule: Regularization,
+    folds: Folds,
+    *,
+    numbers: IntArray,
+    estimate_noise: bool,
+    robustness: Robust,
+    chunk: int = CHUNK,
+    progress: bool = False,
+    checkpoint: str | PathLike[str] | None = None,
+) -> LabeledFit:
+    """Fit the weights of a design to labels of several kinds.
+
+    Parameters
+    ----------
+    design, frames, targets, rule, folds, chunk, progress, checkpoint
+        As of :func:`orbas.fit.streamed.fit_streamed`.
+    noise
+        Expected errors of the labels.
+    numbers
+        What structures are called in messages, [n_structures].
+    estimate_noise
+        Raise the noise of kinds that contradict the others.
+    robustness
+        What is done about labels far from all others.
+    """
+
+    def once(labels: Sequence[Target], resumed: str | PathLike[str] | None = None) -> _Pass:
+        return _fit(design, frames, labels, noise, rule, folds, estimate_noise, chunk, progress, resumed)
+
+    first = once(targets, checkpoint)
+    derived = _derived(design, frames, first, chunk)
+    if derived is None or not isinstance(design, Evaluable):
+        return LabeledFit(first.ridge, first.noise, first.findings)
+    sizes = _sizes(frames, targets, derived, first.suspects)
+    named = [found for q, size in sizes.items() if (found := robust.outliers(frames, q, size)) is not None]
+    for weights in (derived.weights, first.ridge.weights):
+        named = [
+            sure for found in named if (sure := _contradicting(design, frames, targets, weights, found)) is not None
+        ]
+    last = _without_exchanged(design, frames, targets, first, derived, rule, chunk) if estimate_noise else first
+    if robustness is Robust.HUBER:
+        for _ in range(_N_REWEIGHTED):
+            shares = {q: robust.huber_weights(frames, size) for q, size in sizes.items()}
+            last = once([t.weighted({q: float(w[k]) for q, w in shares.items()}) for k, t in enumerate(targets)])
+            derived = _derived(design, frames, last, chunk) or derived
+            sizes = _sizes(frames, targets, derived, first.suspects)
+    elif named and robustness is Robust.OUTLIERS:
+        second = once(_without(targets, named))
+        again = _derived(design, frames, second, chunk) or derived
+        sizes = _sizes(frames, targets, again, second.suspects)
+        named = [found for found in named if _confirmed(frames, found, sizes.get(found.quantity))]
+        if named:
+            last, derived = second, again
+    return _result(last, frames, numbers, targets, derived, named, _CONSEQUENCES[robustness])
+
+
+def fit_energies(
+    frames: Sequence[Atoms],
+    weights: FloatArray,
+    numbers: IntArray,
+    robustness: Robust,
+    fit: Callable[[FloatArray], tuple[RidgeFit, FloatArray]],
+    residual: Callable[[RidgeFit, int], float],
+) -> LabeledFit:
+    """Fit energies alone.
+
+    Parameters
+    ----------
+    frames, weights
+        Structures, and the weights of their energies, 0 for those that are not known.
+    numbers
+        What structures are called in messages, [n_structures].
+    robustness
+        What is done about labels far from all others.
+    fit
+        Fits with weights of structures [n_structures], 0 for those left out, and returns held-out residuals of all in
+        eV; not-a-number where there are none.
+    residual
+        Returns the residual of one structure in eV, with given weights.
+    """
+    weights = weights.copy()
+    roots = np.sqrt(np.maximum(count_atoms(frames), 1))
+    ridge, residuals = fit(weights)
+    found = robust.outliers(frames, Quantity.ENERGY, residuals / roots)
+    if found is not None:
+        # What a fit that knows a label can describe is unlike the others, but contradicts nothing.
+        sizes = np.array([abs(residual(ridge, k)) / roots[k] for k in found.structures])
+        found = found.take(np.flatnonzero(sizes > robust.FAR[Quantity.ENERGY] * np.array(found.medians)))
+    if robustness is Robust.HUBER:
+        for _ in range(_N_REWEIGHTED):
+            ridge, residuals = fit(weights * robust.huber_weights(frames, residuals / roots))
+    if found is None:
+        return LabeledFit(ridge, None)
+    if robustness is Robust.OUTLIERS:
+        weights[list(found.structures)] = 0.0
+        second, residuals = fit(weights)
+        if not _confirmed(frames, found, residuals / roots):
+            return LabeledFit(ridge, None)
+        ridge = second
+    return LabeledFit(ridge, None, (robust.finding(frames, numbers, found, _CONSEQUENCES[robustness]),))
+
+
+def _fit(
+    design: Design,
+    frames: Sequence[Atoms],
+    targets: Sequence[Target],
+    noise: Noise,
+    rule: Regularization,
+    folds: Folds,
+    estimate_noise: bool,
+    chunk: int,
+    progress: bool,
+    checkpoint: str | PathLike[str] | None,
+) -> _Pass:
+    """Pass over all structures once, weigh kinds of labels against each other, and choose the regularizer."""
+    check_rule(rule, targets, chunk)
+    if not folds.count and len(frames) >= _FEWEST:
+        folds = Folds(np.arange(len(frames)) % _N_FOLDS)
+    with keeping(checkpoint, design, frames, targets, noise, folds.fold, chunk) as keeper:
+        kinds = accumulate(design, frames, targets, noise, folds.fold, chunk, progress, keeper)
+    grams, factors, findings = None, NoiseEstimate({}), []
+    suspects: tuple[Quantity, ...] = ()
+    if folds.count and len(frames) >= _FEWEST and design.n_columns <= _MOST_COLUMNS:
+        grams = QuantityGrams(kinds)
+        volume = _typical_volume(frames)
+        found = scales.suspicious(grams, volume)
+        suspects = tuple(scale.quantity for scale in found)
+        for scale in found:
+            judges = [kind for kind in grams.kinds if kind not in suspects]
+            members = _labeled(targets, scale.quantity)
+            findings.append(scales.finding(scale, judges, frames, members, volume, lowered=estimate_noise))
+        factors = estimate(grams, suspects, applied=estimate_noise)
+        findings += factors.findings
+    spoiling = factors.factors.get(Quantity.VIRIAL, 1.0) > 1
+    if not estimate_noise:
+        factors = NoiseEstimate({})
+    weighed = factors.applied_to(noise)
+    triangles = [stacked(triangles, factors.factors) for triangles in kinds]
+    ridge = choose(design, frames, targets, weighed, rule, triangles, folds, chunk)
+    return _Pass(ridge, weighed, tuple(findings), grams, folds, suspects, spoiling, kinds)
+
+
+def _without_exchanged(
+    design: Design,
+    frames: Sequence[Atoms],
+    targets: Sequence[Target],
+    done: _Pass,
+    derived: Derived,
+    rule: Regularization,
+    chunk: int,
+) -> _Pass:
+    """Return the fit in which stresses with exchanged components have little weight; the same if there are none."""
+    stress = _stress(frames, targets)
+    if done.grams is None or done.spoiling or not exchanges(frames, stress, derived.stress):
+        return done
+    factors = estimate(done.grams, (*done.suspects, Quantity.VIRIAL))
+    factors = replace(factors, factors={Quantity.VIRIAL: factors.factors[Quantity.VIRIAL]})
+    noise = factors.applied_to(done.noise)
+    triangles = [stacked(triangles, factors.factors) for triangles in done.triangles]
+    ridge = choose(design, frames, targets, noise, rule, triangles, done.folds, chunk)
+    return replace(done, ridge=ridge, noise=noise)
+
+
+def _derived(design: Design, frames: Sequence[Atoms], done: _Pass, chunk: int) -> Derived | None:
+    """Return what energies and forces of the other folds say of every structure; None if nobody can say."""
+    grams = done.grams
+    if grams is None or not isinstance(design, Evaluable):
+        return None
+    kinds = [kind for kind in grams.kinds if kind is not Quantity.VIRIAL and kind not in done.suspects]
+    if not kinds:
+        return None
+    factors = {Quantity.ENERGY: _LIGHT} if len(kinds) > 1 else {}
+    scale = grams.scale(kinds)
+    _, alpha = min(
+        (sum(np.log(grams.errors(grams.held_out(kinds, a * scale, factors))[kind]) for kind in kinds), a)
+        for a in ALPHAS
+    )
+    weights = grams.held_out_weights(kinds, alpha * scale, factors)
+    energies, stress = np.empty(len(frames)), np.full((len(frames), 6), np.nan)
+    forces: list[FloatArray] = [np.empty((0, 3))] * len(frames)
+    of_all = grams.weights(kinds, alpha * scale, factors)
+    for k, own in enumerate([*weights, of_all]):
+        members = np.flatnonzero(done.folds.fold == (k if k < len(weights) else -1))
+        chosen = [frames[i] for i in members.tolist()]
+        for start, stop in pieces(chosen, chunk):
+            found = design.energies(chosen[start:stop], own)
+            energies[members[start:stop]] = found.structures
+            stress[members[start:stop]] = found.stress(chosen[start:stop])
+            for i, values in zip(members[start:stop].tolist(), found.forces, strict=True):
+                forces[i] = values
+    return Derived(energies, forces, stress, of_all)
+
+
+def _sizes(
+    frames: Sequence[Atoms], targets: Sequence[Target], derived: Derived, suspects: Sequence[Quantity]
+) -> dict[Quantity, FloatArray]:
+    """Return the sizes of residuals by kind, [n_structures]: of energies in eV per root of atoms, of forces in eV/Å."""
+    result = {}
+    if Quantity.ENERGY not in suspects:
+        labels = np.array([target.energy for target in targets])
+        result[Quantity.ENERGY] = (labels - derived.energies) / np.sqrt(np.maximum(count_atoms(frames), 1))
+    if Quantity.FORCES not in suspects and any(target.forces is not None for target in targets):
+        sizes = np.full(len(frames), np.nan)
+        for k, (target, own) in enumerate(zip(targets, derived.forces, strict=True)):
+            if target.forces is not None and target.forces.size:
+                sizes[k] = np.sqrt(np.nanmean((target.forces - own) ** 2))
+        result[Quantity.FORCES] = sizes
+    return result
+
+
+def _contradicting(
+    design: Evaluable, frames: Sequence[Atoms], targets: Sequence[Target], weights: FloatArray, found: Outliers
+) -> Outliers | None:
+    """Return those outliers that weights of a fit which knows them do not describe either; None if there are none.
+
+    A structure unlike all others is predicted badly without its labels, but its labels contradict nothing.
+    """
+    chosen = [frames[k] for k in found.structures]
+    seen = design.energies(chosen, weights)
+    within = Derived(seen.structures, seen.forces, seen.stress(chosen), weights)
+    sizes = np.abs(_sizes(chosen, [targets[k] for k in found.structures], within, ())[found.quantity])
+    return found.take(np.flatnonzero(sizes > robust.FAR[found.quantity] * np.array(found.medians)))
+
+
+def _confirmed(frames: Sequence[Atoms], found: Outliers, sizes: FloatArray | None) -> bool:
+    """Whether outliers are still such, seen from a fit without them."""
+    again = None if sizes is None else robust.outliers(frames, found.quantity, sizes)
+    return again is not None and set(found.structures) <= set(again.structures)
+
+
+def _without(targets: Sequence[Target], named: Sequence[Outliers]) -> list[Target]:
+    """Return the targets without the labels of outliers."""
+    result = list(targets)
+    for found in named:
+        for k in found.structures:
+            result[k] = result[k].without(found.quantity)
+    return result
+
+
+def _result(
+    done: _Pass,
+    frames: Sequence[Atoms],
+    numbers: IntArray,
+    targets: Sequence[Target],
+    derived: Derived,
+    named: Sequence[Outliers],
+    consequence: str,
+) -> LabeledFit:
+    """Return the fit with all that was found."""
+    findings = list(done.findings)
+    for found in named:
+        shuffled = [
+            k
+            for k in found.structures
+            if found.quantity is Quantity.FORCES
+            and (label := targets[k].forces) is not None
+            and robust.looks_shuffled(label, derived.forces[k])
+        ]
+        findings.append(robust.finding(frames, numbers, found, consequence, shuffled))
+    if Quantity.VIRIAL not in done.suspects and any(target.virial is not None for target in targets):
+        stress = _stress(frames, targets)
+        found_in = stress_findings(frames, stress, derived.stress, offsets=done.spoiling)
+        findings += [finding.renumbered(numbers) for finding in found_in]
+    return LabeledFit(done.ridge, done.noise, tuple(findings))
+
+
+def _stress(frames: Sequence[Atoms], targets: Sequence[Target]) -> FloatArray:
+    """Return the labels of stresses, [n_structures, 6]."""
+    stress = np.full((len(frames), 6), np.nan)
+    for row, frame, target in zip(stress, frames, targets, strict=True):
+        if target.virial is not None:
+            row[:] = target.virial / abs(np.linalg.det(frame.cell.array))
+    return stress
+
+
+def _labeled(targets: Sequence[Target], quantity: Quantity) -> list[int]:
+    """Return which structures have labels of a kind."""
+    values = [getattr(target, quantity.noise) for target in targets]
+    return [k for k, value in enumerate(values) if value is not None and np.isfinite(value).any()]
+
+
+def _typical_volume(frames: Sequence[Atoms]) -> float:
+    volumes = [abs(np.linalg.det(frame.cell.array)) for frame in frames if all(frame.pbc)]
+    return float(np.median(volumes)) if volumes else float("nan")
+
+
+__all__ = ["Derived", "Evaluable", "LabeledFit", "fit_labeled"]

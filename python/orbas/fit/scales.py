@@ -1,0 +1,193 @@
+"""Signs and units: what the labels of one kind would have to be multiplied by to belong to those of another.
+
+In a joint fit of two kinds, weights are linear in the labels: the held-out errors for any factor on one of them follow
+from two solutions. A factor that makes both errors much smaller than none is named as what it looks like.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from orbas.fit.findings import Finding, Topic, by_config
+from orbas.fit.noise_estimate import ALPHAS
+from orbas.fit.quantities import Quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ase import Atoms
+
+    from orbas.base.blocks import FloatArray
+    from orbas.fit.quantities import QuantityGrams
+
+#: Errors of both kinds, multiplied, must fall by this factor.
+_GAIN = 2.0
+#: What the labels leave unexplained of each other, both fractions multiplied, must then be below this.
+_LEFT = 0.3
+_GRID = 10.0 ** np.arange(-6.0, 6.001, 0.02)
+_HARTREE, _BOHR, _EV_A3_IN_GPA = 27.211386245988, 0.529177210903, 160.2176634
+#: Factors on labels by kind, and what they look like.
+_LOOKS = {
+    Quantity.ENERGY: (
+        (1 / _HARTREE, "Hartree"), (2 / _HARTREE, "Rydberg"), (23.060548, "kcal/mol"), (96.485332, "kJ/mol"),
+        (1000.0, "meV"), (627.509474 , "kcal/mol, from numbers that were in eV taken for Hartree"),
+        (_HARTREE, "Hartree converted to eV twice"),
+    ),
+    Quantity.FORCES: (
+        (_BOHR / _HARTREE, "Hartree/Bohr"), (2 * _BOHR / _HARTREE, "Rydberg/Bohr"), (1 / _HARTREE, "Hartree/Å"),
+        (_BOHR, "eV/Bohr"), (1 / _BOHR, "1/Å converted to 1/Bohr the wrong way"), (23.060548, "kcal/mol/Å"),
+        (96.485332, "kJ/mol/Å"), (9648.5332, "kJ/mol/nm"), (1000.0, "meV/Å"), (0.1, "eV/nm"),
+        (_HARTREE / _BOHR, "Hartree/Bohr converted to eV/Å twice"),
+    ),
+    Quantity.VIRIAL: (
+        (10 * _EV_A3_IN_GPA, "kbar"), (_EV_A3_IN_GPA, "GPa"), (1e4 * _EV_A3_IN_GPA, "bar"),
+        (1 / _EV_A3_IN_GPA, "GPa converted twice"), (0.1 / _EV_A3_IN_GPA, "kbar converted twice"),
+        (_BOHR**3 / _HARTREE, "Hartree/Bohr^3"), (2 * _BOHR**3 / _HARTREE, "Rydberg/Bohr^3"),
+        (1 / _HARTREE, "virials in Hartree"),
+    ),
+}  # fmt: skip
+_SIGNS = {
+    Quantity.ENERGY: "the sign is wrong",
+    Quantity.FORCES: "the sign is wrong, as of gradients (dE/dr) in place of forces",
+    Quantity.VIRIAL: "the sign is wrong, as of stresses that count compression as positive, or of virials",
+}
+#: A factor is taken for one of the above within this ratio; farther ones are only named as near.
+_SURE, _NEAR = 1.12, 1.8
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Labels of a kind are ``factor`` times what those of the others imply."""
+
+    quantity: Quantity
+    factor: float
+    gain: float
+
+
+def suspicious(grams: QuantityGrams, volume: float) -> list[Scale]:
+    """Return the kinds of labels with another sign or unit than the others.
+
+    Parameters
+    ----------
+    grams
+        Of rows divided by the expected noise.
+    volume
+        Typical volume of a structure in Å^3, for virials given as stresses; not-a-number if there is none.
+    """
+    if len(grams.kinds) < 2:
+        return []
+    pairs: dict[tuple[Quantity, Quantity], Scale] = {}
+    for first, second in (
+        (Quantity.ENERGY, Quantity.FORCES),
+        (Quantity.FORCES, Quantity.VIRIAL),
+        (Quantity.ENERGY, Quantity.VIRIAL),
+    ):
+        if first in grams.kinds and second in grams.kinds and len(pairs) != 2:
+            pairs[first, second] = _pair(grams, first, second)
+    wrong = {pair: found for pair, found in pairs.items() if found.gain > _GAIN}
+    forces_virial = wrong.get((Quantity.FORCES, Quantity.VIRIAL))
+    energy_forces = wrong.get((Quantity.ENERGY, Quantity.FORCES))
+    if energy_forces is not None and forces_virial is not None:
+        # Forces stand against both; their factor is that between energies and them.
+        return [Scale(Quantity.FORCES, energy_forces.factor, energy_forces.gain)]
+    if energy_forces is not None:
+        inverse = Scale(Quantity.ENERGY, 1.0 / energy_forces.factor, energy_forces.gain)
+        if (Quantity.FORCES, Quantity.VIRIAL) in pairs:
+            return [inverse]
+        return [min((energy_forces, inverse), key=_strangeness)]
+    return list(wrong.values())
+
+
+def finding(
+    scale: Scale,
+    judges: Sequence[Quantity],
+    frames: Sequence[Atoms],
+    structures: Sequence[int],
+    volume: float,
+    *,
+    lowered: bool,
+) -> Finding:
+    """Say what a factor looks like.
+
+    Parameters
+    ----------
+    scale
+        Which labels are off, and by what.
+    judges
+        The kinds of labels that say so.
+    frames, structures
+        All structures, and which have such labels.
+    volume
+        As of :func:`suspicious`.
+    lowered
+        Whether the fit gives them little weight.
+    """
+    others = " and ".join(kind.plural for kind in judges)
+    size = abs(scale.factor)
+    sign = "minus " if scale.factor < 0 else ""
+    looks = _looks(scale, volume)
+    if scale.factor < 0 and 1 / _NEAR < size < _NEAR:
+        text = _SIGNS[scale.quantity]
+    elif looks:
+        text = f"as if in {' or '.join(looks)} in place of {scale.quantity.unit}"
+    else:
+        text = "in a wrong unit?"
+    done = "they have little weight in the fit; correct them" if lowered else "correct them"
+    message = (
+        f"{scale.quantity.plural} of {len(structures)} structures{by_config(frames, structures)} look like "
+        f"{sign}{size:.3g} times what {others} imply, {text}: {done}"
+    )
+    return Finding(Topic.SCALE, tuple(structures), message)
+
+
+def _pair(grams: QuantityGrams, first: Quantity, second: Quantity) -> Scale:
+    """Return by which factor the labels of the second kind are off, seen from the first."""
+    scale = grams.scale([first, second])
+    plain, best, factor, left = math.inf, math.inf, 1.0, 1.0
+    for alpha in ALPHAS:
+        forms = grams.held_out([first, second], alpha * scale)
+        n_rows = [max(int(grams.n_rows[kind.place]), 1) for kind in (first, second)]
+        mean = [forms[kind] / n for kind, n in zip((first, second), n_rows, strict=True)]
+        costs = _costs(mean[0], mean[1], np.concatenate([_GRID, -_GRID]))
+        plain = min(plain, float(_costs(mean[0], mean[1], np.ones(1))[0]))
+        least = int(np.argmin(costs))
+        if costs[least] < best:
+            best, factor = float(costs[least]), float(np.concatenate([_GRID, -_GRID])[least])
+            left = math.exp(best) / math.sqrt(max(mean[0][-1, -1] * mean[1][-1, -1], 1e-300))
+    # A factor says something only if labels that are multiplied by it foretell each other.
+    gain = math.exp(plain - best) if left < _LEFT else 1.0
+    return Scale(second, 1.0 / factor, gain)
+
+
+def _costs(first: FloatArray, second: FloatArray, factors: FloatArray) -> FloatArray:
+    """Return the sum of logarithms of both held-out errors if labels of the second kind are multiplied by factors."""
+    ones = np.ones_like(factors)
+    tiny = np.finfo(np.float64).tiny
+    seen = np.stack([ones, factors, -ones]), np.stack([ones, factors, -factors])
+    squares = [
+        np.maximum(np.einsum("ai,ab,bi->i", v, form, v), tiny) for v, form in zip(seen, (first, second), strict=True)
+    ]
+    result: FloatArray = 0.5 * np.log(squares[0]) + 0.5 * np.log(squares[1] / factors**2)
+    return result
+
+
+def _strangeness(scale: Scale) -> float:
+    """Return how far a factor is from one that a kind is known for, as a logarithm; forces for a mere sign."""
+    if scale.factor < 0 and 1 / _NEAR < -scale.factor < _NEAR:
+        return 0.0 if scale.quantity is Quantity.FORCES else 1.0
+    return min(abs(math.log(abs(scale.factor) / known)) for known, _ in _LOOKS[scale.quantity])
+
+
+def _looks(scale: Scale, volume: float) -> list[str]:
+    """Return the units that a factor stands for: the one it is, or those it is near to."""
+    known = list(_LOOKS[scale.quantity])
+    if scale.quantity is Quantity.VIRIAL and math.isfinite(volume):
+        known += [(volume, "virials, in eV, given as stresses"), (1 / volume, "stresses given as virials")]
+    gaps = sorted((abs(math.log(abs(scale.factor) / factor)), name) for factor, name in known)
+    if gaps[0][0] < math.log(_SURE):
+        return [gaps[0][1]]
+    return [name for gap, name in gaps[:2] if gap < math.log(_NEAR)]
