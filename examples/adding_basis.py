@@ -7,6 +7,7 @@ Run it: `python examples/adding_basis.py` (a few seconds). The command line find
 from __future__ import annotations
 
 import argparse
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from orbas.base.kinds import Integer, Number
 from orbas.cli import main as command_line
 
 if TYPE_CHECKING:
+    from ase import Atoms
     from numpy.typing import NDArray
 
 # Functions are integrated up to where they fell to exp(-46) = 1e-20 of their peak.
@@ -97,9 +99,9 @@ def density(basis: bases.PrimitiveBasis) -> orbas.DensityExpansion:
 
 
 def main() -> None:
-    """Fit an optimal basis made of Slater functions, write it and read it, and train a potential on one."""
+    """Compare Slater functions with GTOs, then use them in files."""
     parser = argparse.ArgumentParser(description="a radial basis of your own")
-    parser.add_argument("--folder", type=Path, default=Path(), help="where files are written (default: here)")
+    parser.add_argument("--folder", type=Path, help="keep the files there (default: they are only tried)")
     folder = parser.parse_args().folder
 
     frames = orbas.datasets.qm9(200)
@@ -107,7 +109,15 @@ def main() -> None:
         optimal = orbas.OptimalBasis(density(basis), n_optimal=4).fit(frames)
         lost = optimal.residual_variance_[3]
         print(f"4 optimal functions made of {basis}: {lost:.1e} of its variance is lost")
+    if folder is not None:
+        use_in_files(frames, folder)
+        return
+    with tempfile.TemporaryDirectory() as name:
+        use_in_files(frames, Path(name))
 
+
+def use_in_files(frames: list[Atoms], folder: Path) -> None:
+    """Write an optimal basis and read it, train a potential from a file of settings and load it."""
     optimal = orbas.OptimalBasis(density(Slater(6)), n_optimal=4).fit(frames)
     orbas.save_basis(optimal, folder / "slater.orbas")
     again = orbas.load_basis(folder / "slater.orbas")

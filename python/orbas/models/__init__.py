@@ -18,8 +18,12 @@ from orbas.models.regressor import PerStructure, RidgeRegressor
 from orbas.models.scores import Score, score, score_by_config
 from orbas.models.sparse import SparseGPR
 
+#: The potentials by their names in files and flags.
+MODELS: dict[str, type[Potential]] = {"linear": LinearPotential, "sparse": SparseGPR}
+
 __all__ = [
     "DEFAULT_ALPHAS",
+    "MODELS",
     "CompositionBaseline",
     "Coverage",
     "Evidence",

@@ -15,9 +15,8 @@ from orbas.fit.noise import Noise
 from orbas.fit.regularization import RULES
 from orbas.invariants import REPRESENTATIONS
 from orbas.invariants.spectra import Spectrum
-from orbas.models.linear import LinearPotential
+from orbas.models import MODELS
 from orbas.models.recommend import Search
-from orbas.models.sparse import SparseGPR
 from orbas.optimal.settings import DENSITY_SECTIONS, INSTEAD, OPTIMAL, SECTIONS, build_density, build_optimal
 from orbas.settings import Section, check, merge, naming
 from orbas.structures.label_table import LabelKind
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orbas.density.expansion import DensityExpansion
+    from orbas.models.linear import LinearPotential
+    from orbas.models.sparse import SparseGPR
     from orbas.settings import Settings
 
 
@@ -67,7 +68,7 @@ DATA = Section("data", Data, required=True)
 #: The models by their names in files; ``recommended`` chooses one, and its settings, by itself.
 MODEL = Section(
     "model",
-    {"linear": LinearPotential, "sparse": SparseGPR, "recommended": Search},
+    {**MODELS, "recommended": Search},
     default="linear",
     meaning="model, or how it is found",
     common=_Features,
@@ -90,7 +91,7 @@ TRAIN_SECTIONS = (
 )
 #: Sections that are not for every model: the field that decides on them, and the values that want them.
 _ONLY_FOR = (
-    *((section.name, "model.kind", ("linear", "sparse")) for section in (*SECTIONS, REGULARIZATION, BASELINE)),
+    *((section.name, "model.kind", tuple(MODELS)) for section in (*SECTIONS, REGULARIZATION, BASELINE)),
     ("recommended", "model.kind", ("recommended",)),
     *((name, "model.representation", (name,)) for name in _OF_REPRESENTATIONS),
 )
@@ -128,7 +129,7 @@ def _check_contradictions(settings: Settings) -> None:
     for section, decider, wanted in _ONLY_FOR:
         _check_wanted(settings, f"[{section}]", section in settings, decider, wanted)
     named = "representation" in settings.get("model", {})
-    _check_wanted(settings, "model.representation", named, "model.kind", ("linear", "sparse"))
+    _check_wanted(settings, "model.representation", named, "model.kind", tuple(MODELS))
     if {"kind", "energies"} <= settings.get("baseline", {}).keys():
         raise SettingsError("baseline.kind contradicts baseline.energies: give one of them", "baseline.kind")
 
