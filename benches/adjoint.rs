@@ -5,9 +5,9 @@ mod common;
 
 use common::plain;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use orbas::expansion::{DensityPlan, energies_and_forces};
-use orbas::invariants::PowerSpectrum;
-use orbas::potential::{LinearPowerSpectrum, WeightedCoefficients};
+use orbas::density::DensityPlan;
+use orbas::drive::{Run, energies};
+use orbas::invariants::{LinearPowerSpectrum, PowerSpectrum, WeightedCoefficients};
 use orbas::simd::Level;
 use orbas::structure::Batch;
 
@@ -28,9 +28,10 @@ fn linear(c: &mut Criterion) {
         group.throughput(Throughput::Elements(batch.n_atoms() as u64));
         for (n, l) in case.sizes {
             let plan = common::plan(case.species.clone(), *n, *l, case.combined, 96, Level::detect());
-            let readout = LinearPowerSpectrum::new(&plan, &weights_of_features(&plan)).expect("weights");
+            let spectrum = PowerSpectrum::new(&plan);
+            let readout = LinearPowerSpectrum::new(&spectrum, &weights_of_features(&plan)).expect("weights");
             group.bench_function(BenchmarkId::new(case.name, format!("n{n}l{l}")), |b| {
-                b.iter(|| energies_and_forces(batch, &plan, &readout, &mut || false));
+                b.iter(|| energies(batch, &plan, &readout, Run::default()));
             });
         }
     }
@@ -69,7 +70,7 @@ fn pull_back(c: &mut Criterion) {
             let readout = WeightedCoefficients::new(&plan, &species, rows.chunks_exact(width).collect())
                 .expect("a row for every atom");
             group.bench_function(BenchmarkId::new(case.name, format!("n{n}l{l}")), |b| {
-                b.iter(|| energies_and_forces(batch, &plan, &readout, &mut || false));
+                b.iter(|| energies(batch, &plan, &readout, Run::default()));
             });
         }
     }

@@ -2,12 +2,15 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::Random;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use orbas::equivariants::{
-    CouplingSettings, InvariantsSettings, OutputSettings, PairWeights, Plan, PlanSettings,
-    ProjectionSettings, StepSettings, Symmetry, energies_and_gradients_into, equivariants_into,
-    invariants_into, reference,
+use orbas::drive::{Numbers, Run, energies_of, equivariants_of, values_of};
+use orbas::invariants::Iteration;
+use orbas::invariants::iteration::{
+    Blocks, CouplingSettings, InvariantsSettings, LinearIteration, OutputSettings, Plan, PlanSettings,
+    ProjectionSettings, StepSettings, Symmetry, reference,
 };
 use orbas::simd::Level;
 
@@ -118,20 +121,23 @@ fn iteration(c: &mut Criterion) {
     group.sample_size(10);
     for (name, sizes, n) in cases() {
         let settings = settings(&sizes, Level::detect());
-        let plan = Plan::new(&settings).expect("a plan");
+        let plan = Plan::new(&settings).map(Arc::new).expect("a plan");
         let density = numbers(&mut Random(2), n * plan.density_width());
         let mut values = vec![0.0; n * plan.n_features()];
+        let iteration = Iteration::of_plan(&plan, false).expect("orders");
         group.throughput(Throughput::Elements(n as u64));
         group.bench_function(BenchmarkId::new("invariants", name), |b| {
-            b.iter(|| invariants_into(&plan, &density, &mut values, &mut || false));
+            b.iter(|| {
+                values_of(plan.channels(), &density, &iteration, Numbers::from(&mut values), Run::default())
+            });
         });
         let weights = numbers(&mut Random(3), plan.n_features());
-        let weights = PairWeights::new(&plan, &weights).expect("weights");
+        let energy = LinearIteration::new(&iteration, &weights).expect("weights");
         let (mut energies, mut gradients) = (vec![0.0; n], vec![0.0; density.len()]);
         group.bench_function(BenchmarkId::new("energies-and-gradients", name), |b| {
             b.iter(|| {
-                let stop = &mut || false;
-                energies_and_gradients_into(&plan, &weights, &density, &mut energies, &mut gradients, stop)
+                let out = (&mut energies, &mut gradients);
+                energies_of(plan.channels(), &density, &energy, out.0, out.1, Run::default())
             });
         });
         if n > 64 {
@@ -149,17 +155,18 @@ fn all_lambda(c: &mut Criterion) {
     let mut group = c.benchmark_group("equivariants-nu2-all-lambda");
     let sizes = Sizes { channels: vec![10; 6], orders: vec![[ALL, ALL, ALL, ALL]] };
     let settings = settings(&sizes, Level::detect());
-    let plan = Plan::new(&settings).expect("a plan");
+    let plan = Plan::new(&settings).map(Arc::new).expect("a plan");
     let n = 320;
     let density = numbers(&mut Random(2), n * plan.density_width());
-    let blocks: Vec<_> = (0..plan.blocks(2).len()).map(|k| (2, k)).collect();
+    let blocks = (0..plan.blocks(2).len()).map(|k| (2, k)).collect();
+    let wanted = Blocks::new(&plan, blocks).expect("blocks");
     let sizes = plan.blocks(2).into_iter().map(|(s, q)| n * (2 * s.lambda + 1) * q);
     let mut arrays: Vec<Vec<f64>> = sizes.map(|size| vec![0.0; size]).collect();
     group.throughput(Throughput::Elements(n as u64));
     group.bench_function("n10l5", |b| {
         b.iter(|| {
             let slices = arrays.iter_mut().map(Vec::as_mut_slice).collect();
-            equivariants_into(&plan, &density, &blocks, slices, &mut || false)
+            equivariants_of(&wanted, &density, slices, Run::default())
         });
     });
     group.finish();

@@ -3,7 +3,8 @@
 mod common;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use orbas::expansion::{density_coefficients_into, reference};
+use orbas::density::reference;
+use orbas::drive::{Numbers, Run, coefficient_shapes, density_coefficients_into};
 use orbas::simd::Level;
 
 fn values(c: &mut Criterion) {
@@ -13,12 +14,12 @@ fn values(c: &mut Criterion) {
         group.throughput(Throughput::Elements(batch.n_atoms() as u64));
         for (n, l) in case.sizes {
             let plan = common::plan(case.species.clone(), *n, *l, case.combined, 96, Level::detect());
-            let shapes = orbas::expansion::coefficient_shapes(batch, &plan).expect("known species");
+            let shapes = coefficient_shapes(batch, &plan).expect("known species");
             let mut arrays: Vec<Vec<f64>> = shapes.iter().map(|[n, width]| vec![0.0; n * width]).collect();
             group.bench_function(BenchmarkId::new(case.name, format!("n{n}l{l}")), |b| {
                 b.iter(|| {
-                    let slices = arrays.iter_mut().map(Vec::as_mut_slice).collect();
-                    density_coefficients_into(batch, &plan, slices, &mut || false)
+                    let slices = arrays.iter_mut().map(Numbers::from).collect();
+                    density_coefficients_into(batch, &plan, slices, Run::default())
                 });
             });
         }

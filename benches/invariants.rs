@@ -5,8 +5,9 @@ mod common;
 
 use common::plain;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use orbas::expansion::reference;
-use orbas::invariants::{PowerSpectrum, power_spectrum_into, radial_spectrum_into};
+use orbas::density::reference;
+use orbas::drive::{Numbers, Run, values};
+use orbas::invariants::{PowerSpectrum, RadialSpectrum};
 use orbas::simd::Level;
 
 fn power_spectra(c: &mut Criterion) {
@@ -16,9 +17,10 @@ fn power_spectra(c: &mut Criterion) {
         group.throughput(Throughput::Elements(batch.n_atoms() as u64));
         for (n, l) in case.sizes {
             let plan = common::plan(case.species.clone(), *n, *l, case.combined, 96, Level::detect());
-            let mut values = vec![0.0; batch.n_atoms() * PowerSpectrum::new(&plan).width()];
+            let spectrum = PowerSpectrum::new(&plan);
+            let mut out = vec![0.0; batch.n_atoms() * spectrum.width()];
             group.bench_function(BenchmarkId::new(case.name, format!("n{n}l{l}")), |b| {
-                b.iter(|| power_spectrum_into(batch, &plan, &mut values, &mut || false));
+                b.iter(|| values(batch, &plan, &spectrum, Numbers::from(&mut out), Run::default()));
             });
         }
     }
@@ -46,10 +48,11 @@ fn radial_spectra(c: &mut Criterion) {
     let mut group = c.benchmark_group("radial-spectrum");
     let batch = common::diamond(5, 1);
     let plan = common::plan(vec![14], 8, 0, true, 96, Level::detect());
-    let mut values = vec![0.0; batch.n_atoms() * plan.max_channels(0)];
+    let spectrum = RadialSpectrum::new(&plan);
+    let mut out = vec![0.0; batch.n_atoms() * plan.max_channels(0)];
     group.throughput(Throughput::Elements(batch.n_atoms() as u64));
     group.bench_function(BenchmarkId::new("big-cell-si1000", "n8l0"), |b| {
-        b.iter(|| radial_spectrum_into(&batch, &plan, &mut values, &mut || false));
+        b.iter(|| values(&batch, &plan, &spectrum, Numbers::from(&mut out), Run::default()));
     });
     group.finish();
 }

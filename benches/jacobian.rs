@@ -3,22 +3,23 @@
 mod common;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use orbas::expansion::{DensityPlan, coefficient_row_width, coefficient_rows, energies_and_forces};
-use orbas::invariants::{PowerSpectrum, power_spectrum_rows};
-use orbas::potential::LinearPowerSpectrum;
+use orbas::density::DensityPlan;
+use orbas::drive::{self, Run, energies, row_width};
+use orbas::invariants::{Coefficients, LinearPowerSpectrum, PowerSpectrum};
 use orbas::simd::Level;
 use orbas::structure::Batch;
 
 /// Forces of weights that are one for one column and zero for the others, column by column.
 fn by_columns(batch: &Batch, plan: &DensityPlan) -> f64 {
-    let n = plan.species().len() * PowerSpectrum::new(plan).width();
+    let spectrum = PowerSpectrum::new(plan);
+    let n = plan.species().len() * spectrum.width();
     let mut checksum = 0.0;
     for column in 0..n {
         let mut weights = vec![0.0; n];
         weights[column] = 1.0;
-        let readout = LinearPowerSpectrum::new(plan, &weights).expect("weights that fit");
-        let energies = energies_and_forces(batch, plan, &readout, &mut || false).expect("a valid batch");
-        checksum += energies.forces[0][0];
+        let readout = LinearPowerSpectrum::new(&spectrum, &weights).expect("weights that fit");
+        let found = energies(batch, plan, &readout, Run::default()).expect("a valid batch");
+        checksum += found.forces[0][0];
     }
     checksum
 }
@@ -36,20 +37,22 @@ fn rows(c: &mut Criterion) {
     for (name, batch, species, combined) in cases {
         group.throughput(Throughput::Elements(batch.n_atoms() as u64));
         let plan = common::plan(species, 8, 6, combined, 96, Level::detect());
-        let n = plan.species().len() * PowerSpectrum::new(&plan).width();
+        let spectrum = PowerSpectrum::new(&plan);
+        let n = row_width(&spectrum, &plan);
         let (mut rows, mut strain) = (vec![0.0; batch.n_atoms() * 3 * n], vec![0.0; 9 * n]);
         group.bench_function(BenchmarkId::new(format!("{name}-power-spectrum"), "n8l6"), |b| {
-            b.iter(|| power_spectrum_rows(&batch, 0, &plan, &mut rows, &mut strain, &mut || false));
+            b.iter(|| drive::rows(&batch, 0, &plan, &spectrum, &mut rows, &mut strain, Run::default()));
         });
         if name == "si-64" {
             group.bench_function(BenchmarkId::new(format!("{name}-power-spectrum-columns"), "n8l6"), |b| {
                 b.iter(|| by_columns(&batch, &plan));
             });
         }
-        let n = coefficient_row_width(&plan);
+        let coefficients = Coefficients::new(&plan);
+        let n = row_width(&coefficients, &plan);
         let (mut rows, mut strain) = (vec![0.0; batch.n_atoms() * 3 * n], vec![0.0; 9 * n]);
         group.bench_function(BenchmarkId::new(format!("{name}-density"), "n8l6"), |b| {
-            b.iter(|| coefficient_rows(&batch, 0, &plan, &mut rows, &mut strain, &mut || false));
+            b.iter(|| drive::rows(&batch, 0, &plan, &coefficients, &mut rows, &mut strain, Run::default()));
         });
     }
     group.finish();

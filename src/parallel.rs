@@ -3,8 +3,8 @@
 //! A forked child inherits the pool's memory but none of its threads. On a new process id the old pool is
 //! therefore leaked (joining its threads would hang) and a new one is built on first use.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
@@ -12,7 +12,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error::{Error, Result};
 use crate::fork::ForkLock;
-use crate::memory::{Grow, check_room, collected};
+use crate::memory::{Grow, all_of, check_room, collected};
 
 /// Asked between waves of work; `true` stops it.
 pub type Interrupt<'a> = &'a mut dyn FnMut() -> bool;
@@ -144,6 +144,24 @@ impl Waves {
         mut merge: impl FnMut(R) -> Result<()>,
         interrupt: Interrupt<'_>,
     ) -> Result<()> {
+        let each = |wave: Vec<R>| wave.into_iter().try_for_each(&mut merge);
+        self.run_with(&mut Vec::new(), || Ok(()), tasks, |(), task| work(task), each, interrupt)
+    }
+
+    /// [`Self::run`] with a memory for each worker, which goes from task to task; `merge` gets a wave at once. What is
+    /// missing among the workers, `memory` makes.
+    ///
+    /// # Errors
+    /// As there, and those of `memory`.
+    pub fn run_with<W: Send, T: Send, R: Send>(
+        &mut self,
+        workers: &mut Vec<W>,
+        memory: impl Fn() -> Result<W>,
+        tasks: impl IntoIterator<Item = T>,
+        work: impl Fn(&mut W, T) -> Result<R> + Sync,
+        mut merge: impl FnMut(Vec<R>) -> Result<()>,
+        interrupt: Interrupt<'_>,
+    ) -> Result<()> {
         let mut tasks = tasks.into_iter();
         loop {
             let now = collected(tasks.by_ref().take(self.tasks))?;
@@ -152,9 +170,10 @@ impl Waves {
             }
             let full = now.len() == self.tasks;
             let begin = Instant::now();
-            for result in map(now, &work)? {
-                merge(result?)?;
+            while workers.len() < self.threads.min(now.len()) {
+                workers.try_extend([memory()?])?;
             }
+            merge(all_of(map_with(workers, now, &work)?)?)?;
             if full {
                 let ratio = WAVE.as_secs_f64() / begin.elapsed().as_secs_f64().max(1e-6);
                 self.tasks =
@@ -165,6 +184,37 @@ impl Waves {
             }
         }
     }
+}
+
+/// As [`map`], each worker with its memory.
+fn map_with<W: Send, T: Send, R: Send>(
+    workers: &mut [W],
+    items: Vec<T>,
+    work: impl Fn(&mut W, T) -> R + Sync,
+) -> Result<Vec<R>> {
+    let n = items.len();
+    if let ([worker], _) | ([worker, ..], 0..=1) = (&mut *workers, n) {
+        return collected(items.into_iter().map(|item| work(worker, item)));
+    }
+    let mut room = Vec::new();
+    room.make_room(n)?;
+    let (queue, finished) = (Mutex::new(items.into_iter().enumerate()), Mutex::new(room));
+    let (queue, finished, work) = (&queue, &finished, &work);
+    pool()?.scope(|scope| {
+        for worker in workers {
+            scope.spawn(move |_| {
+                loop {
+                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+                    let Some((place, item)) = next else { break };
+                    let result = work(worker, item);
+                    finished.lock().unwrap_or_else(PoisonError::into_inner).push((place, result));
+                }
+            });
+        }
+    });
+    let mut finished = std::mem::take(&mut *finished.lock().unwrap_or_else(PoisonError::into_inner));
+    finished.sort_unstable_by_key(|(place, _)| *place);
+    collected(finished.into_iter().map(|(_, result)| result))
 }
 
 /// The pool of this process.

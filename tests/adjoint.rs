@@ -4,9 +4,10 @@
 mod common;
 
 use common::{Random, plain};
-use orbas::expansion::{DensityPlan, Energies, PlanSettings, energies_and_forces};
-use orbas::invariants::{PowerSpectrum, power_spectrum_into};
-use orbas::potential::{LinearPowerSpectrum, LinearUncertainty, WeightedCoefficients};
+use orbas::density::{DensityPlan, PlanSettings};
+use orbas::drive::{Energies, Numbers, Run, energies, values};
+use orbas::invariants::{LinearPowerSpectrum, PowerSpectrum, WeightedCoefficients};
+use orbas::potential::LinearUncertainty;
 use orbas::radial::{Cutoff, RadialScaling, Smoothing};
 use orbas::simd::Level;
 use orbas::structure::Batch;
@@ -38,8 +39,8 @@ fn check(batch: &Batch, settings: &PlanSettings) {
 
     let width = PowerSpectrum::new(&plan).width();
     let weights = random(plan.species().len() * width);
-    let readout = LinearPowerSpectrum::new(&plan, &weights).unwrap();
-    let fast = run(energies_and_forces(batch, &plan, &readout, &mut || false));
+    let readout = LinearPowerSpectrum::new(&PowerSpectrum::new(&plan), &weights).unwrap();
+    let fast = run(energies(batch, &plan, &readout, Run::default()));
     let expected = slow.energies_and_forces(batch, |_, a, row| {
         plain::linear_power_spectrum(row, &settings.channels[0], &weights[a * width..][..width])
     });
@@ -49,7 +50,7 @@ fn check(batch: &Batch, settings: &PlanSettings) {
     let width = plan.center(0).layout.width();
     let rows = random(species.len() * width);
     let readout = WeightedCoefficients::new(&plan, &species, rows.chunks_exact(width).collect()).unwrap();
-    let fast = run(energies_and_forces(batch, &plan, &readout, &mut || false));
+    let fast = run(energies(batch, &plan, &readout, Run::default()));
     let expected = slow.energies_and_forces(batch, |atom, _, row| {
         plain::weighted_coefficients(row, &rows[atom * width..][..width])
     });
@@ -103,8 +104,8 @@ fn levels_agree() {
     let at = |level| {
         let plan = common::plan(vec![14, 15], 7, 5, false, 64, level);
         let width = PowerSpectrum::new(&plan).width();
-        let readout = LinearPowerSpectrum::new(&plan, &random(2 * width)).unwrap();
-        energies_and_forces(&batch, &plan, &readout, &mut || false).unwrap()
+        let readout = LinearPowerSpectrum::new(&PowerSpectrum::new(&plan), &random(2 * width)).unwrap();
+        energies(&batch, &plan, &readout, Run::default()).unwrap()
     };
     let widest = at(Level::detect());
     for level in Level::available() {
@@ -118,7 +119,8 @@ fn error_bars_are_those_of_summed_features() {
     let plan = common::plan(vec![14, 15], 3, 2, true, 64, Level::detect());
     let width = PowerSpectrum::new(&plan).width();
     let mut features = vec![0.0; batch.n_atoms() * width];
-    power_spectrum_into(&batch, &plan, features.as_mut_slice(), &mut || false).unwrap();
+    let out = Numbers::from(&mut features);
+    values(&batch, &plan, &PowerSpectrum::new(&plan), out, Run::default()).unwrap();
     let species = plan.species_indices(&batch).unwrap();
     let directions = random(3 * 2 * width);
     let mut expected = 0.0;

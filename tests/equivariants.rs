@@ -1,10 +1,13 @@
 //! The iteration of equivariants against the same written as a sum, and the properties it must have.
 
+use std::sync::Arc;
+
 use orbas::angular::reference::spherical_harmonics;
-use orbas::equivariants::{
-    CouplingSettings, InvariantsSettings, OutputSettings, PairWeights, Plan, PlanSettings,
-    ProjectionSettings, StepSettings, Symmetry, energies_and_gradients_into, equivariants_into,
-    invariants_into, reference,
+use orbas::drive::{self, Numbers, Run};
+use orbas::invariants::Iteration;
+use orbas::invariants::iteration::{
+    Blocks, CouplingSettings, InvariantsSettings, LinearIteration, OutputSettings, Plan, PlanSettings,
+    ProjectionSettings, StepSettings, Symmetry, reference,
 };
 use orbas::math::clebsch_gordan::ClebschGordan;
 use orbas::simd::Level;
@@ -154,11 +157,11 @@ fn complete(level: Level) -> PlanSettings {
     PlanSettings { channels, steps, level }
 }
 
-fn all_blocks(plan: &Plan) -> Vec<(usize, usize)> {
+fn all_blocks(plan: &Arc<Plan>) -> Vec<(usize, usize)> {
     (1..=plan.max_order()).flat_map(|nu| (0..plan.blocks(nu).len()).map(move |k| (nu, k))).collect()
 }
 
-fn evaluate(plan: &Plan, density: &[f64], blocks: &[(usize, usize)]) -> Vec<Vec<f64>> {
+fn evaluate(plan: &Arc<Plan>, density: &[f64], blocks: &[(usize, usize)]) -> Vec<Vec<f64>> {
     let n = density.len() / plan.density_width();
     let mut arrays: Vec<Vec<f64>> = blocks
         .iter()
@@ -168,13 +171,15 @@ fn evaluate(plan: &Plan, density: &[f64], blocks: &[(usize, usize)]) -> Vec<Vec<
         })
         .collect();
     let slices = arrays.iter_mut().map(Vec::as_mut_slice).collect();
-    equivariants_into(plan, density, blocks, slices, &mut || false).expect("equivariants");
+    let wanted = Blocks::new(plan, blocks.to_vec()).expect("blocks");
+    drive::equivariants_of(&wanted, density, slices, Run::default()).expect("equivariants");
     arrays
 }
 
-fn invariants(plan: &Plan, density: &[f64]) -> Vec<f64> {
+fn invariants(plan: &Arc<Plan>, density: &[f64]) -> Vec<f64> {
     let mut values = vec![f64::NAN; density.len() / plan.density_width() * plan.n_features()];
-    invariants_into(plan, density, &mut values, &mut || false).expect("invariants");
+    let (iteration, out) = (Iteration::of_plan(plan, false).expect("orders"), Numbers::from(&mut values));
+    drive::values_of(plan.channels(), density, &iteration, out, Run::default()).expect("invariants");
     values
 }
 
@@ -190,7 +195,7 @@ fn assert_close(a: &[f64], b: &[f64], what: &str) {
 fn kernels_do_what_the_equation_says() {
     for level in Level::available() {
         for settings in [contracted(level), wide(level), complete(level)] {
-            let plan = Plan::new(&settings).expect("a plan");
+            let plan = Plan::new(&settings).map(Arc::new).expect("a plan");
             let width = plan.density_width();
             let density = Random(3).numbers(37 * width);
             let blocks = all_blocks(&plan);
@@ -217,11 +222,13 @@ fn kernels_do_what_the_equation_says() {
 fn single_precision_rounds_and_nothing_else() {
     for level in Level::available() {
         for settings in [contracted(level), wide(level), complete(level)] {
-            let plan = Plan::new(&settings).expect("a plan");
+            let plan = Plan::new(&settings).map(Arc::new).expect("a plan");
             let density = Random(11).numbers(75 * plan.density_width());
             let doubles = invariants(&plan, &density);
             let mut singles = vec![f32::NAN; doubles.len()];
-            invariants_into(&plan, &density, singles.as_mut_slice(), &mut || false).expect("invariants");
+            let iteration = Iteration::of_plan(&plan, true).expect("orders");
+            let out = Numbers::from(singles.as_mut_slice());
+            drive::values_of(plan.channels(), &density, &iteration, out, Run::default()).expect("invariants");
             let most = doubles.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
             for (x, y) in singles.iter().zip(&doubles) {
                 assert!((f64::from(*x) - y).abs() <= 1e-6 * most, "{level:?}: {x} is not {y}");
@@ -232,7 +239,7 @@ fn single_precision_rounds_and_nothing_else() {
 
 #[test]
 fn norms_multiply() {
-    let plan = Plan::new(&complete(Level::detect())).expect("a plan");
+    let plan = Plan::new(&complete(Level::detect())).map(Arc::new).expect("a plan");
     let width = plan.density_width();
     let density = Random(5).numbers(3 * width);
     let blocks = all_blocks(&plan);
@@ -250,7 +257,7 @@ fn norms_multiply() {
 
 #[test]
 fn bits_do_not_depend_on_company_or_threads() {
-    let plan = Plan::new(&contracted(Level::detect())).expect("a plan");
+    let plan = Plan::new(&contracted(Level::detect())).map(Arc::new).expect("a plan");
     let width = plan.density_width();
     let density = Random(11).numbers(101 * width);
     let whole = invariants(&plan, &density);
@@ -269,7 +276,7 @@ fn bits_do_not_depend_on_company_or_threads() {
 /// What is skipped because nothing needs it changes no bit of what is wanted.
 #[test]
 fn skipping_changes_nothing() {
-    let plan = Plan::new(&contracted(Level::detect())).expect("a plan");
+    let plan = Plan::new(&contracted(Level::detect())).map(Arc::new).expect("a plan");
     let density = Random(13).numbers(20 * plan.density_width());
     let blocks = all_blocks(&plan);
     for (block, array) in blocks.iter().zip(evaluate(&plan, &density, &blocks)) {
@@ -282,13 +289,15 @@ fn skipping_changes_nothing() {
 fn gradients_are_those_of_the_features() {
     let levels = Level::available().into_iter();
     for settings in levels.flat_map(|level| [contracted(level), wide(level)]) {
-        let plan = Plan::new(&settings).expect("a plan");
+        let plan = Plan::new(&settings).map(Arc::new).expect("a plan");
         let (width, n) = (plan.density_width(), 35);
         let density = Random(17).numbers(n * width);
         let weights = Random(19).numbers(plan.n_features());
-        let readout = PairWeights::new(&plan, &weights).expect("weights");
+        let iteration = Iteration::of_plan(&plan, false).expect("orders");
+        let readout = LinearIteration::new(&iteration, &weights).expect("weights");
         let (mut energies, mut gradients) = (vec![f64::NAN; n], vec![f64::NAN; n * width]);
-        energies_and_gradients_into(&plan, &readout, &density, &mut energies, &mut gradients, &mut || false)
+        let out = (&mut energies, &mut gradients);
+        drive::energies_of(plan.channels(), &density, &readout, out.0, out.1, Run::default())
             .expect("energies");
         let energies_of = |density: &[f64]| -> Vec<f64> {
             let features = invariants(&plan, density);
@@ -315,17 +324,20 @@ fn gradients_are_those_of_the_features() {
 
 #[test]
 fn weights_must_fit() {
-    let plan = Plan::new(&contracted(Level::detect())).expect("a plan");
-    assert!(PairWeights::new(&plan, &[1.0]).is_err());
-    assert!(PairWeights::new(&plan, &vec![f64::INFINITY; plan.n_features()]).is_err());
+    let plan = Plan::new(&contracted(Level::detect())).map(Arc::new).expect("a plan");
+    let iteration = Iteration::of_plan(&plan, false).expect("orders");
+    assert!(LinearIteration::new(&iteration, &[1.0]).is_err());
+    assert!(LinearIteration::new(&iteration, &vec![f64::INFINITY; plan.n_features()]).is_err());
 }
 
 #[test]
 fn an_interrupt_stops() {
-    let plan = Plan::new(&contracted(Level::detect())).expect("a plan");
+    let plan = Plan::new(&contracted(Level::detect())).map(Arc::new).expect("a plan");
     let density = Random(1).numbers(plan.density_width());
     let mut values = vec![0.0; plan.n_features()];
-    let stopped = invariants_into(&plan, &density, &mut values, &mut || true);
+    let (iteration, stop) = (Iteration::of_plan(&plan, false).expect("orders"), &mut || true);
+    let out = Numbers::from(&mut values);
+    let stopped = drive::values_of(plan.channels(), &density, &iteration, out, Run::until(stop));
     assert_eq!(stopped, Err(orbas::Error::Interrupted));
 }
 

@@ -4,10 +4,12 @@
 mod common;
 
 use common::Random;
-use orbas::expansion::{DensityPlan, Energies, PlanSettings, Readout, energies_and_forces};
-use orbas::invariants::{PowerSpectrum, power_spectrum_into};
+use orbas::density::{DensityPlan, PlanSettings};
+use orbas::drive::{Energies, Numbers, Run, energies, values};
+use orbas::invariants::{
+    Energy, LinearPowerSpectrum, LinearRadialSpectrum, PowerSpectrum, RadialSpectrum, WeightedCoefficients,
+};
 use orbas::neighbors::PairList;
-use orbas::potential::{LinearPowerSpectrum, LinearRadialSpectrum, WeightedCoefficients};
 use orbas::radial::{Cutoff, RadialScaling, Smoothing};
 use orbas::simd::Level;
 use orbas::structure::{Batch, Matrix, Vector};
@@ -101,11 +103,11 @@ fn random_weights(n: usize) -> Vec<f64> {
     (0..n).map(|_| random.next()).collect()
 }
 
-fn evaluate<R: Readout>(structure: &Movable, plan: &DensityPlan, readout: &R) -> Energies {
-    energies_and_forces(&structure.batch(), plan, readout, &mut || false).unwrap()
+fn evaluate(structure: &Movable, plan: &DensityPlan, energy: &dyn Energy) -> Energies {
+    energies(&structure.batch(), plan, energy, Run::default()).unwrap()
 }
 
-fn total<R: Readout>(structure: &Movable, plan: &DensityPlan, readout: &R) -> f64 {
+fn total(structure: &Movable, plan: &DensityPlan, readout: &dyn Energy) -> f64 {
     evaluate(structure, plan, readout).atoms.iter().sum()
 }
 
@@ -115,7 +117,7 @@ fn difference(energy: impl Fn(f64) -> f64) -> f64 {
     (8.0 * (energy(h) - energy(-h)) - (energy(2.0 * h) - energy(-2.0 * h))) / (12.0 * h)
 }
 
-fn check<R: Readout>(structure: &Movable, plan: &DensityPlan, readout: &R) {
+fn check(structure: &Movable, plan: &DensityPlan, readout: &dyn Energy) {
     let result = evaluate(structure, plan, readout);
     let largest = result.forces.iter().flatten().fold(1.0, |a: f64, b| a.max(b.abs()));
     for atom in 0..structure.positions.len().min(4) {
@@ -148,9 +150,17 @@ fn forces_and_virials_are_finite_differences() {
     for structure in structures() {
         for plan in &plans() {
             let n = 3 * PowerSpectrum::new(plan).width();
-            check(&structure, plan, &LinearPowerSpectrum::new(plan, &random_weights(n)).unwrap());
+            check(
+                &structure,
+                plan,
+                &LinearPowerSpectrum::new(&PowerSpectrum::new(plan), &random_weights(n)).unwrap(),
+            );
             let n = 3 * plan.max_channels(0);
-            check(&structure, plan, &LinearRadialSpectrum::new(plan, &random_weights(n)).unwrap());
+            check(
+                &structure,
+                plan,
+                &LinearRadialSpectrum::new(&RadialSpectrum::new(plan), &random_weights(n)).unwrap(),
+            );
             let species = plan.species_indices(&structure.batch()).unwrap();
             let width = plan.center(0).layout.width();
             let weights = random_weights(species.len() * width);
@@ -168,11 +178,13 @@ fn energies_are_weighted_features_at_every_level() {
         let width = PowerSpectrum::new(&plan).width();
         let weights = random_weights(3 * width);
         let mut features = vec![0.0; structure.positions.len() * width];
-        power_spectrum_into(&structure.batch(), &plan, &mut features, &mut || false).unwrap();
-        let readout = LinearPowerSpectrum::new(&plan, &weights).unwrap();
+        let spectrum = PowerSpectrum::new(&plan);
+        let out = Numbers::from(&mut features);
+        values(&structure.batch(), &plan, &spectrum, out, Run::default()).unwrap();
+        let readout = LinearPowerSpectrum::new(&PowerSpectrum::new(&plan), &weights).unwrap();
         let species = plan.species_indices(&structure.batch()).unwrap();
-        let energies = evaluate(structure, &plan, &readout).atoms;
-        for ((row, &a), energy) in features.chunks_exact(width).zip(&species).zip(energies) {
+        let found = evaluate(structure, &plan, &readout).atoms;
+        for ((row, &a), energy) in features.chunks_exact(width).zip(&species).zip(found) {
             let expected: f64 = row.iter().zip(&weights[a as usize * width..]).map(|(p, w)| p * w).sum();
             let scale: f64 = row.iter().map(|p| p.abs()).sum();
             assert!((energy - expected).abs() < 1e-13 * scale, "{level:?}: {energy} {expected}");
@@ -184,16 +196,18 @@ fn energies_are_weighted_features_at_every_level() {
 fn threads_do_not_matter_and_self_images_do_not_pull() {
     let batch = common::diamond(3, 2);
     let plan = common::plan(vec![14, 15], 4, 3, true, 64, Level::detect());
-    let readout =
-        LinearPowerSpectrum::new(&plan, &random_weights(2 * PowerSpectrum::new(&plan).width())).unwrap();
-    let compute = || energies_and_forces(&batch, &plan, &readout, &mut || false).unwrap();
+    let spectrum = PowerSpectrum::new(&plan);
+    let readout = LinearPowerSpectrum::new(&spectrum, &random_weights(2 * spectrum.width())).unwrap();
+    let compute = || energies(&batch, &plan, &readout, Run::default()).unwrap();
     let first = compute();
     for threads in [1, 2, 3, 8] {
         orbas::parallel::set_num_threads(threads).unwrap();
         assert_eq!(compute(), first, "{threads} threads");
     }
     let plan = &plans()[0];
-    let readout = LinearRadialSpectrum::new(plan, &random_weights(3 * plan.max_channels(0))).unwrap();
+    let readout =
+        LinearRadialSpectrum::new(&RadialSpectrum::new(plan), &random_weights(3 * plan.max_channels(0)))
+            .unwrap();
     let lonely = evaluate(&structures()[2], plan, &readout);
     let largest = lonely.virials[0].iter().flatten().fold(0.0, |a: f64, b| a.max(b.abs()));
     assert!(lonely.forces[0].iter().all(|f| f.abs() < 1e-14 * largest), "{:?}", lonely.forces);
@@ -202,7 +216,7 @@ fn threads_do_not_matter_and_self_images_do_not_pull() {
 #[test]
 fn weights_of_a_wrong_shape_are_refused() {
     let plan = common::plan(vec![14], 4, 2, true, 32, Level::detect());
-    assert!(LinearPowerSpectrum::new(&plan, &[1.0; 3]).is_err());
-    assert!(LinearRadialSpectrum::new(&plan, &[f64::NAN; 4]).is_err());
+    assert!(LinearPowerSpectrum::new(&PowerSpectrum::new(&plan), &[1.0; 3]).is_err());
+    assert!(LinearRadialSpectrum::new(&RadialSpectrum::new(&plan), &[f64::NAN; 4]).is_err());
     assert!(WeightedCoefficients::new(&plan, &[0], vec![&[1.0; 5]]).is_err());
 }

@@ -4,11 +4,12 @@
 mod common;
 
 use common::Random;
-use orbas::expansion::{
-    DegreeData, DensityPlan, Energies, Readout, coefficient_row_width, coefficient_rows, energies_and_forces,
+use orbas::density::{DegreeData, DensityPlan};
+use orbas::drive::{self, Energies, Run, energies, row_width};
+use orbas::invariants::{
+    Coefficients, Energy, Invariant, LinearPowerSpectrum, LinearRadialSpectrum, PowerSpectrum,
+    RadialSpectrum, WeightedCoefficients,
 };
-use orbas::invariants::{PowerSpectrum, power_spectrum_rows, radial_spectrum_rows};
-use orbas::potential::{LinearPowerSpectrum, LinearRadialSpectrum, WeightedCoefficients};
 use orbas::simd::Level;
 use orbas::structure::{Batch, Vector};
 
@@ -66,20 +67,12 @@ fn plans(level: Level) -> Vec<DensityPlan> {
         .collect()
 }
 
-type Fill = fn(
-    &Batch,
-    usize,
-    &DensityPlan,
-    &mut [f64],
-    &mut [f64],
-    orbas::expansion::Interrupt<'_>,
-) -> orbas::Result<()>;
-
 /// Rows [atom, 3, column] and strain [3, 3, column] of one structure.
-fn rows(fill: Fill, batch: &Batch, structure: usize, plan: &DensityPlan, n: usize) -> [Vec<f64>; 2] {
+fn rows(invariant: &dyn Invariant, batch: &Batch, structure: usize, plan: &DensityPlan) -> [Vec<f64>; 2] {
+    let n = row_width(invariant, plan);
     let mut out = [vec![0.0; batch.atoms_of(structure).len() * 3 * n], vec![0.0; 9 * n]];
     let [rows, strain] = &mut out;
-    fill(batch, structure, plan, rows, strain, &mut || false).unwrap();
+    drive::rows(batch, structure, plan, invariant, rows, strain, Run::default()).unwrap();
     out
 }
 
@@ -88,11 +81,11 @@ fn dot(row: &[f64], weights: &[f64]) -> f64 {
 }
 
 /// Rows contracted with weights are forces and virials of the adjoint.
-fn check<R: Readout>(fill: Fill, batch: &Batch, plan: &DensityPlan, weights: &[f64], readout: &R) {
-    let Energies { forces, virials, .. } = energies_and_forces(batch, plan, readout, &mut || false).unwrap();
+fn check(invariant: &dyn Invariant, batch: &Batch, plan: &DensityPlan, weights: &[f64], energy: &dyn Energy) {
+    let Energies { forces, virials, .. } = energies(batch, plan, energy, Run::default()).unwrap();
     for structure in 0..batch.n_frames() {
         let n = weights.len();
-        let [rows, strain] = rows(fill, batch, structure, plan, n);
+        let [rows, strain] = rows(invariant, batch, structure, plan);
         let scale = virials[structure].iter().flatten().fold(1e-3, |a: f64, b| a.max(b.abs()));
         let forces = forces[batch.atoms_of(structure)].as_flattened();
         for (k, (row, force)) in rows.chunks_exact(n).zip(forces).enumerate() {
@@ -116,15 +109,18 @@ fn rows_times_weights_are_forces_and_virials() {
     let batch = batch();
     for level in Level::available() {
         for plan in &plans(level) {
-            let weights = random(4 * PowerSpectrum::new(plan).width());
-            let readout = LinearPowerSpectrum::new(plan, &weights).unwrap();
-            check(power_spectrum_rows, &batch, plan, &weights, &readout);
+            let spectrum = PowerSpectrum::new(plan);
+            let weights = random(4 * spectrum.width());
+            let readout = LinearPowerSpectrum::new(&spectrum, &weights).unwrap();
+            check(&spectrum, &batch, plan, &weights, &readout);
 
             let weights = random(4 * plan.max_channels(0));
-            let readout = LinearRadialSpectrum::new(plan, &weights).unwrap();
-            check(radial_spectrum_rows, &batch, plan, &weights, &readout);
+            let spectrum = RadialSpectrum::new(plan);
+            let readout = LinearRadialSpectrum::new(&spectrum, &weights).unwrap();
+            check(&spectrum, &batch, plan, &weights, &readout);
 
-            let weights = random(coefficient_row_width(plan));
+            let coefficients = Coefficients::new(plan);
+            let weights = random(row_width(&coefficients, plan));
             let mut starts = vec![0];
             for a in 0..4 {
                 starts.push(starts[a] + plan.center(a).layout.width());
@@ -132,7 +128,7 @@ fn rows_times_weights_are_forces_and_virials() {
             let species = plan.species_indices(&batch).unwrap();
             let of_atom = species.iter().map(|&a| &weights[starts[a as usize]..starts[a as usize + 1]]);
             let readout = WeightedCoefficients::new(plan, &species, of_atom.collect()).unwrap();
-            check(coefficient_rows, &batch, plan, &weights, &readout);
+            check(&coefficients, &batch, plan, &weights, &readout);
         }
     }
 }
@@ -140,8 +136,7 @@ fn rows_times_weights_are_forces_and_virials() {
 #[test]
 fn a_lone_atom_among_its_images_has_no_gradient() {
     let (batch, plan) = (batch(), &plans(Level::detect())[1]);
-    let n = 4 * PowerSpectrum::new(plan).width();
-    let [rows, strain] = rows(power_spectrum_rows, &batch, 2, plan, n);
+    let [rows, strain] = rows(&PowerSpectrum::new(plan), &batch, 2, plan);
     assert!(rows.iter().all(|&x| x == 0.0));
     assert!(strain.iter().any(|&x| x != 0.0));
 }
@@ -150,8 +145,7 @@ fn a_lone_atom_among_its_images_has_no_gradient() {
 fn threads_do_not_matter() {
     let batch = common::diamond(3, 2);
     let plan = common::plan(vec![14, 15], 4, 3, false, 64, Level::detect());
-    let n = 2 * PowerSpectrum::new(&plan).width();
-    let compute = || rows(power_spectrum_rows, &batch, 0, &plan, n);
+    let compute = || rows(&PowerSpectrum::new(&plan), &batch, 0, &plan);
     let first = compute();
     for threads in [1, 2, 3, 8] {
         orbas::parallel::set_num_threads(threads).unwrap();

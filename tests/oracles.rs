@@ -5,8 +5,9 @@ mod common;
 
 use common::Random;
 use orbas::Error;
-use orbas::expansion::{DensityPlan, density_coefficients, reference};
-use orbas::invariants::{power_spectrum_into, radial_spectrum_into};
+use orbas::density::{DensityPlan, reference};
+use orbas::drive::{Numbers, Run, density_coefficients, values};
+use orbas::invariants::{PowerSpectrum, RadialSpectrum};
 use orbas::neighbors::{PairList, brute_force};
 use orbas::simd::Level;
 use orbas::structure::{Batch, Matrix, Vector};
@@ -138,8 +139,10 @@ fn spectra_are_those_of_the_coefficients() {
     let rows = rows_in_order(&batch, &plan, &compute(&batch, &plan));
     let (q, width) = (15, 5 * 15 * 16 / 2);
     let (mut spectrum, mut radial) = (vec![0.0; batch.n_atoms() * width], vec![0.0; batch.n_atoms() * q]);
-    power_spectrum_into(&batch, &plan, &mut spectrum, &mut || false).unwrap();
-    radial_spectrum_into(&batch, &plan, &mut radial, &mut || false).unwrap();
+    let out = Numbers::from(&mut spectrum);
+    values(&batch, &plan, &PowerSpectrum::new(&plan), out, Run::default()).unwrap();
+    let out = Numbers::from(&mut radial);
+    values(&batch, &plan, &RadialSpectrum::new(&plan), out, Run::default()).unwrap();
     for (i, row) in rows.iter().enumerate() {
         assert_eq!(row[..q], radial[i * q..(i + 1) * q]);
         let expected = common::plain::power_spectrum(row, &[q; 5]);

@@ -6,7 +6,7 @@ pub mod plain;
 use std::time::Duration;
 
 use criterion::Criterion;
-use orbas::expansion::{DegreeData, DensityPlan, PlanSettings};
+use orbas::density::{DegreeData, DensityPlan, PlanSettings};
 use orbas::radial::{Cutoff, RadialWeight, Smoothing};
 use orbas::simd::Level;
 use orbas::structure::{Batch, Matrix, Vector};

@@ -4,7 +4,8 @@
 use std::f64::consts::SQRT_2;
 
 use orbas::angular::{n_harmonics, spherical_harmonics};
-use orbas::expansion::{DensityPlan, Energies, PlanSettings, reference};
+use orbas::density::{DensityPlan, PlanSettings, reference};
+use orbas::drive::Energies;
 use orbas::neighbors::brute_force;
 use orbas::radial::RadialTable;
 use orbas::simd::Level;
@@ -72,7 +73,7 @@ impl<'p> Adjoint<'p> {
     /// For a plan and the settings that it was made of.
     pub fn new(plan: &'p DensityPlan, settings: &'p PlanSettings) -> Self {
         let (radius, lanes) = (settings.weight.cutoff.radius(), settings.level.lanes());
-        let table = |species: &Vec<orbas::expansion::DegreeData>| {
+        let table = |species: &Vec<orbas::density::DegreeData>| {
             let degrees: Vec<_> = species.iter().map(|d| (d.channel, d.count, d.data.as_slice())).collect();
             RadialTable::new(radius, settings.n_nodes, &degrees, lanes).expect("a valid table")
         };

@@ -1,11 +1,14 @@
 //! The iteration of equivariants: checked settings, and what is made with them from density coefficients.
 
+use std::sync::Arc;
+
 use numpy::{Element, PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
-use orbas::equivariants::{
-    self, CouplingSettings, InvariantsSettings, OutputSettings, PairWeights, PlanSettings,
-    ProjectionSettings, StepSettings, Symmetry,
+use orbas::drive::{self, Numbers, Run};
+use orbas::invariants::Iteration;
+use orbas::invariants::iteration::{
+    Blocks, CouplingSettings, InvariantsSettings, OutputSettings, Plan, PlanSettings, ProjectionSettings,
+    StepSettings, Symmetry,
 };
-use orbas::expansion::Numbers;
 use orbas::math::clebsch_gordan::{ClebschGordan, MAX_DEGREE};
 use orbas::simd::Level;
 use pyo3::exceptions::PyValueError;
@@ -25,15 +28,9 @@ type Output<'py> = (Key, Option<Projection<'py>>);
 type Invariants<'py> = (PyReadonlyArray2<'py, u32>, PyReadonlyArray1<'py, f64>, Option<Projection<'py>>);
 type Step<'py> = (Vec<Coupling<'py>>, Vec<Output<'py>>, Option<Invariants<'py>>);
 
-type EnergiesAndGradients<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray2<f64>>);
-
-/// An energy linear in the invariants of an iteration.
-#[pyclass(frozen, module = "orbas._core")]
-pub struct EquivariantReadout(PairWeights);
-
 /// An iteration of equivariants.
 #[pyclass(frozen, module = "orbas._core")]
-pub struct EquivariantPlan(equivariants::Plan);
+pub struct EquivariantPlan(pub Arc<Plan>);
 
 #[pymethods]
 impl EquivariantPlan {
@@ -41,7 +38,7 @@ impl EquivariantPlan {
     fn new(py: Python<'_>, channels: Vec<usize>, steps: Vec<Step<'_>>) -> PyResult<Self> {
         let steps = steps.into_iter().map(step).collect::<PyResult<_>>()?;
         let settings = PlanSettings { channels, steps, level: Level::detect() };
-        detached(py, || equivariants::Plan::new(&settings)).map(Self)
+        detached(py, || Plan::new(&settings)).map(|plan| Self(Arc::new(plan)))
     }
 
     /// (lambda, sigma, channels) of every block of an order.
@@ -65,7 +62,11 @@ impl EquivariantPlan {
         single: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
         let density = arrays::contiguous("density", &density)?;
-        if single { self.invariants_of::<f32>(py, density) } else { self.invariants_of::<f64>(py, density) }
+        if single {
+            self.invariants_of::<f32>(py, density, true)
+        } else {
+            self.invariants_of::<f64>(py, density, false)
+        }
     }
 
     /// Some blocks, given as (order, place in `blocks`), each [environment, m, channel].
@@ -98,7 +99,7 @@ impl EquivariantPlan {
                 rest = others;
             }
             interruptible(py, |stop| {
-                equivariants::equivariants_into(&self.0, density, &wanted, slices, stop)
+                drive::equivariants_of(&Blocks::new(&self.0, wanted)?, density, slices, Run::until(stop))
             })?;
         }
         let mut start = 0;
@@ -108,45 +109,15 @@ impl EquivariantPlan {
         });
         views.collect()
     }
-
-    /// Weights [feature] of an energy, as `linear` takes them.
-    fn readout(&self, py: Python<'_>, weights: PyReadonlyArray1<'_, f64>) -> PyResult<EquivariantReadout> {
-        let weights: Vec<f64> = arrays::copied(weights.as_array().iter().copied())?;
-        detached(py, || PairWeights::new(&self.0, &weights)).map(EquivariantReadout)
-    }
-
-    /// Energies [environment], and their gradients [environment, width].
-    fn linear<'py>(
-        &self,
-        py: Python<'py>,
-        density: PyReadonlyArray2<'py, f64>,
-        readout: &EquivariantReadout,
-    ) -> PyResult<EnergiesAndGradients<'py>> {
-        let density = arrays::contiguous("density", &density)?;
-        let width = self.0.density_width().max(1);
-        let n = density.len() / width;
-        let mut energies = arrays::zeroed(n)?;
-        let gradients: Bound<'_, PyArray2<f64>> = arrays::zeros(py, [n, width])?;
-        {
-            let mut borrowed = gradients.readwrite();
-            let slopes = borrowed.as_slice_mut()?;
-            interruptible(py, |stop| {
-                equivariants::energies_and_gradients_into(
-                    &self.0,
-                    &readout.0,
-                    density,
-                    &mut energies,
-                    slopes,
-                    stop,
-                )
-            })?;
-        }
-        Ok((arrays::one(py, energies), gradients))
-    }
 }
 
 impl EquivariantPlan {
-    fn invariants_of<'py, T: Element>(&self, py: Python<'py>, density: &[f64]) -> PyResult<Bound<'py, PyAny>>
+    fn invariants_of<'py, T: Element>(
+        &self,
+        py: Python<'py>,
+        density: &[f64],
+        single: bool,
+    ) -> PyResult<Bound<'py, PyAny>>
     where
         for<'o> &'o mut [T]: Into<Numbers<'o>>,
     {
@@ -155,7 +126,10 @@ impl EquivariantPlan {
         {
             let mut borrowed = array.readwrite();
             let numbers: Numbers<'_> = borrowed.as_slice_mut()?.into();
-            interruptible(py, |stop| equivariants::invariants_into(&self.0, density, numbers, stop))?;
+            interruptible(py, |stop| {
+                let iteration = Iteration::of_plan(&self.0, single)?;
+                drive::values_of(self.0.channels(), density, &iteration, numbers, Run::until(stop))
+            })?;
         }
         Ok(array.into_any())
     }

@@ -5,9 +5,9 @@
 
 mod angular;
 mod arrays;
-mod derivatives;
 mod equivariants;
 mod errors;
+mod invariants;
 mod neighbors;
 mod parallel;
 mod plan;
@@ -30,17 +30,19 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     parallel::register(m)?;
     m.add_class::<structures::Batch>()?;
     m.add_class::<plan::DensityPlan>()?;
-    m.add_class::<plan::SparsePoints>()?;
+    m.add_class::<invariants::Invariant>()?;
+    m.add_class::<invariants::Energy>()?;
     m.add_class::<neighbors::SkinList>()?;
     m.add_function(wrap_pyfunction!(neighbors::neighbor_list, m)?)?;
     m.add_function(wrap_pyfunction!(neighbors::brute_force_neighbor_list, m)?)?;
     m.add_function(wrap_pyfunction!(plan::interpolate, m)?)?;
-    m.add_function(wrap_pyfunction!(derivatives::check_species, m)?)?;
-    m.add_function(wrap_pyfunction!(derivatives::jacobian_rows, m)?)?;
-    m.add_function(wrap_pyfunction!(derivatives::gradients, m)?)?;
-    m.add_function(wrap_pyfunction!(derivatives::strain_gradients, m)?)?;
+    m.add_function(wrap_pyfunction!(plan::check_species, m)?)?;
+    m.add_function(wrap_pyfunction!(invariants::values, m)?)?;
+    m.add_function(wrap_pyfunction!(invariants::energies, m)?)?;
+    m.add_function(wrap_pyfunction!(invariants::rows, m)?)?;
+    m.add_function(wrap_pyfunction!(invariants::gradients, m)?)?;
+    m.add_function(wrap_pyfunction!(invariants::strain_gradients, m)?)?;
     m.add_class::<equivariants::EquivariantPlan>()?;
-    m.add_class::<equivariants::EquivariantReadout>()?;
     m.add_function(wrap_pyfunction!(equivariants::clebsch_gordan, m)?)?;
     m.add_function(wrap_pyfunction!(angular::spherical_harmonics, m)?)?;
     Ok(())

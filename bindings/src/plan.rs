@@ -1,31 +1,30 @@
 //! Expansions: the checked settings, and what is made with them.
 
+use std::sync::Arc;
+
 use numpy::{
-    Element, PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2,
-    PyReadonlyArray3,
+    Element, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3,
 };
-use orbas::expansion::{self, DegreeData, Numbers, PlanSettings};
+use orbas::density::{self, DegreeData, PlanSettings};
+use orbas::drive::{self, Numbers, Run};
+use orbas::invariants::WeightedCoefficients;
 use orbas::memory::collected;
 use orbas::radial::{Cutoff, RadialScaling, RadialTable, RadialWeight, Smoothing};
 use orbas::simd::Level;
-use orbas::{invariants, potential};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::arrays;
 use crate::errors::{detached, interruptible};
-use crate::neighbors::SkinList;
+use crate::invariants::{Energies, energies_of};
 use crate::structures::Batch;
 
 /// Radial functions of one neighbor species at one degree: first output channel, nodes [3, node, channel].
 type Degree<'py> = (usize, PyReadonlyArray3<'py, f64>);
 
-/// Features [point, feature], weights [point] and floor of one center species.
-type Points<'py> = (PyReadonlyArray2<'py, f64>, PyReadonlyArray1<'py, f64>, f64);
-
 /// A density expansion with its tables.
 #[pyclass(frozen, module = "orbas._core")]
-pub struct DensityPlan(pub expansion::DensityPlan);
+pub struct DensityPlan(pub Arc<density::DensityPlan>);
 
 #[pymethods]
 impl DensityPlan {
@@ -63,9 +62,9 @@ impl DensityPlan {
             let weight = RadialWeight { cutoff, scaling };
             let settings =
                 PlanSettings { weight, species, center_weight, n_nodes, channels, functions, level };
-            expansion::DensityPlan::new(&settings)
+            density::DensityPlan::new(&settings)
         })
-        .map(Self)
+        .map(|plan| Self(Arc::new(plan)))
     }
 
     /// The instruction set in use.
@@ -78,82 +77,6 @@ impl DensityPlan {
     #[pyo3(signature = (batch, single=false))]
     fn density<'py>(&self, py: Python<'py>, batch: &Batch, single: bool) -> PyResult<Vec<Bound<'py, PyAny>>> {
         if single { self.density_of::<f32>(py, batch) } else { self.density_of::<f64>(py, batch) }
-    }
-
-    /// Power spectra [atom, feature].
-    #[pyo3(signature = (batch, single=false))]
-    fn power_spectrum<'py>(
-        &self,
-        py: Python<'py>,
-        batch: &Batch,
-        single: bool,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let width = invariants::PowerSpectrum::new(&self.0).width();
-        self.fill(py, batch, width, single, |values, stop| {
-            invariants::power_spectrum_into(&batch.0, &self.0, values, stop)
-        })
-    }
-
-    /// Coefficients of degree 0 [atom, channel].
-    #[pyo3(signature = (batch, single=false))]
-    fn radial_spectrum<'py>(
-        &self,
-        py: Python<'py>,
-        batch: &Batch,
-        single: bool,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let width = self.0.max_channels(0);
-        self.fill(py, batch, width, single, |values, stop| {
-            invariants::radial_spectrum_into(&batch.0, &self.0, values, stop)
-        })
-    }
-
-    /// Energies, forces and virials of weights [species, feature] on power spectra.
-    #[pyo3(signature = (batch, weights, skin_list=None))]
-    fn linear_power_spectrum<'py>(
-        &self,
-        py: Python<'py>,
-        batch: &Batch,
-        weights: PyReadonlyArray2<'py, f64>,
-        skin_list: Option<&SkinList>,
-    ) -> PyResult<Energies<'py>> {
-        self.linear(py, batch, &weights, skin_list, potential::LinearPowerSpectrum::new)
-    }
-
-    /// Energies, forces and virials of weights [species, channel] on coefficients of degree 0.
-    #[pyo3(signature = (batch, weights, skin_list=None))]
-    fn linear_radial_spectrum<'py>(
-        &self,
-        py: Python<'py>,
-        batch: &Batch,
-        weights: PyReadonlyArray2<'py, f64>,
-        skin_list: Option<&SkinList>,
-    ) -> PyResult<Energies<'py>> {
-        self.linear(py, batch, &weights, skin_list, potential::LinearRadialSpectrum::new)
-    }
-
-    /// Energies, forces and virials of a sparse kernel model on power spectra.
-    #[pyo3(signature = (batch, points, skin_list=None))]
-    fn sparse_power_spectrum<'py>(
-        &self,
-        py: Python<'py>,
-        batch: &Batch,
-        points: &SparsePoints,
-        skin_list: Option<&SkinList>,
-    ) -> PyResult<Energies<'py>> {
-        energies(py, &self.0, batch, skin_list, || potential::SparsePowerSpectrum::new(&self.0, &points.0))
-    }
-
-    /// Energies, forces and virials of a sparse kernel model on coefficients of degree 0.
-    #[pyo3(signature = (batch, points, skin_list=None))]
-    fn sparse_radial_spectrum<'py>(
-        &self,
-        py: Python<'py>,
-        batch: &Batch,
-        points: &SparsePoints,
-        skin_list: Option<&SkinList>,
-    ) -> PyResult<Energies<'py>> {
-        energies(py, &self.0, batch, skin_list, || potential::SparseRadialSpectrum::new(&self.0, &points.0))
     }
 
     /// Energies, forces and virials of a weight for every coefficient; one array [center, width] per center species.
@@ -171,53 +94,15 @@ impl DensityPlan {
             .collect();
         let of_atom = |&a: &u32| rows.get_mut(a as usize).and_then(Iterator::next).unwrap_or_default();
         let rows = arrays::copied(species.iter().map(of_atom))?;
-        energies(py, &self.0, batch, None, || potential::WeightedCoefficients::new(&self.0, &species, rows))
+        let make = || WeightedCoefficients::new(&self.0, &species, rows);
+        energies_of(py, &self.0, batch, None, make)
     }
 }
 
-/// Representative environments of a sparse kernel model, and their weights.
-#[pyclass(frozen, module = "orbas._core")]
-pub struct SparsePoints(potential::SparsePoints);
-
-#[pymethods]
-impl SparsePoints {
-    /// Points [point, feature], weights [point] and the floor of the norm of every center species.
-    #[new]
-    fn new(py: Python<'_>, zeta: u32, points: Vec<Points<'_>>) -> PyResult<Self> {
-        let width = points.first().map_or(0, |(features, _, _)| features.as_array().ncols());
-        let copy = |(features, weights, floor): &Points<'_>| {
-            Ok(potential::SpeciesPoints {
-                features: arrays::copied(features.as_array().iter().copied())?,
-                weights: arrays::copied(weights.as_array().iter().copied())?,
-                floor: *floor,
-            })
-        };
-        let points = points.iter().map(copy).collect::<PyResult<Vec<_>>>()?;
-        detached(py, || potential::SparsePoints::new(zeta, width, &points)).map(Self)
-    }
-}
-
-/// Energies [atom], forces [atom, 3] and virials [structure, 3, 3].
-type Energies<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray2<f64>>, Bound<'py, PyArray3<f64>>);
-
-fn energies<'py, R: expansion::Readout>(
-    py: Python<'py>,
-    plan: &expansion::DensityPlan,
-    batch: &Batch,
-    skin_list: Option<&SkinList>,
-    make: impl FnOnce() -> orbas::Result<R> + Send,
-) -> PyResult<Energies<'py>> {
-    let result = interruptible(py, |stop| {
-        let mut lists = skin_list.map(SkinList::lock);
-        expansion::energies_remembering(&batch.0, plan, &make()?, lists.as_deref_mut(), stop)
-    })?;
-    let (n_atoms, n_frames) = (batch.0.n_atoms(), batch.0.n_frames());
-    let virials = result.virials.into_flattened().into_flattened();
-    Ok((
-        arrays::one(py, result.atoms),
-        arrays::two(py, [n_atoms, 3], result.forces.into_flattened())?,
-        arrays::three(py, [n_frames, 3, 3], virials)?,
-    ))
+/// Raises `UnknownSpeciesError` for a species without channels.
+#[pyfunction]
+pub fn check_species(py: Python<'_>, plan: &DensityPlan, batch: &Batch) -> PyResult<()> {
+    detached(py, || plan.0.species_indices(&batch.0)).map(|_| ())
 }
 
 /// Value and derivative at radii [r, channel, 2] of functions given on nodes over [0, radius], [3, node, channel].
@@ -239,24 +124,11 @@ pub fn interpolate<'py>(
 }
 
 impl DensityPlan {
-    /// What a readout that is linear in features makes of weights [species, feature].
-    fn linear<'py, R: expansion::Readout>(
-        &self,
-        py: Python<'py>,
-        batch: &Batch,
-        weights: &PyReadonlyArray2<'py, f64>,
-        skin_list: Option<&SkinList>,
-        make: fn(&expansion::DensityPlan, &[f64]) -> orbas::Result<R>,
-    ) -> PyResult<Energies<'py>> {
-        let weights: Vec<f64> = arrays::copied(weights.as_array().iter().copied())?;
-        energies(py, &self.0, batch, skin_list, || make(&self.0, &weights))
-    }
-
     fn density_of<'py, T: Element>(&self, py: Python<'py>, batch: &Batch) -> PyResult<Vec<Bound<'py, PyAny>>>
     where
         for<'o> &'o mut [T]: Into<Numbers<'o>>,
     {
-        let shapes = detached(py, || expansion::coefficient_shapes(&batch.0, &self.0))?;
+        let shapes = detached(py, || drive::coefficient_shapes(&batch.0, &self.0))?;
         let arrays = (shapes.into_iter())
             .map(|shape| arrays::empty(py, shape))
             .collect::<PyResult<Vec<Bound<'py, PyArray2<T>>>>>()?;
@@ -265,46 +137,11 @@ impl DensityPlan {
             let slices: Vec<&mut [T]> =
                 borrowed.iter_mut().map(|array| array.as_slice_mut()).collect::<Result<_, _>>()?;
             let numbers: Vec<Numbers<'_>> = slices.into_iter().map(Into::into).collect();
-            interruptible(py, |stop| expansion::density_coefficients_into(&batch.0, &self.0, numbers, stop))?;
+            interruptible(py, |stop| {
+                drive::density_coefficients_into(&batch.0, &self.0, numbers, Run::until(stop))
+            })?;
         }
         Ok(arrays.into_iter().map(Bound::into_any).collect())
-    }
-
-    /// A new array [atom, width], filled by `work`.
-    fn fill<'py>(
-        &self,
-        py: Python<'py>,
-        batch: &Batch,
-        width: usize,
-        single: bool,
-        work: impl FnOnce(Numbers<'_>, expansion::Interrupt<'_>) -> orbas::Result<()> + Send,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        if single {
-            self.fill_with::<f32>(py, batch, width, work)
-        } else {
-            self.fill_with::<f64>(py, batch, width, work)
-        }
-    }
-
-    fn fill_with<'py, T: Element>(
-        &self,
-        py: Python<'py>,
-        batch: &Batch,
-        width: usize,
-        work: impl FnOnce(Numbers<'_>, expansion::Interrupt<'_>) -> orbas::Result<()> + Send,
-    ) -> PyResult<Bound<'py, PyAny>>
-    where
-        for<'o> &'o mut [T]: Into<Numbers<'o>>,
-    {
-        // Species are checked before memory is asked for.
-        detached(py, || self.0.species_indices(&batch.0))?;
-        let array: Bound<'py, PyArray2<T>> = arrays::empty(py, [batch.0.n_atoms(), width])?;
-        {
-            let mut borrowed = array.readwrite();
-            let numbers: Numbers<'_> = borrowed.as_slice_mut()?.into();
-            interruptible(py, |stop| work(numbers, stop))?;
-        }
-        Ok(array.into_any())
     }
 }
 

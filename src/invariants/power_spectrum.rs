@@ -4,33 +4,62 @@
 //! array.
 
 use std::f64::consts::SQRT_2;
+use std::sync::{Arc, OnceLock};
 
-use super::fill_rows;
+use super::pair_sums::SquareMemory;
+use super::products::{Products, TangentKernel};
+use super::quadratic::LinearPowerSpectrum;
+use super::{Along, Energy, Environments, Invariant, Memory, PairSums, Reversible, padded_places};
+use crate::density::{DensityPlan, Layout};
 use crate::error::Result;
-use crate::expansion::{Consumer, DensityPlan, Interrupt, Layout, Numbers};
 use crate::memory::Grow;
-use crate::simd::{Simd, upper_products, upper_products_scratch};
-use crate::structure::Batch;
+use crate::simd::{self, Level, Simd, upper_products, upper_products_scratch};
 
 /// Arrangement of the power spectrum: degrees slowest, then pairs `q1 <= q2` row by row.
 #[derive(Debug, Clone)]
 pub struct PowerSpectrum {
-    /// Channels of each degree. [l]
+    /// Channels of each degree; where center species differ, the largest number, and missing channels are zero. [l]
     channels: Vec<usize>,
+    /// Where each channel stands in a padded row. [species][l][channel]
+    pub(super) places: Vec<Vec<Vec<usize>>>,
+    /// Where a degree begins in padded coefficients, and the length of its rows. [species][l]
+    pub(super) padded: Vec<Vec<(usize, usize)>>,
+    pub(super) level: Level,
+    /// Made when derivatives along directions are asked for.
+    products: OnceLock<Products>,
+}
+
+/// Scratch memory of one worker.
+#[derive(Debug, Default)]
+pub(super) struct PowerMemory {
+    /// The coefficients of one degree without their padding.
+    unpadded: Vec<f64>,
+    /// Room for products.
+    products: Vec<f64>,
+    /// A quadratic form of one degree.
+    pub(super) square: Vec<f64>,
+    pub(super) sums: SquareMemory,
 }
 
 impl PowerSpectrum {
-    /// The arrangement for the coefficients of a plan; where center species differ in their channels, the largest
-    /// number counts and missing channels are zero.
+    /// Of the centers of a plan.
     #[must_use]
     pub fn new(plan: &DensityPlan) -> Self {
-        Self { channels: (0..=plan.max_angular()).map(|l| plan.max_channels(l)).collect() }
+        let channels: Vec<usize> = (0..=plan.max_angular()).map(|l| plan.max_channels(l)).collect();
+        let padded = |a| (0..=plan.max_angular()).map(|l| plan.center(a).layout.padded(l)).collect();
+        Self {
+            channels,
+            places: padded_places(plan),
+            padded: (0..plan.species().len()).map(padded).collect(),
+            level: plan.level(),
+            products: OnceLock::new(),
+        }
     }
 
     /// Number of features.
     #[must_use]
     pub fn width(&self) -> usize {
-        self.channels.iter().map(|q| q * (q + 1) / 2).sum()
+        (0..self.channels.len()).map(|l| self.width_of(l)).sum()
     }
 
     /// Number of channels of a degree.
@@ -38,42 +67,33 @@ impl PowerSpectrum {
         self.channels[l]
     }
 
-    fn most_channels(&self) -> usize {
-        self.channels.iter().copied().max().unwrap_or(0)
+    /// Number of features of a degree.
+    pub(super) fn width_of(&self, l: usize) -> usize {
+        self.channels[l] * (self.channels[l] + 1) / 2
     }
-}
 
-/// Power spectra of all atoms, [atom, feature].
-///
-/// # Errors
-/// As [`crate::expansion::density_coefficients`].
-///
-/// # Panics
-/// If `values` has not this shape.
-pub fn power_spectrum_into<'o>(
-    batch: &Batch,
-    plan: &DensityPlan,
-    values: impl Into<Numbers<'o>>,
-    interrupt: Interrupt<'_>,
-) -> Result<()> {
-    let spectrum = PowerSpectrum::new(plan);
-    fill_rows(batch, plan, &spectrum, spectrum.width(), values.into(), interrupt)
-}
+    /// All products, one by one.
+    fn products(&self) -> Result<&Products> {
+        if let Some(products) = self.products.get() {
+            return Ok(products);
+        }
+        let made = Products::new(self, None)?;
+        Ok(self.products.get_or_init(|| made))
+    }
 
-impl Consumer for PowerSpectrum {
-    /// The coefficients of one degree without their padding, and room for products.
-    type Scratch = [Vec<f64>; 2];
-
+    /// One row of features.
     #[inline(always)]
-    fn consume<S: Simd>(
+    fn fill<S: Simd>(
         &self,
         s: S,
         layout: &Layout,
         c: &[f64],
         row: &mut [f64],
-        [unpadded, products]: &mut Self::Scratch,
+        memory: &mut PowerMemory,
     ) -> Result<()> {
-        products.try_resize(upper_products_scratch(self.most_channels()), 0.0)?;
+        let PowerMemory { unpadded, products, .. } = memory;
+        let most = self.channels.iter().copied().max().unwrap_or(0);
+        products.try_resize(upper_products_scratch(most), 0.0)?;
         let mut start = 0;
         for (l, &n) in self.channels.iter().enumerate() {
             let n_m = 2 * l + 1;
@@ -97,5 +117,70 @@ impl Consumer for PowerSpectrum {
             start += len;
         }
         Ok(())
+    }
+}
+
+struct Values<'a, 'e> {
+    spectrum: &'a PowerSpectrum,
+    e: Environments<'e>,
+    x: &'a mut [f64],
+    memory: &'a mut PowerMemory,
+}
+
+impl simd::Kernel for Values<'_, '_> {
+    type Output = Result<()>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Result<()> {
+        let Self { spectrum, e, x, memory } = self;
+        let width = x.len() / e.len().max(1);
+        for which in 0..e.len() {
+            let row = &mut x[which * width..(which + 1) * width];
+            spectrum.fill(s, e.layout, e.density(which), row, memory)?;
+        }
+        Ok(())
+    }
+}
+
+impl Invariant for PowerSpectrum {
+    fn n_degrees(&self) -> usize {
+        self.channels.len()
+    }
+
+    fn width(&self, _: usize) -> usize {
+        Self::width(self)
+    }
+
+    fn memory(&self) -> Result<Memory> {
+        Ok(Memory::new(PowerMemory::default()))
+    }
+
+    fn values(&self, e: Environments<'_>, x: &mut [f64], memory: &mut Memory) -> Result<()> {
+        self.level.run(Values { spectrum: self, e, x, memory: memory.of() })
+    }
+
+    fn tangents(
+        &self,
+        e: Environments<'_>,
+        which: usize,
+        along: Along<'_>,
+        out: &mut [f64],
+        _: &mut Memory,
+    ) -> Result<()> {
+        let products = self.products()?.of(e.species);
+        self.level.run(TangentKernel { products, c: e.density(which), along, out });
+        Ok(())
+    }
+
+    fn pair_sums(&self) -> Option<&dyn PairSums> {
+        Some(self)
+    }
+
+    fn reversible(self: Arc<Self>) -> Option<Arc<dyn Reversible>> {
+        Some(self)
+    }
+
+    fn linear(&self, weights: &[f64]) -> Option<Result<Arc<dyn Energy>>> {
+        Some(LinearPowerSpectrum::new(self, weights).map(|energy| Arc::new(energy) as Arc<dyn Energy>))
     }
 }

@@ -1,12 +1,5 @@
-//! Energies of fitted models, with forces and stress, from structures in one pass.
+//! Fitted models: what of them is more than an energy.
 
-mod quadratic;
-mod readouts;
-mod sparse;
 mod uncertainty;
 
-pub use readouts::{LinearPowerSpectrum, LinearRadialSpectrum, WeightedCoefficients};
-pub use sparse::{SparsePoints, SparsePowerSpectrum, SparseRadialSpectrum, SpeciesPoints};
 pub use uncertainty::LinearUncertainty;
-
-pub use crate::expansion::{Energies, energies_and_forces, energies_remembering};

@@ -3,9 +3,10 @@
 //! With `w ~ N(w_0, noise D D^T)` the energy `sum_i w . x_i` of a structure has the variance
 //! `noise |D^T sum_i x_i|^2`; features of center species a stand in the columns of a.
 
+use crate::density::DensityPlan;
+use crate::drive::{Interrupt, Numbers, Run, values};
 use crate::error::{Error, Result};
-use crate::expansion::{DensityPlan, Interrupt};
-use crate::invariants::{PowerSpectrum, power_spectrum_into};
+use crate::invariants::PowerSpectrum;
 use crate::memory::{all_of, filled};
 use crate::structure::Batch;
 
@@ -20,7 +21,7 @@ pub struct LinearUncertainty {
 }
 
 impl LinearUncertainty {
-    /// From columns of D [k, species, feature], features ordered as by [`power_spectrum_into`], and the noise, a
+    /// From columns of D [k, species, feature], features ordered as by [`values`], and the noise, a
     /// variance.
     ///
     /// # Errors
@@ -41,21 +42,22 @@ impl LinearUncertainty {
     /// Standard deviations of the energies. [structure]
     ///
     /// # Errors
-    /// As [`power_spectrum_into`].
+    /// As [`values`].
     pub fn deviations(
         &self,
         batch: &Batch,
         plan: &DensityPlan,
         interrupt: Interrupt<'_>,
     ) -> Result<Vec<f64>> {
-        let n_features = PowerSpectrum::new(plan).width();
+        let spectrum = PowerSpectrum::new(plan);
+        let n_features = spectrum.width();
         let species = plan.species_indices(batch)?;
-        let mut values = filled(batch.n_atoms() * n_features, 0.0)?;
-        power_spectrum_into(batch, plan, values.as_mut_slice(), interrupt)?;
+        let mut features = filled(batch.n_atoms() * n_features, 0.0)?;
+        values(batch, plan, &spectrum, Numbers::from(&mut features), Run::until(interrupt))?;
         let of_structure = |structure| {
             let mut summed = filled(self.width, 0.0)?;
             for atom in batch.atoms_of(structure) {
-                let row = &values[atom * n_features..(atom + 1) * n_features];
+                let row = &features[atom * n_features..(atom + 1) * n_features];
                 let to = &mut summed[species[atom] as usize * n_features..];
                 to.iter_mut().zip(row).for_each(|(to, x)| *to += x);
             }

@@ -133,6 +133,116 @@ fn outer_vectors<S: Lanes, const V: usize>(
     }
 }
 
+/// The derivative of [`outer_product`] along directions, one in each lane: `products[m1 n2 + m2] = factor (a[m1] y[m2] +
+/// x[m1] b[m2])` with the channels `a` [n1] and `b` [n2] of one environment and their derivatives `x` and `y` [m, stride].
+///
+/// # Panics
+/// If a slice is too short.
+#[inline(always)]
+pub fn outer_tangent<S: Lanes>(
+    s: S,
+    at: [&[S::Element]; 2],
+    along: [&[S::Element]; 2],
+    stride: usize,
+    factor: f64,
+    products: &mut [S::Element],
+) {
+    if two_vectors::<S>() {
+        outer_tangent_vectors::<S, 2>(s, at, along, stride, factor, products);
+    } else {
+        outer_tangent_vectors::<S, 4>(s, at, along, stride, factor, products);
+    }
+}
+
+#[inline(always)]
+fn outer_tangent_vectors<S: Lanes, const V: usize>(
+    s: S,
+    [a, b]: [&[S::Element]; 2],
+    [x, y]: [&[S::Element]; 2],
+    stride: usize,
+    factor: f64,
+    products: &mut [S::Element],
+) {
+    let (n1, n2) = (a.len(), b.len());
+    assert!(V * S::LANES == S::Element::ENVIRONMENTS && n1 > 0 && n2 > 0);
+    assert!((n1 - 1) * stride + S::Element::ENVIRONMENTS <= x.len(), "first factor too short");
+    assert!((n2 - 1) * stride + S::Element::ENVIRONMENTS <= y.len(), "second factor too short");
+    assert!(n1 * n2 * S::Element::ENVIRONMENTS <= products.len(), "products too short");
+    let factor = s.splat(S::Element::nearest(factor));
+    // SAFETY: rows m1 < n1 and m2 < n2 of ENVIRONMENTS numbers, and their products, lie in the lengths asserted above.
+    unsafe {
+        for m1 in 0..n1 {
+            let first = s.mul(factor, s.splat(a[m1]));
+            let mut moved = [factor; V];
+            for v in 0..V {
+                moved[v] = s.mul(factor, s.load_ptr(x.as_ptr().add(m1 * stride + v * S::LANES)));
+            }
+            for m2 in 0..n2 {
+                let second = s.splat(b[m2]);
+                let out = products.as_mut_ptr().add((m1 * n2 + m2) * S::Element::ENVIRONMENTS);
+                for v in 0..V {
+                    let y = s.load_ptr(y.as_ptr().add(m2 * stride + v * S::LANES));
+                    s.store_ptr(s.fma(first, y, s.mul(moved[v], second)), out.add(v * S::LANES));
+                }
+            }
+        }
+    }
+}
+
+/// The derivative of [`inner_product`] along directions, as [`outer_tangent`]: `out = factor sum_m (a[m] y[m] + x[m] b[m])`.
+///
+/// # Panics
+/// If a slice is too short.
+#[inline(always)]
+pub fn inner_tangent<S: Lanes>(
+    s: S,
+    at: [&[S::Element]; 2],
+    along: [&[S::Element]; 2],
+    stride: usize,
+    factor: f64,
+    panel: usize,
+    out: &mut [S::Element],
+) {
+    if two_vectors::<S>() {
+        inner_tangent_vectors::<S, 2>(s, at, along, stride, factor, panel, out);
+    } else {
+        inner_tangent_vectors::<S, 4>(s, at, along, stride, factor, panel, out);
+    }
+}
+
+#[inline(always)]
+fn inner_tangent_vectors<S: Lanes, const V: usize>(
+    s: S,
+    [a, b]: [&[S::Element]; 2],
+    [x, y]: [&[S::Element]; 2],
+    stride: usize,
+    factor: f64,
+    panel: usize,
+    out: &mut [S::Element],
+) {
+    let n = a.len();
+    assert!(V * S::LANES == S::Element::ENVIRONMENTS && n > 0 && b.len() == n);
+    assert!((n - 1) * stride + S::Element::ENVIRONMENTS <= x.len().min(y.len()), "factors too short");
+    assert!((V / 2 - 1) * panel + 2 * S::LANES <= out.len(), "product too short");
+    let mut sum = [s.splat(S::Element::default()); V];
+    // SAFETY: rows m < n of ENVIRONMENTS numbers and the two halves of the result lie in the lengths asserted above.
+    unsafe {
+        for m in 0..n {
+            let (a, b) = (s.splat(a[m]), s.splat(b[m]));
+            for v in 0..V {
+                let at = m * stride + v * S::LANES;
+                sum[v] = s.fma(a, s.load_ptr(y.as_ptr().add(at)), sum[v]);
+                sum[v] = s.fma(b, s.load_ptr(x.as_ptr().add(at)), sum[v]);
+            }
+        }
+        let factor = s.splat(S::Element::nearest(factor));
+        for v in 0..V {
+            let to = out.as_mut_ptr().add(v / 2 * panel + v % 2 * S::LANES);
+            s.store_ptr(s.mul(factor, sum[v]), to);
+        }
+    }
+}
+
 /// `out[k] = sum of the terms of k`, over rows of `rows` [row, ENVIRONMENTS].
 ///
 /// # Panics

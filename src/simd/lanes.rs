@@ -11,6 +11,8 @@ pub trait Element: Copy + Default + PartialEq + Debug + Send + Sync + 'static {
 
     /// The nearest number.
     fn nearest(x: f64) -> Self;
+    /// The same number in double precision.
+    fn wide(self) -> f64;
 }
 
 impl Element for f64 {
@@ -18,12 +20,20 @@ impl Element for f64 {
     fn nearest(x: f64) -> Self {
         x
     }
+    #[inline(always)]
+    fn wide(self) -> f64 {
+        self
+    }
 }
 
 impl Element for f32 {
     #[inline(always)]
     fn nearest(x: f64) -> Self {
         x as Self
+    }
+    #[inline(always)]
+    fn wide(self) -> f64 {
+        f64::from(self)
     }
 }
 

@@ -30,7 +30,8 @@ use std::fmt;
 pub use aligned::Aligned;
 pub use copies::{copy_past_caches, sum_lanes};
 pub use coupling::{
-    ENVIRONMENTS, Place, Sums, Term, add_scaled, add_up, inner_product, outer_product, pull_back,
+    ENVIRONMENTS, Place, Sums, Term, add_scaled, add_up, inner_product, inner_tangent, outer_product,
+    outer_tangent, pull_back,
 };
 pub use filter::{Candidates, Near, count_near, select_near};
 pub use gemm::{Columns, Packed, ROWS, multiply};

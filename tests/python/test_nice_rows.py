@@ -1,4 +1,4 @@
-"""Rows of NICE and of the bispectrum: against the adjoint, finite differences, and in pieces of any size."""
+"""Rows of NICE and of the bispectrum: against the adjoint and finite differences."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 import orbas
 import pytest
 from orbas.base.gradients import JacobianRows
-from orbas.invariants.nice import rows as nice_rows
 
 SPECIES = (1, 6, 8, 29, 79)
 CUTS = {
@@ -68,29 +67,22 @@ def assert_rows_are_the_adjoint(representation, frames):
         assert largest(rows.positions.sum(axis=0)) <= 1e-13 * max(largest(rows.positions), 1e-300)
 
 
-@pytest.fixture(params=["forward", "backward"])
-def mode(request, monkeypatch):
-    """Take one mode, whichever is cheaper."""
-    monkeypatch.setattr(nice_rows, "SETUP_COST", np.inf if request.param == "forward" else -np.inf)
-    return request.param
-
-
 @pytest.mark.parametrize("cut", ["cut", "purified"])
 @pytest.mark.parametrize("nu_max", [1, 2, 3, 4, 5])
-def test_rows_times_weights_are_the_adjoint(frames, nu_max, cut, mode):
+def test_rows_times_weights_are_the_adjoint(frames, nu_max, cut):
     nice = orbas.NICE(density_for(), nu_max=nu_max, **CUTS[cut]).fit(frames)
     assert_rows_are_the_adjoint(nice, frames)
 
 
 @pytest.mark.parametrize(("nu_max", "max_angular"), [(2, 2), (3, 1), (4, 1)])
-def test_nothing_truncated(frames, nu_max, max_angular, mode):
+def test_nothing_truncated(frames, nu_max, max_angular):
     species = (1, 6, 8)
     nice = orbas.NICE(density_for(max_angular, species=species), nu_max=nu_max).fit(frames[:2])
     assert_rows_are_the_adjoint(nice, frames[:2])
 
 
 @pytest.mark.parametrize("mixing", ["combined", "separate"])
-def test_an_iteration_for_every_center(frames, mixing, mode):
+def test_an_iteration_for_every_center(frames, mixing):
     """Densities of another size for every center species leave gaps in the columns."""
     optimal = orbas.OptimalBasis(density_for(n_radial=4), residual=0.05, mixing=mixing, per_center=True).fit(frames)
     counts = optimal.expansion_.channel_counts(SPECIES)
@@ -99,21 +91,11 @@ def test_an_iteration_for_every_center(frames, mixing, mode):
     assert_rows_are_the_adjoint(nice, frames)
 
 
-def test_bispectrum(frames, mode):
+def test_bispectrum(frames):
     assert_rows_are_the_adjoint(orbas.Bispectrum(density_for(max_angular=1)).fit(frames), frames)
 
 
-def test_small_groups_and_chunks_give_the_same(frames, monkeypatch, mode):
-    nice = orbas.NICE(density_for(), nu_max=3, **CUTS["cut"]).fit(frames)
-    (expected,) = nice.jacobian_rows(frames[1])
-    monkeypatch.setattr(nice_rows, "GROUP_BYTES", 1 << 14)
-    monkeypatch.setattr(nice_rows, "CHUNK_BYTES", 1 << 14)
-    (rows,) = nice.jacobian_rows(frames[1])
-    assert largest(rows.positions - expected.positions) <= 1e-14 * largest(expected.positions)
-    assert largest(rows.strain - expected.strain) <= 1e-14 * largest(expected.strain)
-
-
-def test_every_feature_is_its_own_adjoint(frames, mode):
+def test_every_feature_is_its_own_adjoint(frames):
     """Where no weights mix them: small features among large ones are as good as rounding of the large ones allows."""
     nice = orbas.NICE(density_for(), nu_max=4, **CUTS["cut"]).fit(frames)
     n_features = sum(nice.n_features_)
@@ -164,37 +146,7 @@ def test_rows_are_finite_differences(frames, which):
             assert largest(rows.strain[x, y] - slope(lambda h, x=x, y=y: strained(h, x, y))) <= 1e-7 * scale
 
 
-@pytest.mark.parametrize("degree", range(1, 11))
-def test_the_stencil_is_exact_for_its_degree(degree):
-    points, weights = nice_rows.stencil(degree)
-    assert points[0] == 0
-    assert len(points) == degree + 1
-    for power in range(degree + 1):
-        terms = weights * points**power
-        assert abs(terms.sum() - (power == 1)) <= 1e-13 * np.abs(terms).sum()
-
-
-@pytest.mark.parametrize(
-    ("name", "settings", "expected"),
-    [
-        ("silicon", {"nu_max": 3, "n_components": 2, "n_invariants": 1}, "backward"),
-        ("silicon", {"nu_max": 3}, "forward"),
-        ("molecule", {"nu_max": 3, "n_components": 2, "n_invariants": 1}, "forward"),
-    ],
-)
-def test_the_cheaper_mode_is_taken(systems, monkeypatch, name, settings, expected):
-    """Few features of many alike centers: backward."""
-    taken = []
-    for mode in ("forward", "backward"):
-        plain = getattr(nice_rows, mode)
-        monkeypatch.setattr(nice_rows, mode, lambda *a, mode=mode, plain=plain: (taken.append(mode), plain(*a))[1])
-    atoms = systems(name)
-    nice = orbas.NICE(density_for(n_radial=4, species=None), **settings).fit([atoms])
-    list(nice.jacobian_rows(atoms))
-    assert set(taken) == {expected}
-
-
-def test_threads_and_batches_do_not_matter(frames, threads, mode):
+def test_threads_and_batches_do_not_matter(frames, threads):
     nice = orbas.NICE(density_for(), nu_max=3, **CUTS["cut"]).fit(frames)
 
     def compute():
@@ -221,6 +173,5 @@ def test_errors_come_before_any_work(frames):
             representation.jacobian_rows([frames[1], ase.Atoms("C", positions=[[np.nan, 0, 0]])])
         rows = representation.jacobian_rows([frames[1], ase.Atoms("CC", positions=np.zeros((2, 3)))])
         next(rows)
-        with pytest.raises(ValueError, match="atoms 0 and 1 coincide") as raised:
+        with pytest.raises(ValueError, match="structure 1: atoms 0 and 1 coincide"):
             next(rows)
-        assert raised.value.__notes__ == ["structures are counted from structure 1 of the list here"]

@@ -58,18 +58,18 @@ class Gradients:
     neighbors: IntArray
 
 
-def rows_of(plan: _core.DensityPlan, frames: list[Atoms], features: str) -> Iterator[JacobianRows]:
+def rows_of(plan: _core.DensityPlan, invariant: _core.Invariant, frames: list[Atoms]) -> Iterator[JacobianRows]:
     """Check all structures, then yield the rows of one after the other.
 
     Parameters
     ----------
     plan
         The compiled expansion below the features.
+    invariant
+        The features.
     frames
         Structures.
-    features
-        As the compiled core calls them: "density", "power_spectrum" or "radial_spectrum".
     """
     batch = structures.to_batch(frames)
     _core.check_species(plan, batch)
-    return (JacobianRows(*_core.jacobian_rows(plan, batch, k, features)) for k in range(len(frames)))
+    return (JacobianRows(*_core.rows(invariant, batch, k)) for k in range(len(frames)))

@@ -142,7 +142,7 @@ class DensityExpansion(Estimator):
         plan, species = self.plan_for(listed)
         batch = structures.to_batch(listed)
         arrays = plan.density(batch, single_precision)
-        derivatives = _core.gradients(plan, batch, "density") if gradients else None
+        derivatives = _core.gradients(_core.Invariant.coefficients(plan), batch) if gradients else None
         numbers = structures.atomic_numbers(listed)
         samples = structures.samples_of(listed)
         samples_of = {number: samples[numbers == number] for number in species}
@@ -178,7 +178,8 @@ class DensityExpansion(Estimator):
             For a species without channels, before any work.
         """
         listed = structures.as_frames(frames)
-        return rows_of(self.plan_for(listed)[0], listed, "density")
+        plan, _ = self.plan_for(listed)
+        return rows_of(plan, _core.Invariant.coefficients(plan), listed)
 
     def pull_back(self, frames: Sequence[Atoms], gradients: Mapping[tuple[int, int, int, int], FloatArray]) -> Energies:
         """Turn ``dE/dc`` of every coefficient into forces and virials: the vector-Jacobian product.

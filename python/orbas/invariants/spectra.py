@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -44,9 +44,6 @@ class Spectrum(Estimator):
 
     species_ = Fitted[tuple[int, ...]]()
 
-    #: What the compiled core calls these features.
-    _core_name: ClassVar[str]
-
     density: DensityExpansion = field(metadata=setting(DENSITY, "expansion that the features are made of"))
 
     def fit(self, frames: Sequence[Atoms], y: object = None) -> Self:
@@ -86,9 +83,10 @@ class Spectrum(Estimator):
         check_switches(gradients=gradients, single_precision=single_precision)
         listed = structures.as_frames(frames)
         plan, species = self._plan_for(listed)
+        invariant = self.compiled(plan, species)
         batch = structures.to_batch(listed)
-        values = self._evaluate(plan, batch, single_precision)
-        (derivatives,) = _core.gradients(plan, batch, self._core_name) if gradients else (None,)
+        values = _core.values(invariant, batch, single_precision)
+        (derivatives,) = _core.gradients(invariant, batch) if gradients else (None,)
         return Features(
             values=values,
             samples=structures.samples_of(listed),
@@ -117,7 +115,8 @@ class Spectrum(Estimator):
             For a species without channels, before any work.
         """
         listed = structures.as_frames(frames)
-        return rows_of(self._plan_for(listed)[0], listed, self._core_name)
+        plan, species = self._plan_for(listed)
+        return rows_of(plan, self.compiled(plan, species), listed)
 
     def linear_energies(
         self, frames: Sequence[Atoms], weights: FloatArray, *, skin_list: SkinList | None = None
@@ -145,10 +144,15 @@ class Spectrum(Estimator):
         """
         listed = structures.as_frames(frames)
         plan, species = self._plan_for(listed)
+        invariant = self.compiled(plan, species)
         array = np.ascontiguousarray(weights, dtype=np.float64)
-        if array.ndim != 2 or array.shape[0] != len(species):
-            raise ValueError(f"weights must have the shape [{len(species)} species, features], got {array.shape}")
-        return Energies.from_core(listed, self._contract(plan, structures.to_batch(listed), array, skin_list))
+        expected = (len(species), invariant.widths[0])
+        if array.shape != expected:
+            raise ValueError(
+                f"weights must have the shape [{expected[0]} species, {expected[1]} features], got {array.shape}"
+            )
+        energy = _core.Energy.linear(invariant, array)
+        return Energies.from_core(listed, _core.energies(energy, structures.to_batch(listed), skin_list))
 
     def strain_gradients(self, frames: Sequence[Atoms]) -> FloatArray:
         """Compute the derivatives of the features of every atom by the strain, ``r -> (1 + strain) r``.
@@ -163,8 +167,8 @@ class Spectrum(Estimator):
             As :meth:`transform`.
         """
         listed = structures.as_frames(frames)
-        plan, _ = self._plan_for(listed)
-        return _core.strain_gradients(plan, structures.to_batch(listed), self._core_name)
+        plan, species = self._plan_for(listed)
+        return _core.strain_gradients(self.compiled(plan, species), structures.to_batch(listed))
 
     def norm_floors(self, species: Sequence[int]) -> dict[int, float]:
         """Return what kernels add to the norm of features, squares added, for centers of each species.
@@ -187,37 +191,61 @@ class Spectrum(Estimator):
         """Return the spectrum with the center in its own density: itself, if it is so."""
         return self if self.density.center_weight == 1.0 else type(self)(self.density.with_center())
 
-    def sparse_points(self, zeta: int, parts: Sequence[tuple[FloatArray, FloatArray, float]]) -> Any:
+    def sparse_points(self, zeta: int, parts: Sequence[tuple[FloatArray, FloatArray, float]]) -> SparsePoints:
         """Return what :meth:`sparse_kernel` takes: points of unit norm, weights and the floor for every species."""
-        return _core.SparsePoints(zeta, parts)
+        return SparsePoints(zeta, tuple(parts))
 
     def sparse_kernel(
-        self, frames: list[Atoms], batch: _core.Batch, points: Any, skin_list: SkinList | None
+        self, frames: list[Atoms], batch: _core.Batch, points: SparsePoints, skin_list: SkinList | None
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Evaluate a sparse kernel model: energies [n_atoms], forces [n_atoms, 3] and virials [n_structures, 3, 3].
 
         What :class:`orbas.models.SparseGPR` calls; ``batch`` holds the structures, ``points`` come from
         :meth:`sparse_points`.
         """
-        plan, _ = self._plan_for(frames)
-        return self._compare(plan, batch, points, skin_list)
+        plan, species = self._plan_for(frames)
+        return _core.energies(points.compiled(self, plan, species), batch, skin_list)
+
+    def compiled_for(self, frames: list[Atoms]) -> tuple[_core.Invariant, _core.DensityPlan, tuple[int, ...]]:
+        """Return the compiled features for some structures, their expansion and its species."""
+        plan, species = self._plan_for(frames)
+        return self.compiled(plan, species), plan, species
+
+    def compiled(self, plan: _core.DensityPlan, species: tuple[int, ...]) -> _core.Invariant:
+        """Return the compiled features on a compiled expansion."""
+        raise NotImplementedError
 
     def _plan_for(self, frames: list[Atoms]) -> tuple[_core.DensityPlan, tuple[int, ...]]:
         record = self._record
         return self.density.plan_for(frames, None if record is None else record.species)
 
-    def _evaluate(self, plan: _core.DensityPlan, batch: _core.Batch, single: bool) -> FloatArray:
-        raise NotImplementedError
 
-    def _compare(
-        self, plan: _core.DensityPlan, batch: _core.Batch, points: _core.SparsePoints, skin_list: SkinList | None
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        raise NotImplementedError
+class SparsePoints:
+    """Representative environments and their weights: what the compiled core makes of them is kept.
 
-    def _contract(
-        self, plan: _core.DensityPlan, batch: _core.Batch, weights: FloatArray, skin_list: SkinList | None
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        raise NotImplementedError
+    Parameters
+    ----------
+    zeta
+        The exponent.
+    parts
+        For every species: points of unit norm [n_points, n_features], weights [n_points] and the floor of the norm.
+    """
+
+    def __init__(self, zeta: int, parts: tuple[tuple[FloatArray, FloatArray, float], ...]) -> None:
+        self.zeta = zeta
+        self.parts = parts
+        self._compiled: tuple[_core.DensityPlan, _core.Energy] | None = None
+
+    def compiled(self, spectrum: Spectrum, plan: _core.DensityPlan, species: tuple[int, ...]) -> _core.Energy:
+        """Return the energy of the points on a compiled expansion."""
+        known = self._compiled
+        if known is None or known[0] is not plan:
+            energy = _core.Energy.sparse(spectrum.compiled(plan, species), self.zeta, self.parts)
+            known = self._compiled = (plan, energy)
+        return known[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_compiled": None}
 
 
 class PowerSpectrum(Spectrum):
@@ -232,20 +260,9 @@ class PowerSpectrum(Spectrum):
         A primitive or contracted expansion.
     """
 
-    _core_name = "power_spectrum"
-
-    def _evaluate(self, plan: _core.DensityPlan, batch: _core.Batch, single: bool) -> FloatArray:
-        return plan.power_spectrum(batch, single)
-
-    def _contract(
-        self, plan: _core.DensityPlan, batch: _core.Batch, weights: FloatArray, skin_list: SkinList | None
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        return plan.linear_power_spectrum(batch, weights, skin_list)
-
-    def _compare(
-        self, plan: _core.DensityPlan, batch: _core.Batch, points: _core.SparsePoints, skin_list: SkinList | None
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        return plan.sparse_power_spectrum(batch, points, skin_list)
+    def compiled(self, plan: _core.DensityPlan, species: tuple[int, ...]) -> _core.Invariant:
+        """Return the compiled features on a compiled expansion."""
+        return _core.Invariant.power_spectrum(plan)
 
 
 class RadialSpectrum(Spectrum):
@@ -257,17 +274,6 @@ class RadialSpectrum(Spectrum):
         A primitive or contracted expansion; its degrees above 0 are computed in vain, so give ``max_angular=0``.
     """
 
-    _core_name = "radial_spectrum"
-
-    def _evaluate(self, plan: _core.DensityPlan, batch: _core.Batch, single: bool) -> FloatArray:
-        return plan.radial_spectrum(batch, single)
-
-    def _contract(
-        self, plan: _core.DensityPlan, batch: _core.Batch, weights: FloatArray, skin_list: SkinList | None
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        return plan.linear_radial_spectrum(batch, weights, skin_list)
-
-    def _compare(
-        self, plan: _core.DensityPlan, batch: _core.Batch, points: _core.SparsePoints, skin_list: SkinList | None
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        return plan.sparse_radial_spectrum(batch, points, skin_list)
+    def compiled(self, plan: _core.DensityPlan, species: tuple[int, ...]) -> _core.Invariant:
+        """Return the compiled features on a compiled expansion."""
+        return _core.Invariant.radial_spectrum(plan)

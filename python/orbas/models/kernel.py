@@ -10,13 +10,14 @@ system with ``K_NM^T K_NM`` is ever solved (Foster et al., J. Mach. Learn. Res. 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from orbas import structures
-from orbas.base.gradients import JacobianRows
+from orbas import _core, structures
+from orbas.base.gradients import JacobianRows, rows_of
 from orbas.base.linalg import eigh, product
 
 if TYPE_CHECKING:
@@ -24,14 +25,12 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas import _core
     from orbas.base.blocks import FloatArray
     from orbas.base.energies import Energies
     from orbas.invariants.spectra import Spectrum
 
 #: Eigenvalues of K_MM below this fraction of the largest are round-off: near-duplicates among the points.
 _RANK = 1e-12
-_VOIGT = ((0, 5, 4), (5, 1, 3), (4, 3, 2))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,32 +111,31 @@ class KernelTerm:
         unit = normalized(features, self.floors.get(number, 0.0))
         return self.delta * product(unit, self.points[number].T) ** self.zeta
 
-    def derivatives(self, frame: Atoms) -> JacobianRows:
-        """Return the derivatives of phi summed over a structure: [n_atoms, 3, n_columns], [3, 3, n_columns]."""
-        features = self.spectrum.transform([frame], gradients=True)
-        strain = self.spectrum.strain_gradients([frame])
-        assert features.gradients is not None
-        slopes, offsets, neighbors = features.gradients.values, features.gradients.offsets, features.gradients.neighbors
-        positions, by_strain = [], []
-        for number, root in self.roots.items():
-            kernel = _KernelSlopes(self.points[number], self.zeta, self.floors.get(number, 0.0))
-            n_points = len(self.points[number])
-            rows, voigt = np.zeros((len(frame), 3, n_points)), np.zeros((6, n_points))
-            for i in np.flatnonzero(features.center_numbers == number):
-                pairs = slice(offsets[i], offsets[i + 1])
-                by_pair = slopes[pairs].reshape(-1, slopes.shape[2])
-                along = kernel.along(features.values[i], by_pair, strain[i])
-                # Every atom stands once among the pairs of a center; there may be no points at all.
-                moved = neighbors[pairs].tolist()
-                for k, row in zip(moved, along[6:].reshape(len(moved), 3, n_points), strict=True):
-                    rows[k] += row
-                voigt += along[:6]
-            # One product of two axes: one for each atom is slow.
-            products = product(self.delta * rows.reshape(3 * len(frame), n_points), root)
-            positions.append(products.reshape(len(frame), 3, root.shape[1]))
-            by_strain.append((self.delta * voigt) @ root)
-        full = np.concatenate(by_strain, axis=-1)[np.array(_VOIGT)]
-        return JacobianRows(np.concatenate(positions, axis=-1), full)
+    def derivatives(self, frames: Sequence[Atoms]) -> Iterator[JacobianRows]:
+        """Yield the derivatives of phi summed over one structure after the other.
+
+        Each is [n_atoms, 3, n_columns] and [3, 3, n_columns].
+        """
+        if len(frames) == 0:
+            return
+        invariant, plan, species = self.spectrum.compiled_for(list(frames))
+        none = np.zeros((0, invariant.widths[0]))
+        points = [(self.points.get(number, none), self.floors.get(number, 0.0)) for number in species]
+        kernel = _core.Invariant.kernel(invariant, self.zeta, points)
+        starts = dict(zip(species, np.cumsum([0, *kernel.widths]).tolist(), strict=False))
+        for rows in rows_of(plan, kernel, list(frames)):
+            yield JacobianRows(self._rooted(rows.positions, starts), self._rooted(rows.strain, starts))
+
+    def _rooted(self, kernels: FloatArray, starts: Mapping[int, int]) -> FloatArray:
+        """Return derivatives of phi, [..., n_columns], from those of kernels; species begin at ``starts``."""
+        *shape, width = kernels.shape
+        # One product of two axes: one for each atom is slow.
+        flat = kernels.reshape(math.prod(shape), width)
+        parts = [
+            product(flat[:, starts[a] : starts[a] + len(root)], self.delta * root) for a, root in self.roots.items()
+        ]
+        joined = np.concatenate(parts, axis=1)
+        return joined.reshape(*shape, joined.shape[1])
 
     def weighted(self, weights: FloatArray) -> Any:
         """Return the points with the kernel weights that belong to weights of phi, [n_columns]."""
@@ -198,9 +196,10 @@ class KernelDesign:
 
     def derivatives(self, frames: Sequence[Atoms]) -> Iterator[JacobianRows]:
         """Yield the derivatives of the rows of one structure after the other."""
-        for k, frame in enumerate(frames):
+        of_terms = zip(*(term.derivatives(frames) for term in self.terms), strict=True)
+        for k in range(len(frames)):
             try:
-                parts = [term.derivatives(frame) for term in self.terms]
+                parts = next(of_terms)
             except ValueError as error:
                 error.add_note(f"structures are counted from structure {k} of those with forces or virials here")
                 raise
@@ -241,35 +240,3 @@ def normalized(features: FloatArray, floor: float) -> FloatArray:
     norms = np.sqrt(np.sum(features**2, axis=1, keepdims=True) + floor**2)
     unit: FloatArray = features / np.where(norms > 0, norms, 1.0)
     return unit
-
-
-class _KernelSlopes:
-    """Derivatives of ``(x . x_m / n)^zeta`` for all points m: ``f (dx . x_m - (dx . u) (u . x_m))``, u = x / n.
-
-    The norm n is that of :func:`normalized`. The last term is one more column of a single matrix product.
-    """
-
-    def __init__(self, points: FloatArray, zeta: int, floor: float) -> None:
-        self._zeta = zeta
-        self._floor = floor
-        self._points = points
-        self._augmented = np.vstack([points.T, np.zeros(len(points))])
-
-    def along(self, features: FloatArray, *slopes: FloatArray) -> FloatArray:
-        """Return the derivatives along changes of the features, the last ones first: [k, n_points]."""
-        width = len(features)
-        stacked = np.empty((sum(map(len, slopes)), width + 1))
-        start = 0
-        for part in reversed(slopes):
-            stacked[start : start + len(part), :width] = part
-            start += len(part)
-        norm = np.sqrt(np.sum(features**2) + self._floor**2)
-        if norm == 0:
-            return np.zeros((len(stacked), len(self._points)))
-        unit = features / norm
-        cosines = self._points @ unit
-        np.negative(stacked[:, :width] @ unit, out=stacked[:, width])
-        self._augmented[width] = cosines
-        result: FloatArray = stacked @ self._augmented
-        result *= self._zeta * cosines ** (self._zeta - 1) / norm
-        return result

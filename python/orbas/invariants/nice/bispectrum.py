@@ -12,8 +12,8 @@ from orbas.base.blocks import Features
 from orbas.base.energies import Energies
 from orbas.base.estimator import Estimator, Fitted
 from orbas.base.fields import check_settings, setting
+from orbas.base.gradients import rows_of
 from orbas.density.expansion import DENSITY
-from orbas.invariants.nice.rows import Kind, rows_of
 from orbas.invariants.nice.selection import Symmetry, reached, select_couplings
 from orbas.invariants.spectra import spectrum_record
 
@@ -78,12 +78,8 @@ class Bispectrum(Estimator):
         check_settings(self)
         listed = structures.as_frames(frames)
         plan, species = self._plan_for(listed)
-        compiled = self._plan(species)
         numbers = structures.atomic_numbers(listed)
-        skipped = sum(compiled.n_invariants()[:2])
-        values = np.zeros((len(numbers), compiled.n_invariants()[2]))
-        for array, number in zip(plan.density(structures.to_batch(listed)), species, strict=True):
-            values[numbers == number] = compiled.invariants(array)[:, skipped:]
+        values = _core.values(self._invariant(plan, species), structures.to_batch(listed))
         return Features(values, structures.samples_of(listed), numbers, species, len(listed))
 
     def fit_transform(self, frames: Sequence[Atoms], y: object = None) -> Features:
@@ -103,7 +99,8 @@ class Bispectrum(Estimator):
         weights
             Shape [n_species, n_features], in eV per unit of a feature; species as in ``transform(frames).species``.
         skin_list
-            Taken, as other representations do, but not used: the search is a small part of the work here.
+            Neighbors remembered from call to call, for simulations; the last bits of the result then depend on the
+            calls before. None searches anew.
 
         Raises
         ------
@@ -112,25 +109,18 @@ class Bispectrum(Estimator):
         """
         listed = structures.as_frames(frames)
         plan, species = self._plan_for(listed)
-        compiled = self._plan(species)
-        first, second, third = compiled.n_invariants()
+        invariant = self._invariant(plan, species)
         array = np.ascontiguousarray(weights, dtype=np.float64)
-        if array.shape != (len(species), third):
-            raise ValueError(f"weights must have the shape {(len(species), third)}, got {array.shape}")
-        batch, numbers = structures.to_batch(listed), structures.atomic_numbers(listed)
-        energies, gradients = np.zeros(len(numbers)), []
-        for density, number, row in zip(plan.density(batch), species, array, strict=True):
-            padded = np.concatenate([np.zeros(first + second), row])
-            energies[numbers == number], gradient = compiled.linear(density, compiled.readout(padded))
-            gradients.append(gradient)
-        _, forces, virials = plan.weighted_coefficients(batch, gradients)
-        return Energies.from_core(listed, (energies, forces, virials))
+        if array.shape != (len(species), invariant.widths[0]):
+            raise ValueError(f"weights must have the shape {(len(species), invariant.widths[0])}, got {array.shape}")
+        energy = _core.Energy.linear(invariant, array)
+        return Energies.from_core(listed, _core.energies(energy, structures.to_batch(listed), skin_list))
 
     def jacobian_rows(self, frames: Sequence[Atoms]) -> Iterator[JacobianRows]:
         """Yield the derivatives of ``transform(frames).per_structure()``, one structure at a time: rows for a fit.
 
-        Forces of a linear model are ``-(rows.positions @ w)``, its virial is ``rows.strain @ w``. By the cheaper of the
-        modes of :meth:`orbas.NICE.jacobian_rows`, in the memory of one structure. All structures are checked before the
+        Forces of a linear model are ``-(rows.positions @ w)``, its virial is ``rows.strain @ w``. In the memory of one
+        structure. All structures are checked before the
         first is worked on.
 
         Raises
@@ -141,11 +131,13 @@ class Bispectrum(Estimator):
             For a species without channels, before any work.
         """
         listed = structures.as_frames(frames)
-        _, species = self._plan_for(listed)
+        plan, species = self._plan_for(listed)
+        return rows_of(plan, self._invariant(plan, species), listed)
+
+    def _invariant(self, plan: _core.DensityPlan, species: tuple[int, ...]) -> _core.Invariant:
+        """Return the compiled features: of the three orders only the last."""
         compiled = self._plan(species)
-        *below, n_features = compiled.n_invariants()
-        kind = Kind(compiled, slice(None), first=sum(below))
-        return rows_of(self.density.settled(species), listed, [kind] * len(species), n_features)
+        return _core.Invariant.iteration(plan, [(compiled, [None, None, 0])], compiled.n_invariants()[2])
 
     def _plan_for(self, frames: list[Atoms]) -> tuple[_core.DensityPlan, tuple[int, ...]]:
         record = self._record

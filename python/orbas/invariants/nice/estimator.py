@@ -7,26 +7,25 @@ from typing import TYPE_CHECKING, Any, Self, get_args
 
 import numpy as np
 
-from orbas import structures
+from orbas import _core, structures
 from orbas.base.blocks import Block, BlockKey, EquivariantBlocks, Features
 from orbas.base.energies import Energies
 from orbas.base.estimator import Estimator, Fitted
 from orbas.base.fields import check_settings, check_switches, setting
+from orbas.base.gradients import rows_of
 from orbas.base.kinds import Choice, Integer, Maybe, Switch
 from orbas.density.expansion import DENSITY
 from orbas.errors import not_fitted
 from orbas.invariants.nice import environments, report
 from orbas.invariants.nice.iteration import Iteration
 from orbas.invariants.nice.limits import Count, Limits, Parity, check_limits, counts
-from orbas.invariants.nice.rows import Kind, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ase import Atoms
 
-    from orbas import _core
-    from orbas.base.blocks import FloatArray, IntArray
+    from orbas.base.blocks import FloatArray
     from orbas.base.gradients import JacobianRows
     from orbas.density.expansion import DensityExpansion
 
@@ -78,41 +77,30 @@ class NiceRecord:
         """Return the iteration of a center species."""
         return self.iterations[number if self.params["per_center"] else None]
 
-    def columns(self, iteration: Iteration) -> IntArray | slice:
-        """Columns of the features of one kind of center."""
-        widths = iteration.plan.n_invariants()
-        if widths == self.n_features:
-            return slice(None)
-        starts = np.cumsum([0, *self.n_features[:-1]])
-        return np.concatenate([start + np.arange(n) for start, n in zip(starts, widths, strict=True)])
-
-    def widened(self, iteration: Iteration, values: FloatArray) -> FloatArray:
-        """Return features of one kind of center with zeros where others have more."""
-        columns = self.columns(iteration)
-        if isinstance(columns, slice):
-            return values
-        wide = np.zeros((len(values), sum(self.n_features)), values.dtype)
-        wide[:, columns] = values
-        return wide
-
-    def narrowed(self, iteration: Iteration, row: FloatArray) -> FloatArray:
-        """Return what belongs to the features of one kind of center."""
-        columns = self.columns(iteration)
-        return row if isinstance(columns, slice) else np.ascontiguousarray(row[columns])
+    def compiled(self, plan: _core.DensityPlan, *, single: bool = False) -> _core.Invariant:
+        """Return the compiled features on a compiled expansion; orders start where the widest of all kinds do."""
+        starts = np.cumsum([0, *self.n_features[:-1]]).tolist()
+        of_kind = (
+            [self.of_center(number) for number in self.species]
+            if self.params["per_center"]
+            else [self.iterations[None]]
+        )
+        return _core.Invariant.iteration(plan, [(it.plan, starts) for it in of_kind], sum(self.n_features), single)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Compiled:
-    """Weights carried over to expanded pairs, and the record and the weights that they are of."""
+    """Weights carried over to expanded pairs, and the record, the expansion and the weights that they are of."""
 
     record: NiceRecord
+    plan: _core.DensityPlan
     given: FloatArray
     weights: FloatArray
-    readouts: list[_core.EquivariantReadout]
+    energy: _core.Energy
 
-    def belongs_to(self, record: NiceRecord, weights: FloatArray) -> bool:
+    def belongs_to(self, record: NiceRecord, plan: _core.DensityPlan, weights: FloatArray) -> bool:
         """Whether these are the weights; those that nobody can write into are known by what they are."""
-        if self.record is not record:
+        if self.record is not record or self.plan is not plan:
             return False
         return (self.given is weights and not weights.flags.writeable) or np.array_equal(self.weights, weights)
 
@@ -261,19 +249,10 @@ class NICE(Estimator):
         record = self._fitted()
         listed = structures.as_frames(frames)
         plan, species = record.density.plan_for(listed)
-        environments.check_batch(plan, species, listed)
         numbers = structures.atomic_numbers(listed)
-        values = np.zeros((len(numbers), sum(record.n_features)), np.float32 if single_precision else np.float64)
-        first = 0
-        for start, end in environments.pieces(listed, record.counts):
-            with environments.counted_from(start):
-                arrays = plan.density(structures.to_batch(listed[start:end]))
-            rows = slice(first, first + sum(map(len, arrays)))
-            for array, number in zip(arrays, species, strict=True):
-                iteration = record.of_center(number)
-                own = numbers[rows] == number
-                values[rows][own] = record.widened(iteration, iteration.plan.invariants(array, single_precision))
-            first = rows.stop
+        values = _core.values(
+            record.compiled(plan, single=single_precision), structures.to_batch(listed), single_precision
+        )
         samples = structures.samples_of(listed)
         if single_precision:
             environments.check_range(values, samples)
@@ -322,7 +301,8 @@ class NICE(Estimator):
         weights
             Shape [n_species, n_features], in eV per unit of a feature; species as in ``transform(frames).species``.
         skin_list
-            Taken, as other representations do, but not used: the search is a small part of the work here.
+            Neighbors remembered from call to call, for simulations; the last bits of the result then depend on the
+            calls before. None searches anew.
 
         Raises
         ------
@@ -336,23 +316,8 @@ class NICE(Estimator):
         expected = (len(species), sum(record.n_features))
         if array.shape != expected:
             raise ValueError(f"weights must have the shape {expected}, got {array.shape}")
-        environments.check_batch(plan, species, listed)
-        readouts = self._readouts(record, array)
-        parts = [(np.zeros(0), np.zeros((0, 3)), np.zeros((0, 3, 3)))]
-        for start, end in environments.pieces(listed, record.counts):
-            piece = listed[start:end]
-            batch, numbers = structures.to_batch(piece), structures.atomic_numbers(piece)
-            energies, gradients = np.zeros(len(numbers)), []
-            with environments.counted_from(start):
-                densities = plan.density(batch)
-            for density, number, readout in zip(densities, species, readouts, strict=True):
-                energy, gradient = record.of_center(number).plan.linear(density, readout)
-                energies[numbers == number] = energy
-                gradients.append(gradient)
-            _, forces, virials = plan.weighted_coefficients(batch, gradients)
-            parts.append((energies, forces, virials))
-        energies, forces, virials = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return Energies.from_core(listed, (energies, forces, virials))
+        energy = self._energy(record, plan, array)
+        return Energies.from_core(listed, _core.energies(energy, structures.to_batch(listed), skin_list))
 
     def jacobian_rows(self, frames: Sequence[Atoms]) -> Iterator[JacobianRows]:
         """Yield the derivatives of ``transform(frames).per_structure()``, one structure at a time: rows for a fit.
@@ -362,13 +327,9 @@ class NICE(Estimator):
 
         Notes
         -----
-        The cheaper of two modes is taken for every center species of a structure. Forward mode costs ``3 nu_max n``
-        transforms of an atom that has n others in its environment, and 6 ``nu_max`` more where it sees two images of
-        one. The adjoint of one feature after the other costs about 1.5 transforms a feature, and 30 to set it up for
-        all atoms: it is cheaper for few features in large structures, below about ``2 nu_max n``. Measured for an atom,
-        one thread: QM9 (nu_max 3, 245 features, n = 16) 13 ms or 153 transforms, methane (nu_max 4, 395 features,
-        n = 4) 5 ms or 64 transforms, forward; 64 silicon atoms (nu_max 4, 84 features, n = 28) 8 ms or 180 transforms
-        backward, 15 ms or 350 forward.
+        The equivariants of an atom are made once, and followed along every direction by the product rule: three for
+        each atom in its environment, and six of the strain where a pair crosses a border of the cell. A direction costs
+        about as much as a transform of the atom.
 
         Raises
         ------
@@ -380,9 +341,9 @@ class NICE(Estimator):
             For a species without channels, before any work.
         """
         record = self._fitted()
-        of_species = [record.of_center(number) for number in record.species]
-        kinds = [Kind(iteration.plan, record.columns(iteration)) for iteration in of_species]
-        return rows_of(record.density, frames, kinds, sum(record.n_features))
+        listed = structures.as_frames(frames)
+        plan, _ = record.density.plan_for(listed)
+        return rows_of(plan, record.compiled(plan), listed)
 
     def summary(self, density_residual: float | None = None) -> str:
         """Return a table of what every contraction kept; raises :class:`orbas.NotFittedError` before ``fit``.
@@ -425,11 +386,10 @@ class NICE(Estimator):
             raise not_fitted("this NICE is not fitted: call fit first")
         return record
 
-    def _readouts(self, record: NiceRecord, weights: FloatArray) -> list[_core.EquivariantReadout]:
+    def _energy(self, record: NiceRecord, plan: _core.DensityPlan, weights: FloatArray) -> _core.Energy:
         """Carry weights [species, feature] over to expanded pairs, once for all steps of a trajectory."""
         compiled: _Compiled | None = self._compiled
-        if compiled is None or not compiled.belongs_to(record, weights):
-            of_species = map(record.of_center, record.species)
-            readouts = [it.plan.readout(record.narrowed(it, row)) for it, row in zip(of_species, weights, strict=True)]
-            compiled = self._compiled = _Compiled(record, weights, weights.copy(), readouts)
-        return compiled.readouts
+        if compiled is None or not compiled.belongs_to(record, plan, weights):
+            energy = _core.Energy.linear(record.compiled(plan), weights)
+            compiled = self._compiled = _Compiled(record, plan, weights, weights.copy(), energy)
+        return compiled.energy

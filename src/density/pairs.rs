@@ -1,4 +1,4 @@
-//! Features as differentiable functions of the coefficients, and what a run of pairs does to the coefficients.
+//! What a run of pairs does to the coefficients.
 //!
 //! If the neighbor of a pair moves, the coefficients of its center change by
 //!
@@ -9,75 +9,23 @@
 
 use std::ops::Range;
 
-use super::adjoint::Backward;
+use super::backward::Backward;
 use super::block::{Block, PAIRS};
-use super::center::Scratch;
 use super::plan::{CenterTables, DensityPlan};
 use crate::error::Result;
 use crate::memory::Grow;
 use crate::neighbors::Search;
 use crate::simd::{Kernel, Simd, accumulate, spline_row};
 
-/// Features of a center as a function of its coefficients.
-pub trait Differential: Sync {
-    /// Sums over pairs, zero between [`Self::finish`] and the next pair.
-    type Memory: Send + Default;
-    /// Whether the features are invariant under rotations, so that derivatives by the strain are symmetric.
-    const INVARIANT: bool;
-
-    /// Number of degrees that the features depend on.
-    fn n_degrees(&self, plan: &DensityPlan) -> usize;
-
-    /// Number of features of a center of a species.
-    fn width(&self, plan: &DensityPlan, species: usize) -> usize;
-
-    /// Adds `factor` times the derivative of the features along a change of the coefficients: `c` and `delta` padded.
-    ///
-    /// # Errors
-    /// [`crate::Error::OutOfMemory`].
-    #[allow(clippy::too_many_arguments)]
-    fn along(
-        &self,
-        plan: &DensityPlan,
-        species: usize,
-        c: &[f64],
-        delta: &[f64],
-        factor: f64,
-        row: &mut [f64],
-        memory: &mut Self::Memory,
-    ) -> Result<()>;
-
-    /// Sums what the neighbors of the pairs of a run do when they move, the same for all of them.
-    ///
-    /// # Errors
-    /// As there.
-    fn add_pairs(&self, plan: &DensityPlan, run: &PairRun<'_>, memory: &mut Self::Memory) -> Result<()>;
-
-    /// Adds the sums over all runs of centers of species `center` and neighbors of species `neighbor` to the rows
-    /// x, y, z, which begin at `0`, `stride` and `2 stride`, and zeros them.
-    ///
-    /// # Errors
-    /// As there.
-    fn finish(
-        &self,
-        plan: &DensityPlan,
-        center: usize,
-        neighbor: usize,
-        rows: &mut [f64],
-        stride: usize,
-        memory: &mut Self::Memory,
-    ) -> Result<()>;
-}
-
 /// What belongs to the pairs of a block, one per lane, besides their harmonics.
 #[derive(Debug)]
-pub(super) struct Lanes {
+pub(crate) struct Lanes {
     /// Unit vectors; zero for an image of the center, whose motion changes nothing. [xyz][pair]
-    pub(super) units: [[f64; PAIRS]; 3],
+    pub(crate) units: [[f64; PAIRS]; 3],
     /// 1 / r, or zero likewise. [pair]
-    pub(super) inverse: [f64; PAIRS],
+    pub(crate) inverse: [f64; PAIRS],
     /// Where the coefficients of the center begin. [pair]
-    pub(super) places: [usize; PAIRS],
+    pub(crate) places: [usize; PAIRS],
 }
 
 impl Default for Lanes {
@@ -89,7 +37,7 @@ impl Default for Lanes {
 impl Lanes {
     /// From a prepared block; coefficients of atom k begin at k times `stride`.
     #[inline(always)]
-    pub(super) fn load(&mut self, search: &Search<'_, '_>, order: &[u32], block: &Block, stride: usize) {
+    pub(crate) fn load(&mut self, search: &Search<'_, '_>, order: &[u32], block: &Block, stride: usize) {
         for (lane, &pair) in order.iter().enumerate() {
             let atom = search.atom(pair as usize) as usize;
             let moves = if atom == search.center() { 0.0 } else { 1.0 };
@@ -131,7 +79,7 @@ impl<'a> PairRun<'a> {
 
     /// A range of an evaluated block, seen from the block's center.
     #[inline(always)]
-    pub(super) fn new(
+    pub(crate) fn new(
         kind: &'a CenterTables,
         species: [usize; 2],
         range: Range<usize>,
@@ -157,7 +105,7 @@ impl<'a> PairRun<'a> {
 
     /// The same pairs seen from the other end; `radial` holds the radial functions of that end and their slopes.
     #[inline(always)]
-    pub(super) fn reverse(&self, kind: &'a CenterTables, radial: [&'a [f64]; 2]) -> Self {
+    pub(crate) fn reverse(&self, kind: &'a CenterTables, radial: [&'a [f64]; 2]) -> Self {
         Self {
             kind,
             center: self.neighbor,
@@ -170,7 +118,7 @@ impl<'a> PairRun<'a> {
     }
 
     /// Some of the pairs.
-    pub(super) fn within(&self, range: Range<usize>) -> Self {
+    pub(crate) fn within(&self, range: Range<usize>) -> Self {
         Self { range, ..self.clone() }
     }
 
@@ -210,25 +158,25 @@ impl<'a> PairRun<'a> {
 
 /// Weights that a component of a derivative gives to pairs: `along R' Y + across R dY/d(axis)`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Component<'a> {
-    pub(super) axis: usize,
+pub(crate) struct Component<'a> {
+    pub(crate) axis: usize,
     /// [pair]
-    pub(super) along: &'a [f64; PAIRS],
+    pub(crate) along: &'a [f64; PAIRS],
     /// [pair]
-    pub(super) across: &'a [f64; PAIRS],
+    pub(crate) across: &'a [f64; PAIRS],
 }
 
 /// `delta[m, q] += sum_j along_j R'_qj Y_mj + across_j R_qj dY_mj/dx` for every component, degree by degree.
 ///
 /// A kernel of its own, as all here, so that it is compiled once and not for every kind of features.
-pub(super) struct Accumulate<'r, 'a> {
-    pub(super) run: &'r PairRun<'a>,
-    pub(super) components: &'r [Component<'r>],
-    pub(super) n_degrees: usize,
+pub(crate) struct Accumulate<'r, 'a> {
+    pub(crate) run: &'r PairRun<'a>,
+    pub(crate) components: &'r [Component<'r>],
+    pub(crate) n_degrees: usize,
     /// Scratch: the two kinds of harmonics, scaled. [lm][PAIRS]
-    pub(super) scaled: &'r mut [Vec<f64>; 2],
+    pub(crate) scaled: &'r mut [Vec<f64>; 2],
     /// [component][padded]
-    pub(super) deltas: &'r mut [Vec<f64>],
+    pub(crate) deltas: &'r mut [Vec<f64>],
 }
 
 impl Kernel for Accumulate<'_, '_> {
@@ -289,14 +237,14 @@ impl PairRun<'_> {
 }
 
 /// Geometry, harmonics and radial functions of the pairs of a block, with their derivatives.
-pub(super) struct Evaluate<'e, 's, 'a> {
-    pub(super) plan: &'e DensityPlan,
-    pub(super) kind: &'e CenterTables,
-    pub(super) search: &'e Search<'s, 'a>,
-    pub(super) order: &'e [u32],
-    pub(super) kinds: &'e [u32],
-    pub(super) block: &'e mut Block,
-    pub(super) backward: &'e mut Backward,
+pub(crate) struct Evaluate<'e, 's, 'a> {
+    pub(crate) plan: &'e DensityPlan,
+    pub(crate) kind: &'e CenterTables,
+    pub(crate) search: &'e Search<'s, 'a>,
+    pub(crate) order: &'e [u32],
+    pub(crate) kinds: &'e [u32],
+    pub(crate) block: &'e mut Block,
+    pub(crate) backward: &'e mut Backward,
 }
 
 impl Kernel for Evaluate<'_, '_, '_> {
@@ -309,34 +257,16 @@ impl Kernel for Evaluate<'_, '_, '_> {
     }
 }
 
-/// The coefficients of one center.
-pub(super) struct Expand<'e, 's, 'a> {
-    pub(super) scratch: &'e mut Scratch,
-    pub(super) plan: &'e DensityPlan,
-    pub(super) search: &'e mut Search<'s, 'a>,
-    pub(super) species: &'e [u32],
-    pub(super) center: usize,
-}
-
-impl Kernel for Expand<'_, '_, '_> {
-    type Output = Result<()>;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> Result<()> {
-        self.scratch.expand(s, self.plan, self.search, self.species, self.center)
-    }
-}
-
 /// Radial functions of the other end of the pairs of a block.
 #[derive(Debug, Default)]
-pub(super) struct Reversed {
+pub(crate) struct Reversed {
     radial: Vec<f64>,
     slopes: Vec<f64>,
 }
 
 impl Reversed {
     /// The run seen from the neighbors' end.
-    pub(super) fn run<'a>(
+    pub(crate) fn run<'a>(
         &'a mut self,
         plan: &'a DensityPlan,
         run: &PairRun<'a>,

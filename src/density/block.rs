@@ -11,29 +11,29 @@ use crate::neighbors::Search;
 use crate::simd::{Aligned, Simd, accumulate_all, spline_row};
 
 /// Most pairs of a block.
-pub(super) const PAIRS: usize = 64;
+pub(crate) const PAIRS: usize = 64;
 
 /// One block of pairs.
 #[derive(Debug)]
-pub(super) struct Block {
+pub(crate) struct Block {
     /// Unit vectors. [xyz][pair]
-    pub(super) units: [[f64; PAIRS]; 3],
+    pub(crate) units: [[f64; PAIRS]; 3],
     /// Squared distances, and after `prepare` distances in Å. [pair]
-    pub(super) distances: [f64; PAIRS],
+    pub(crate) distances: [f64; PAIRS],
     /// Interval of the table. [pair]
-    pub(super) intervals: [u32; PAIRS],
+    pub(crate) intervals: [u32; PAIRS],
     /// Place in the interval. [pair]
-    pub(super) fractions: [f64; PAIRS],
+    pub(crate) fractions: [f64; PAIRS],
     /// Weights of the splines' coefficients, times `f(r)`. [6][pair]
-    pub(super) weights: [[f64; PAIRS]; ORDER],
+    pub(crate) weights: [[f64; PAIRS]; ORDER],
     /// [lm][pair]
-    pub(super) harmonics: Aligned,
+    pub(crate) harmonics: Aligned,
     /// [pair][row of the table]
-    pub(super) radial: Aligned,
+    pub(crate) radial: Aligned,
 }
 
 impl Block {
-    pub(super) fn new(plan: &DensityPlan, row: usize) -> Result<Self> {
+    pub(crate) fn new(plan: &DensityPlan, row: usize) -> Result<Self> {
         Ok(Self {
             units: [[0.0; PAIRS]; 3],
             distances: [1.0; PAIRS],
@@ -47,7 +47,7 @@ impl Block {
 
     /// Harmonics of the first `n` unit vectors, rounded up to whole vectors.
     #[inline(always)]
-    pub(super) fn evaluate_harmonics<S: Simd>(&mut self, s: S, plan: &DensityPlan, n: usize) {
+    pub(crate) fn evaluate_harmonics<S: Simd>(&mut self, s: S, plan: &DensityPlan, n: usize) {
         let [x, y, z] = &self.units;
         let mut first = 0;
         // Two vectors at a time: the recurrences are chains that wait for each other's results.
@@ -69,7 +69,7 @@ impl Block {
 
     /// Unit vectors, intervals and weights of the pairs in `order`.
     #[inline(always)]
-    pub(super) fn prepare<S: Simd>(
+    pub(crate) fn prepare<S: Simd>(
         &mut self,
         s: S,
         plan: &DensityPlan,
@@ -111,7 +111,7 @@ impl Block {
 
     /// Radial rows of all pairs: `f(r) I_ql(r)` for every degree and channel of the neighbor's species.
     #[inline(always)]
-    pub(super) fn interpolate<S: Simd>(&mut self, s: S, kind: &CenterTables, kinds: &[u32]) {
+    pub(crate) fn interpolate<S: Simd>(&mut self, s: S, kind: &CenterTables, kinds: &[u32]) {
         for (lane, &a) in kinds.iter().enumerate() {
             let table = &kind.tables[a as usize];
             let out = &mut self.radial[lane * kind.row..][..table.row_length()];
@@ -123,7 +123,7 @@ impl Block {
 
     /// `c[m, q] += Y[m, j] R[j, q]`, degree by degree, a run of neighbors of one species at a time.
     #[inline(always)]
-    pub(super) fn accumulate<S: Simd>(&self, s: S, kind: &CenterTables, kinds: &[u32], c: &mut [f64]) {
+    pub(crate) fn accumulate<S: Simd>(&self, s: S, kind: &CenterTables, kinds: &[u32], c: &mut [f64]) {
         let mut start = 0;
         while start < kinds.len() {
             let a = kinds[start] as usize;

@@ -3,21 +3,40 @@
 //! Pairs are expanded for the environments of a block into buffers that stay in the cache. A full buffer is multiplied by
 //! the projection at once, so that the expanded equivariants never exist in memory.
 
-use super::block::{DEPTH, Order, Workspace};
+use super::block::{DEPTH, Fixed, Order, Workspace};
 use super::demand::Demand;
 use super::plan::{Coupling, Invariants, Output, Plan, Projection};
 use super::precision::Precision;
 use crate::simd::{
-    Aligned, Columns, Element, Lanes, Packed, Place, add_up, inner_product, multiply, outer_product,
+    Aligned, Columns, Element, Kernel, Lanes, Packed, Place, Simd, add_up, inner_product, inner_tangent,
+    multiply, outer_product, outer_tangent,
 };
 
-/// All orders that are needed, from the density in the workspace.
+/// All orders that are needed, from the density in the workspace; with `fixed` equivariants of an environment, from
+/// directions in the workspace to derivatives along them.
+pub(super) struct Iterate<'a, T: Precision> {
+    pub(super) plan: &'a Plan,
+    pub(super) demand: &'a Demand,
+    pub(super) memory: &'a mut Workspace<T>,
+    pub(super) fixed: Option<&'a Fixed<T>>,
+}
+
+impl<T: Precision> Kernel for Iterate<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        iterate(T::lanes(s), self.plan, self.demand, self.memory, self.fixed);
+    }
+}
+
 #[inline(always)]
-pub(super) fn iterate<S: Lanes<Element: Precision>>(
+fn iterate<S: Lanes<Element: Precision>>(
     s: S,
     plan: &Plan,
     demand: &Demand,
     memory: &mut Workspace<S::Element>,
+    fixed: Option<&Fixed<S::Element>>,
 ) {
     for (index, step) in plan.steps.iter().enumerate().take(demand.last_step()) {
         let Workspace { stride, orders, expanded, products } = &mut *memory;
@@ -28,13 +47,15 @@ pub(super) fn iterate<S: Lanes<Element: Precision>>(
         let mut filled = vec![Fill::default(); step.outputs.len()];
         for coupling in step.couplings.iter().filter(|c| demand.is_active(index, c)) {
             let blocks = &mut own[0].blocks;
-            equivariants.couple(s, coupling, lower, products, expanded, &mut filled, blocks);
+            let at = fixed.map(|f| [&f.0[0][coupling.l][..], &f.0[index][coupling.second]]);
+            equivariants.couple(s, coupling, lower, at, products, expanded, &mut filled, blocks);
         }
         for (k, fill) in filled.iter_mut().enumerate() {
             equivariants.flush(s, k, fill, &expanded[k], &mut own[0].blocks[k]);
         }
         if let Some(invariants) = step.invariants.as_ref().filter(|_| demand.invariants[index]) {
-            contract_invariants(s, invariants, lower, *stride, &mut expanded[0], &mut own[0].invariants);
+            let at = fixed.map(|f| [&f.0[0][..], &f.0[index]]);
+            contract_invariants(s, invariants, lower, at, *stride, &mut expanded[0], &mut own[0].invariants);
         }
     }
 }
@@ -86,6 +107,7 @@ impl Equivariants<'_> {
         s: S,
         coupling: &Coupling,
         lower: &[Order<S::Element>],
+        fixed: Option<[&[S::Element]; 2]>,
         products: &mut [S::Element],
         expanded: &mut [Aligned<S::Element>],
         filled: &mut [Fill],
@@ -98,7 +120,14 @@ impl Equivariants<'_> {
             let x = &density[q1 as usize * n1 * self.stride..];
             let y = &second[q2 as usize * n2 * self.stride..];
             for e in (0..self.stride).step_by(S::Element::ENVIRONMENTS) {
-                outer_product(s, &x[e..], &y[e..], n1, n2, self.stride, factor, products);
+                let (x, y) = (&x[e..], &y[e..]);
+                match fixed {
+                    None => outer_product(s, x, y, n1, n2, self.stride, factor, products),
+                    Some([a, b]) => {
+                        let at = [&a[q1 as usize * n1..][..n1], &b[q2 as usize * n2..][..n2]];
+                        outer_tangent(s, at, [x, y], self.stride, factor, products);
+                    }
+                }
                 for target in &coupling.targets {
                     let (output, needed) = (&self.outputs[target.output], self.needed[target.output]);
                     if k >= target.count || needed == 0 {
@@ -189,12 +218,17 @@ fn columns<S: Lanes<Element: Precision>>(
     Columns { data: expanded, panel: DEPTH * row, row, count: n_m * stride / row }
 }
 
+/// Blocks of the density and of the order below of one environment, if directions are taken at it.
+type FixedBlocks<'a, T> = Option<[&'a [Vec<T>]; 2]>;
+
 /// Invariants of an order: `x = <l m; l m | 0 0> sum_m c a`, contracted.
 #[inline(always)]
+#[allow(clippy::too_many_arguments)]
 fn contract_invariants<S: Lanes<Element: Precision>>(
     s: S,
     invariants: &Invariants,
     lower: &[Order<S::Element>],
+    fixed: FixedBlocks<'_, S::Element>,
     stride: usize,
     expanded: &mut [S::Element],
     out: &mut [S::Element],
@@ -202,22 +236,24 @@ fn contract_invariants<S: Lanes<Element: Precision>>(
     let out = &mut out[..invariants.width * stride];
     let Some(projection) = &invariants.projection else {
         let place = Place { sum: stride, panel: 2 * S::LANES };
-        expand_invariants(s, invariants, 0..invariants.pairs.len(), lower, stride, place, stride, out);
+        expand_invariants(s, invariants, 0..invariants.pairs.len(), lower, fixed, stride, place, stride, out);
         return;
     };
     out.fill(S::Element::default());
     for (order, matrix) in S::Element::purification(projection) {
         add_lower(s, matrix, invariants.width, &lower[order - 1].invariants, stride, out);
     }
-    contract(s, invariants, projection, lower, stride, expanded, out);
+    contract(s, invariants, projection, lower, fixed, stride, expanded, out);
 }
 
 #[inline(always)]
+#[allow(clippy::too_many_arguments)]
 fn contract<S: Lanes<Element: Precision>>(
     s: S,
     invariants: &Invariants,
     projection: &Projection,
     lower: &[Order<S::Element>],
+    fixed: FixedBlocks<'_, S::Element>,
     stride: usize,
     expanded: &mut [S::Element],
     out: &mut [S::Element],
@@ -226,7 +262,7 @@ fn contract<S: Lanes<Element: Precision>>(
     for first in (0..n).step_by(DEPTH) {
         let rows = first..n.min(first + DEPTH);
         let place = panels::<S>(stride);
-        expand_invariants(s, invariants, rows.clone(), lower, stride, place, 2 * S::LANES, expanded);
+        expand_invariants(s, invariants, rows.clone(), lower, fixed, stride, place, 2 * S::LANES, expanded);
         let right = columns::<S>(expanded, 1, stride);
         multiply(s, S::Element::forward(projection), invariants.width, rows, right, out, stride);
     }
@@ -240,6 +276,7 @@ fn expand_invariants<S: Lanes<Element: Precision>>(
     invariants: &Invariants,
     rows: std::ops::Range<usize>,
     lower: &[Order<S::Element>],
+    fixed: FixedBlocks<'_, S::Element>,
     stride: usize,
     place: Place,
     row: usize,
@@ -254,7 +291,15 @@ fn expand_invariants<S: Lanes<Element: Precision>>(
         for e in (0..stride).step_by(S::Element::ENVIRONMENTS) {
             let to = k * row + e / (2 * S::LANES) * place.panel;
             let factor = invariants.factors[at];
-            inner_product(s, &x[e..], &y[e..], n, stride, factor, place.panel, &mut out[to..]);
+            let (x, y, out) = (&x[e..], &y[e..], &mut out[to..]);
+            match fixed {
+                None => inner_product(s, x, y, n, stride, factor, place.panel, out),
+                Some([a, b]) => {
+                    let a = &a[l as usize][q1 as usize * n..][..n];
+                    let b = &b[invariants.seconds[l as usize]][q2 as usize * n..][..n];
+                    inner_tangent(s, [a, b], [x, y], stride, factor, place.panel, out);
+                }
+            }
         }
     }
 }

@@ -1,42 +1,39 @@
 //! The density of one center from all its neighbors, a block of pairs at a time.
 
-use super::adjoint::Backward;
+use super::backward::Backward;
 use super::block::Block;
 use super::plan::DensityPlan;
 use crate::error::Result;
 use crate::memory::Grow;
 use crate::neighbors::{Neighborhood, Search};
-use crate::simd::{Aligned, Simd};
+use crate::simd::{Aligned, Kernel, Simd};
 
 /// Scratch memory of one thread, reused from center to center.
 #[derive(Debug)]
-pub struct Workspace {
-    pub(super) near: Neighborhood,
-    pub(super) scratch: Scratch,
+pub(crate) struct Workspace {
+    pub(crate) near: Neighborhood,
+    pub(crate) scratch: Scratch,
 }
 
 /// All of it but the neighbors, which a search borrows.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     /// Neighbors in the order of their species. [pair]
-    pub(super) order: Vec<u32>,
+    pub(crate) order: Vec<u32>,
     /// Species index of each neighbor, in that order. [pair]
-    pub(super) kinds: Vec<u32>,
+    pub(crate) kinds: Vec<u32>,
     /// Where the neighbors of each species start. [species + 1]
     starts: Vec<u32>,
-    pub(super) block: Block,
+    pub(crate) block: Block,
     /// Empty until a gradient is asked for.
-    pub(super) backward: Backward,
+    pub(crate) backward: Backward,
     /// Padded coefficients of the center; see `Layout`.
-    pub(super) coefficients: Aligned,
+    pub(crate) coefficients: Aligned,
 }
 
 impl Workspace {
     /// Scratch for centers of a plan.
-    ///
-    /// # Errors
-    /// [`crate::Error::OutOfMemory`].
-    pub fn new(plan: &DensityPlan) -> Result<Self> {
+    pub(crate) fn new(plan: &DensityPlan) -> Result<Self> {
         let kinds = || (0..plan.species().len()).map(|a| plan.center(a));
         let row = kinds().map(|kind| kind.row).max().unwrap_or(0);
         let padded = kinds().map(|kind| kind.layout.padded_len()).max().unwrap_or(0);
@@ -59,7 +56,7 @@ impl Scratch {
     ///
     /// `species` holds the species index of every atom of the structure.
     #[inline(always)]
-    pub(super) fn expand<S: Simd>(
+    pub(crate) fn expand<S: Simd>(
         &mut self,
         s: S,
         plan: &DensityPlan,
@@ -80,7 +77,7 @@ impl Scratch {
 
     /// Finds the neighbors of a center, and sets the coefficients to those of its own density.
     #[inline(always)]
-    pub(super) fn begin<S: Simd>(
+    pub(crate) fn begin<S: Simd>(
         &mut self,
         s: S,
         plan: &DensityPlan,
@@ -134,5 +131,41 @@ impl Scratch {
             (self.order[place], self.kinds[place]) = (pair as u32, kind);
         }
         Ok(())
+    }
+}
+
+/// The coefficients of one center, and its neighbors.
+pub(crate) struct Expand<'e, 's, 'a> {
+    pub(crate) scratch: &'e mut Scratch,
+    pub(crate) plan: &'e DensityPlan,
+    pub(crate) search: &'e mut Search<'s, 'a>,
+    pub(crate) species: &'e [u32],
+    pub(crate) center: usize,
+}
+
+impl Kernel for Expand<'_, '_, '_> {
+    type Output = Result<()>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Result<()> {
+        self.scratch.expand(s, self.plan, self.search, self.species, self.center)
+    }
+}
+
+/// The neighbors of one center.
+pub(crate) struct Around<'e, 's, 'a> {
+    pub(crate) scratch: &'e mut Scratch,
+    pub(crate) plan: &'e DensityPlan,
+    pub(crate) search: &'e mut Search<'s, 'a>,
+    pub(crate) species: &'e [u32],
+    pub(crate) center: usize,
+}
+
+impl Kernel for Around<'_, '_, '_> {
+    type Output = Result<()>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Result<()> {
+        self.scratch.begin(s, self.plan, self.search, self.species, self.center)
     }
 }

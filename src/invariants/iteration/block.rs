@@ -2,8 +2,10 @@
 
 use super::demand::Demand;
 use super::plan::Plan;
+use crate::density::Layout;
 use crate::error::Result;
-use crate::memory::all_of;
+use crate::invariants::{Along, Environments};
+use crate::memory::{Grow, all_of};
 use crate::simd::{Aligned, Element};
 
 /// Most environments of a block.
@@ -68,30 +70,70 @@ impl<T: Element> Workspace<T> {
         })
     }
 
-    /// Takes packed density coefficients, [environment, width]; environments missing to whole vectors are zero.
-    pub(super) fn load(&mut self, plan: &Plan, rows: &[f64]) {
-        let width = plan.density_width();
-        let n = rows.len() / width.max(1);
+    /// Takes the coefficients of environments; those missing to whole vectors are zero.
+    pub(super) fn load(&mut self, plan: &Plan, e: &Environments<'_>) {
+        let (n, width) = (e.len(), e.layout.padded_len());
+        self.fill_density(plan, e.layout, n, |place, to| {
+            for (x, y) in to.iter_mut().zip(e.c[place..].iter().step_by(width)) {
+                *x = T::nearest(*y);
+            }
+        });
+    }
+
+    /// Takes `count` directions from the one with index `first` on, likewise.
+    pub(super) fn load_directions(
+        &mut self,
+        plan: &Plan,
+        layout: &Layout,
+        along: Along<'_>,
+        first: usize,
+        count: usize,
+    ) {
+        self.fill_density(plan, layout, count, |place, to| {
+            for (x, y) in to.iter_mut().zip(&along.d[place * along.stride + first..]) {
+                *x = T::nearest(*y);
+            }
+        });
+    }
+
+    /// Fills the first order, channel by channel from its place in padded coefficients.
+    fn fill_density(&mut self, plan: &Plan, layout: &Layout, n: usize, take: impl Fn(usize, &mut [T])) {
         self.stride = n.next_multiple_of(T::ENVIRONMENTS);
         let stride = self.stride;
-        let mut start = 0;
         for (l, &channels) in plan.channels.iter().enumerate() {
             let block = &mut self.orders[0].blocks[l];
+            let ((start, row), places) = (layout.padded(l), layout.padded_places(l));
             for m in 0..=2 * l {
                 for q in 0..channels {
                     let to = &mut block[(q * (2 * l + 1) + m) * stride..][..stride];
                     to[n..].fill(T::default());
-                    let from = rows[start + m * channels + q..].iter().step_by(width);
-                    for (x, y) in to[..n].iter_mut().zip(from) {
-                        *x = T::nearest(*y);
-                    }
+                    take(start + m * row + places[q], &mut to[..n]);
                 }
             }
-            start += (2 * l + 1) * channels;
         }
         let invariants = plan.channels[0] * stride;
         let Order { blocks, invariants: first } = &mut self.orders[0];
         first[..invariants].copy_from_slice(&blocks[0][..invariants]);
+    }
+}
+
+/// The equivariants of one environment, which directions are taken at. [nu - 1][block][channel, m]
+#[derive(Debug, Default)]
+pub(super) struct Fixed<T = f64>(pub(super) Vec<Vec<Vec<T>>>);
+
+impl<T: Element> Fixed<T> {
+    /// Takes what was computed for one of the environments of a block.
+    pub(super) fn take(&mut self, memory: &Workspace<T>, which: usize) -> Result<()> {
+        self.0.resize_with(memory.orders.len(), Vec::new);
+        for (orders, order) in self.0.iter_mut().zip(&memory.orders) {
+            orders.resize_with(order.blocks.len(), Vec::new);
+            for (numbers, block) in orders.iter_mut().zip(&order.blocks) {
+                numbers.clear();
+                let own = block[which.min(block.len())..].iter().step_by(memory.stride.max(1));
+                numbers.try_extend(own.copied())?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -106,7 +148,7 @@ pub(super) fn store_columns<T: Element>(
     channels: usize,
     first: usize,
     width: usize,
-    rows: &mut [T],
+    rows: &mut [f64],
 ) {
     let n = rows.len() / width;
     for q in (0..channels).step_by(TILE) {
@@ -124,7 +166,7 @@ fn store_strip<T: Element>(
     first: usize,
     width: usize,
     n: usize,
-    rows: &mut [T],
+    rows: &mut [f64],
 ) {
     for e in (0..n).step_by(TILE) {
         let to = e * width + first;
@@ -133,7 +175,7 @@ fn store_strip<T: Element>(
         } else {
             for q in 0..count {
                 for x in 0..TILE.min(n - e) {
-                    rows[to + x * width + q] = values[q * stride + e + x];
+                    rows[to + x * width + q] = values[q * stride + e + x].wide();
                 }
             }
         }
@@ -145,7 +187,7 @@ fn store_strip<T: Element>(
 /// Tiles, so that neither side is read or written one number to a cache line; channels outermost, because every channel
 /// is one stretch of memory, which the hardware fetches ahead.
 #[inline(always)]
-pub(super) fn store<T: Element>(values: &[T], stride: usize, n_m: usize, channels: usize, rows: &mut [T]) {
+pub(super) fn store<T: Element>(values: &[T], stride: usize, n_m: usize, channels: usize, rows: &mut [f64]) {
     let width = n_m * channels;
     if width == 0 {
         return;
@@ -162,7 +204,7 @@ pub(super) fn store<T: Element>(values: &[T], stride: usize, n_m: usize, channel
 
 /// One whole tile.
 #[inline(always)]
-fn store_tile<T: Element>(values: &[T], stride: usize, rows: &mut [T], width: usize) {
+fn store_tile<T: Element>(values: &[T], stride: usize, rows: &mut [f64], width: usize) {
     let mut tile = [[T::default(); TILE]; TILE];
     for q in 0..TILE {
         tile[q].copy_from_slice(&values[q * stride..q * stride + TILE]);
@@ -170,7 +212,7 @@ fn store_tile<T: Element>(values: &[T], stride: usize, rows: &mut [T], width: us
     for e in 0..TILE {
         let row = &mut rows[e * width..e * width + TILE];
         for q in 0..TILE {
-            row[q] = tile[q][e];
+            row[q] = tile[q][e].wide();
         }
     }
 }

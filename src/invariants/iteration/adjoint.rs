@@ -5,20 +5,18 @@
 //! output goes through its projection, a tile of pairs at a time, and from the pairs to both their factors. Expanded
 //! pairs are not needed again; only the equivariants themselves are kept, for one block of environments.
 
+use std::sync::Arc;
+
 use super::block::{Workspace, most_environments};
 use super::demand::{Demand, Wanted};
-use super::drive::Job;
-use super::forward;
-use super::plan::{Coupling, Plan, Step, Target};
+use super::forward::Iterate;
+use super::plan::{Coupling, Plan, Step, TILE, Target};
 use crate::error::{Error, Result};
+use crate::invariants::Environments;
 use crate::memory::{all_of, collected};
 use crate::simd::{
-    Aligned, Columns, ENVIRONMENTS, Packed, ROWS, Simd, Sums, Term, add_scaled, inner_product, multiply,
-    pull_back,
+    Aligned, Columns, ENVIRONMENTS, Kernel, Simd, Sums, Term, add_scaled, inner_product, multiply, pull_back,
 };
-
-/// Pairs whose gradients are made at once.
-const TILE: usize = 4 * ROWS;
 
 /// An energy linear in the invariants of a plan: a number for every expanded pair.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +28,7 @@ pub struct PairWeights {
 }
 
 impl PairWeights {
-    /// From the weights of the features, ordered as by [`super::invariants_into`].
+    /// From the weights of the features, ordered as by [`super::IterationKind::new`].
     ///
     /// # Errors
     /// [`Error::BadParameter`] if there are not as many weights as features, or one is not finite;
@@ -74,6 +72,7 @@ impl PairWeights {
 }
 
 /// A coupling from the side of its products.
+#[derive(Debug)]
 struct Transposed {
     /// From all orders mu of all targets to products m1 m2.
     sums: Sums,
@@ -103,16 +102,17 @@ impl Transposed {
     }
 }
 
-/// The backward pass: energies [environment] and their gradients, packed as the density coefficients.
-pub(super) struct Adjoint<'p> {
-    plan: &'p Plan,
-    weights: &'p PairWeights,
+/// The backward pass: energies [environment] and their gradients by the density coefficients.
+#[derive(Debug)]
+pub(super) struct Adjoint {
+    pub(super) plan: Arc<Plan>,
+    weights: PairWeights,
     demand: Demand,
     /// [nu - 2][coupling]
     transposed: Vec<Vec<Transposed>>,
 }
 
-/// Scratch memory of one thread.
+/// Scratch memory of one worker.
 pub(super) struct Memory {
     forward: Workspace,
     /// Gradients with respect to what the orders hold; of the density as the second factor, for the first. [nu - 1][block]
@@ -124,23 +124,19 @@ pub(super) struct Memory {
     energies: Aligned,
 }
 
-impl<'p> Adjoint<'p> {
-    pub(super) fn new(plan: &'p Plan, weights: &'p PairWeights) -> Self {
+impl Adjoint {
+    pub(super) fn new(plan: &Arc<Plan>, weights: PairWeights) -> Result<Self> {
+        plan.prepare_backward()?;
         let demand = Demand::new(plan, Wanted::Energy);
         let of_step = |(step, needed): (&Step, &Vec<usize>)| {
             step.couplings.iter().map(|c| Transposed::new(c, needed)).collect()
         };
         let transposed = plan.steps.iter().zip(&demand.outputs).map(of_step).collect();
-        Self { plan, weights, demand, transposed }
+        Ok(Self { plan: Arc::clone(plan), weights, demand, transposed })
     }
-}
 
-impl Job for Adjoint<'_> {
-    type Number = f64;
-    type Memory = Memory;
-
-    fn memory(&self) -> Result<Memory> {
-        let forward: Workspace = Workspace::new(self.plan, &self.demand)?;
+    pub(super) fn memory(&self) -> Result<Memory> {
+        let forward: Workspace = Workspace::new(&self.plan, &self.demand)?;
         let environments = most_environments::<f64>();
         let like = |blocks: &Vec<Aligned>| all_of(blocks.iter().map(|b| Aligned::zeros(b.len())));
         let rows = self.transposed.iter().flatten().map(|t| t.n_rows).max().unwrap_or(0);
@@ -153,25 +149,48 @@ impl Job for Adjoint<'_> {
         })
     }
 
+    /// Energies, and gradients padded as the coefficients are.
+    pub(super) fn read(
+        &self,
+        e: Environments<'_>,
+        energies: &mut [f64],
+        gradients: &mut [f64],
+        memory: &mut Memory,
+    ) {
+        memory.forward.load(&self.plan, &e);
+        let (plan, demand) = (&*self.plan, &self.demand);
+        plan.level.run(Iterate { plan, demand, memory: &mut memory.forward, fixed: None });
+        plan.level.run(PullBack { adjoint: self, memory });
+        energies.copy_from_slice(&memory.energies[..energies.len()]);
+        self.store(&e, memory, gradients);
+    }
+}
+
+struct PullBack<'a> {
+    adjoint: &'a Adjoint,
+    memory: &'a mut Memory,
+}
+
+impl Kernel for PullBack<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn block<S: Simd>(&self, s: S, memory: &mut Memory, density: &[f64], rows: &mut [&mut [f64]]) {
-        memory.forward.load(self.plan, density);
-        forward::iterate(s, self.plan, &self.demand, &mut memory.forward);
+    fn run<S: Simd>(self, s: S) {
+        let Self { adjoint, memory } = self;
         for block in memory.orders.iter_mut().flatten().chain(&mut memory.density) {
             block.fill(0.0);
         }
         let stride = memory.forward.stride;
         memory.energies.fill(0.0);
-        for (q, &w) in self.weights.density.iter().enumerate() {
+        for (q, &w) in adjoint.weights.density.iter().enumerate() {
             let c = &memory.forward.orders[0].blocks[0][q * stride..(q + 1) * stride];
             add_row(s, w, c, &mut memory.energies);
             memory.density[0][q * stride..(q + 1) * stride].fill(w);
         }
-        for (index, step) in self.plan.steps.iter().enumerate().rev() {
-            self.pull_invariants(s, index, step, memory);
-            self.pull_equivariants(s, index, step, memory);
+        for (index, step) in adjoint.plan.steps.iter().enumerate().rev() {
+            adjoint.pull_invariants(s, index, step, memory);
+            adjoint.pull_equivariants(s, index, step, memory);
         }
-        self.store(memory, rows);
     }
 }
 
@@ -182,7 +201,7 @@ fn add_row<S: Simd>(s: S, weight: f64, from: &[f64], to: &mut [f64]) {
     }
 }
 
-impl Adjoint<'_> {
+impl Adjoint {
     /// Energies of the invariants of an order, and what they pull at.
     #[inline(always)]
     fn pull_invariants<S: Simd>(&self, s: S, index: usize, step: &Step, memory: &mut Memory) {
@@ -257,25 +276,22 @@ impl Adjoint<'_> {
         }
     }
 
-    /// Energies and packed gradients of the environments of a block.
-    fn store(&self, memory: &mut Memory, rows: &mut [&mut [f64]]) {
-        let [energies, gradients] = rows else { unreachable!("two results") };
-        energies.copy_from_slice(&memory.energies[..energies.len()]);
-        let stride = memory.forward.stride;
-        let width = self.plan.density_width();
-        let mut start = 0;
+    /// Gradients of the environments of a block.
+    fn store(&self, e: &Environments<'_>, memory: &Memory, gradients: &mut [f64]) {
+        let (stride, width) = (memory.forward.stride, e.layout.padded_len());
+        gradients.fill(0.0);
         for (l, &channels) in self.plan.channels.iter().enumerate() {
             let n_m = 2 * l + 1;
+            let ((start, row_stride), places) = (e.layout.padded(l), e.layout.padded_places(l));
             let (first, second) = (&memory.density[l], &memory.orders[0][l]);
-            for (e, row) in gradients.chunks_exact_mut(width).enumerate() {
+            for (which, row) in gradients.chunks_exact_mut(width.max(1)).enumerate() {
                 for m in 0..n_m {
                     for q in 0..channels {
-                        let at = (q * n_m + m) * stride + e;
-                        row[start + m * channels + q] = first[at] + second[at];
+                        let at = (q * n_m + m) * stride + which;
+                        row[start + m * row_stride + places[q]] = first[at] + second[at];
                     }
                 }
             }
-            start += n_m * channels;
         }
     }
 }
@@ -333,13 +349,4 @@ impl Tile {
             }
         }
     }
-}
-
-/// Rows of a projection for `count` pairs, a tile at a time.
-///
-/// # Errors
-/// [`Error::OutOfMemory`].
-pub(super) fn tiles(count: usize, width: usize, entry: impl Fn(usize, usize) -> f64) -> Result<Vec<Packed>> {
-    let tile = |first: usize| Packed::new(TILE.min(count - first), width, |row, p| entry(first + row, p));
-    all_of((0..count).step_by(TILE).map(tile))
 }

@@ -1,4 +1,4 @@
-//! Derivatives of the spectra.
+//! Derivatives of the power spectrum, summed over pairs.
 //!
 //! If the neighbor of a pair moves along x, the power spectrum of its center changes by
 //!
@@ -10,158 +10,12 @@
 use std::f64::consts::SQRT_2;
 use std::ops::Range;
 
-use super::PowerSpectrum;
+use super::power_spectrum::{PowerMemory, PowerSpectrum};
+use super::{Memory, PairSums};
+use crate::density::{DensityPlan, PairRun};
 use crate::error::Result;
-use crate::expansion::{
-    DensityPlan, Differential, GradientArrays, Interrupt, Linear, LinearFeatures, PairRun,
-    add_strain_gradients, fill_gradients, jacobian_rows,
-};
-use crate::memory::{Grow, collected};
+use crate::memory::Grow;
 use crate::simd::{Kernel, Simd, accumulate_outer, contract_harmonics};
-use crate::structure::Batch;
-
-/// Derivatives of the power spectra of one structure, summed over the centers of each species: `rows`
-/// [atom, 3, column] and `strain` [3, 3, column] with columns [center species, feature].
-///
-/// # Errors
-/// As [`crate::expansion::density_coefficients`], for this structure.
-///
-/// # Panics
-/// If an array has not its shape.
-pub fn power_spectrum_rows(
-    batch: &Batch,
-    structure: usize,
-    plan: &DensityPlan,
-    rows: &mut [f64],
-    strain: &mut [f64],
-    interrupt: Interrupt<'_>,
-) -> Result<()> {
-    jacobian_rows(batch, structure, plan, &Squares::new(plan), rows, strain, interrupt)
-}
-
-/// As [`power_spectrum_rows`] for the radial spectrum.
-///
-/// # Errors
-/// As there.
-///
-/// # Panics
-/// If an array has not its shape.
-pub fn radial_spectrum_rows(
-    batch: &Batch,
-    structure: usize,
-    plan: &DensityPlan,
-    rows: &mut [f64],
-    strain: &mut [f64],
-    interrupt: Interrupt<'_>,
-) -> Result<()> {
-    jacobian_rows(batch, structure, plan, &Linear(DegreeZero), rows, strain, interrupt)
-}
-
-/// Gradients of the power spectra of all centers of a batch.
-///
-/// # Errors
-/// As [`crate::expansion::density_coefficients`].
-///
-/// # Panics
-/// If an array is shorter than `counts`, made by [`crate::expansion::count_gradients`], tell.
-pub fn power_spectrum_gradients_into(
-    batch: &Batch,
-    plan: &DensityPlan,
-    counts: &[usize],
-    arrays: GradientArrays<'_>,
-    interrupt: Interrupt<'_>,
-) -> Result<()> {
-    gradients_into(batch, plan, &Squares::new(plan), counts, arrays, interrupt)
-}
-
-/// As [`power_spectrum_gradients_into`] for the radial spectrum.
-///
-/// # Errors
-/// As there.
-///
-/// # Panics
-/// As there.
-pub fn radial_spectrum_gradients_into(
-    batch: &Batch,
-    plan: &DensityPlan,
-    counts: &[usize],
-    arrays: GradientArrays<'_>,
-    interrupt: Interrupt<'_>,
-) -> Result<()> {
-    gradients_into(batch, plan, &Linear(DegreeZero), counts, arrays, interrupt)
-}
-
-/// Derivatives of the power spectra of all centers by the strain, in the order of Voigt, added to `values`
-/// [atom, 6, feature].
-///
-/// # Errors
-/// As [`crate::expansion::density_coefficients`].
-///
-/// # Panics
-/// If the array has not its shape.
-pub fn power_spectrum_strain_into(
-    batch: &Batch,
-    plan: &DensityPlan,
-    values: &mut [f64],
-    interrupt: Interrupt<'_>,
-) -> Result<()> {
-    add_strain_gradients(batch, plan, &Squares::new(plan), values, interrupt)
-}
-
-/// As [`power_spectrum_strain_into`] for the radial spectrum.
-///
-/// # Errors
-/// As there.
-///
-/// # Panics
-/// As there.
-pub fn radial_spectrum_strain_into(
-    batch: &Batch,
-    plan: &DensityPlan,
-    values: &mut [f64],
-    interrupt: Interrupt<'_>,
-) -> Result<()> {
-    add_strain_gradients(batch, plan, &Linear(DegreeZero), values, interrupt)
-}
-
-fn gradients_into<D: Differential>(
-    batch: &Batch,
-    plan: &DensityPlan,
-    differential: &D,
-    counts: &[usize],
-    mut arrays: GradientArrays<'_>,
-    interrupt: Interrupt<'_>,
-) -> Result<()> {
-    let species = plan.species_indices(batch)?;
-    let parts = collected(counts.iter().map(|&n| arrays.take(n, differential.width(plan, 0))))?;
-    fill_gradients(batch, plan, &species, differential, parts, interrupt)
-}
-
-/// The radial spectrum.
-pub(super) struct DegreeZero;
-
-impl LinearFeatures for DegreeZero {
-    const INVARIANT: bool = true;
-
-    fn n_degrees(&self, _: &DensityPlan) -> usize {
-        1
-    }
-
-    fn width(&self, plan: &DensityPlan, _: usize) -> usize {
-        plan.max_channels(0)
-    }
-
-    fn pick(&self, plan: &DensityPlan, species: usize, c: &[f64], row: &mut [f64]) {
-        plan.center(species).layout.unpad_row(0, c, 0, row);
-    }
-}
-
-/// The power spectrum.
-pub(super) struct Squares {
-    spectrum: PowerSpectrum,
-    /// Where each channel stands in a padded row. [species][l][channel]
-    places: Vec<Vec<Vec<usize>>>,
-}
 
 /// Sums over pairs.
 #[derive(Debug, Default)]
@@ -170,32 +24,12 @@ pub(super) struct SquareMemory {
     sums: Vec<f64>,
     /// Sums of outer products, one degree after the other. [channel of the neighbor][xyz][padded channel]
     products: Vec<f64>,
-    /// Products of one degree. [padded channel][padded channel]
-    square: Vec<f64>,
 }
 
-impl Squares {
-    pub(super) fn new(plan: &DensityPlan) -> Self {
-        let of_center = |a| {
-            let layout = &plan.center(a).layout;
-            (0..=plan.max_angular()).map(|l| layout.padded_places(l)).collect()
-        };
-        Self {
-            spectrum: PowerSpectrum::new(plan),
-            places: (0..plan.species().len()).map(of_center).collect(),
-        }
-    }
-
+impl PowerSpectrum {
     /// Adds `g + g^T` of one degree to its features. The rows of `g` are those channels, from the padded channel
     /// `first` on; other rows are zero and not there.
-    fn add_symmetrized(
-        l: usize,
-        n: usize,
-        factor: f64,
-        rows: &Products<'_>,
-        places: &[usize],
-        out: &mut [f64],
-    ) {
+    fn add_symmetrized(l: usize, n: usize, factor: f64, rows: &Rows<'_>, places: &[usize], out: &mut [f64]) {
         let diagonal = factor / ((2 * l + 1) as f64).sqrt();
         let off_diagonal = SQRT_2 * diagonal;
         let own = &rows.channels;
@@ -218,7 +52,7 @@ impl Squares {
 }
 
 /// A matrix of which only some rows are there.
-struct Products<'a> {
+struct Rows<'a> {
     values: &'a [f64],
     /// Length of a row.
     stride: usize,
@@ -227,7 +61,7 @@ struct Products<'a> {
     first: usize,
 }
 
-impl<'a> Products<'a> {
+impl<'a> Rows<'a> {
     #[inline(always)]
     fn row(&self, place: usize) -> &'a [f64] {
         &self.values[(place - self.first) * self.stride..]
@@ -254,7 +88,7 @@ impl Kernel for Outer<'_> {
     }
 }
 
-/// [`Differential::add_pairs`] of the power spectrum.
+/// [`PairSums::add`] of the power spectrum.
 struct AddPairs<'p, 'a> {
     n_degrees: usize,
     run: &'p PairRun<'a>,
@@ -313,39 +147,27 @@ fn contract_run<S: Simd>(s: S, run: &PairRun<'_>, l: usize, sums: &mut Vec<f64>)
     Ok(())
 }
 
-impl Differential for Squares {
-    type Memory = SquareMemory;
-    const INVARIANT: bool = true;
-
-    fn n_degrees(&self, plan: &DensityPlan) -> usize {
-        plan.max_angular() + 1
-    }
-
-    fn width(&self, _: &DensityPlan, _: usize) -> usize {
-        self.spectrum.width()
-    }
-
+impl PairSums for PowerSpectrum {
     fn along(
         &self,
         plan: &DensityPlan,
         species: usize,
-        c: &[f64],
-        delta: &[f64],
+        [c, delta]: [&[f64]; 2],
         factor: f64,
         row: &mut [f64],
-        memory: &mut SquareMemory,
+        memory: &mut Memory,
     ) -> Result<()> {
         let layout = &plan.center(species).layout;
+        let square = &mut memory.of::<PowerMemory>().square;
         let mut at = 0;
         for (l, places) in self.places[species].iter().enumerate() {
-            let n = self.spectrum.channels(l);
+            let n = self.channels(l);
             let (start, stride) = layout.padded(l);
             let end = start + (2 * l + 1) * stride;
-            memory.square.clear();
-            memory.square.try_resize(stride * stride, 0.0)?;
-            let square = &mut memory.square;
-            plan.level().run(Outer { left: &delta[start..end], right: &c[start..end], stride, square });
-            let rows = Products { values: square, stride, channels: 0..places.len(), first: 0 };
+            square.clear();
+            square.try_resize(stride * stride, 0.0)?;
+            self.level.run(Outer { left: &delta[start..end], right: &c[start..end], stride, square });
+            let rows = Rows { values: square, stride, channels: 0..places.len(), first: 0 };
             let features = n * (n + 1) / 2;
             Self::add_symmetrized(l, n, factor, &rows, places, &mut row[at..at + features]);
             at += features;
@@ -353,27 +175,28 @@ impl Differential for Squares {
         Ok(())
     }
 
-    fn add_pairs(&self, plan: &DensityPlan, run: &PairRun<'_>, memory: &mut SquareMemory) -> Result<()> {
-        plan.level().run(AddPairs { n_degrees: plan.max_angular() + 1, run, memory })
+    fn add(&self, plan: &DensityPlan, run: &PairRun<'_>, memory: &mut Memory) -> Result<()> {
+        let memory = &mut memory.of::<PowerMemory>().sums;
+        self.level.run(AddPairs { n_degrees: plan.max_angular() + 1, run, memory })
     }
 
-    fn finish(
+    fn close(
         &self,
         plan: &DensityPlan,
-        center: usize,
-        neighbor: usize,
+        [center, neighbor]: [usize; 2],
         rows: &mut [f64],
         row_stride: usize,
-        memory: &mut SquareMemory,
+        memory: &mut Memory,
     ) -> Result<()> {
         let kind = plan.center(center);
+        let memory = &mut memory.of::<PowerMemory>().sums;
         let (mut at, mut feature) = (0, 0);
         for (l, places) in self.places[center].iter().enumerate() {
             let section = kind.tables[neighbor].sections()[l];
-            let (n, stride) = (self.spectrum.channels(l), kind.layout.padded(l).1);
+            let (n, stride) = (self.channels(l), kind.layout.padded(l).1);
             let len = section.count * 3 * stride;
             for x in 0..3 {
-                let products = Products {
+                let products = Rows {
                     values: &memory.products[at + (x * stride).min(len)..at + len],
                     stride: 3 * stride,
                     channels: section.channel..section.channel + section.count,

@@ -2,7 +2,6 @@
 
 use std::sync::OnceLock;
 
-use super::adjoint::tiles;
 use super::settings::{
     CouplingSettings, InvariantsSettings, OutputSettings, PlanSettings, ProjectionSettings, StepSettings,
     Symmetry,
@@ -10,7 +9,10 @@ use super::settings::{
 use crate::error::{Error, Result};
 use crate::math::clebsch_gordan::{ClebschGordan, MAX_DEGREE};
 use crate::memory::{all_of, collected};
-use crate::simd::{Level, Packed, Sums, Term};
+use crate::simd::{Level, Packed, ROWS, Sums, Term};
+
+/// Pairs whose gradients are made at once.
+pub(super) const TILE: usize = 4 * ROWS;
 
 /// A contraction, packed for products from either side.
 #[derive(Debug)]
@@ -399,4 +401,13 @@ impl Target {
     pub(super) fn backward(&self) -> &[Packed] {
         self.backward.get().expect("prepared")
     }
+}
+
+/// Rows of a projection for `count` pairs, a tile at a time.
+///
+/// # Errors
+/// [`Error::OutOfMemory`].
+fn tiles(count: usize, width: usize, entry: impl Fn(usize, usize) -> f64) -> Result<Vec<Packed>> {
+    let tile = |first: usize| Packed::new(TILE.min(count - first), width, |row, p| entry(first + row, p));
+    all_of((0..count).step_by(TILE).map(tile))
 }

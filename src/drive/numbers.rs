@@ -52,6 +52,14 @@ impl Numbers<'_> {
         }
     }
 
+    /// Writes numbers of double precision.
+    pub(crate) fn copy_from(&mut self, from: &[f64]) {
+        match self {
+            Self::F64(numbers) => numbers.copy_from_slice(from),
+            Self::F32(numbers) => numbers.iter_mut().zip(from).for_each(|(to, x)| *to = *x as f32),
+        }
+    }
+
     /// Takes the first `n` away.
     pub(crate) fn take(&mut self, n: usize) -> Self {
         match self {

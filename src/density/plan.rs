@@ -52,15 +52,15 @@ pub struct CenterTables {
     /// Where a species' channels start in a padded row. [neighbor species][l]
     targets: Vec<Vec<usize>>,
     /// Whether all species add to the same channels, so that their neighbors need no sorting.
-    pub(super) combined: bool,
+    pub(crate) combined: bool,
     /// Where the neighbors of a species add what. [neighbor species]
-    pub(super) schedules: Vec<Schedule>,
+    pub(crate) schedules: Vec<Schedule>,
     /// Longest padded table row.
-    pub(super) row: usize,
+    pub(crate) row: usize,
     /// Pairs that are worked on at a time.
-    pub(super) chunk: usize,
+    pub(crate) chunk: usize,
     /// The center's own density, in the padded l = 0 row. [center species][channel]
-    pub(super) own: Vec<Vec<f64>>,
+    pub(crate) own: Vec<Vec<f64>>,
 }
 
 /// A checked expansion.

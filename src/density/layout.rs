@@ -38,7 +38,7 @@ pub struct Layout {
 impl Layout {
     /// From the (first channel, count) of each neighbor species at each degree, [l][species]; species with the same
     /// channels share a group.
-    pub(super) fn new(channels: &[usize], sections: &[Vec<(usize, usize)>], lanes: usize) -> Self {
+    pub(crate) fn new(channels: &[usize], sections: &[Vec<(usize, usize)>], lanes: usize) -> Self {
         let mut degrees = Vec::with_capacity(channels.len());
         let (mut padded_len, mut width) = (0, 0);
         for (l, (&channels, sections)) in channels.iter().zip(sections).enumerate() {
@@ -90,7 +90,7 @@ impl Layout {
     }
 
     /// Where the channels of a table section start in a padded row.
-    pub(super) fn padded_channel(&self, l: usize, channel: usize, count: usize) -> usize {
+    pub(crate) fn padded_channel(&self, l: usize, channel: usize, count: usize) -> usize {
         let found = self.degrees[l].groups.iter().find(|g| g.channel == channel && g.count == count);
         found.map_or(0, |g| g.padded_start)
     }
@@ -135,6 +135,12 @@ impl Layout {
                 }
             }
         }
+    }
+
+    /// The arrangement of packed coefficients themselves.
+    pub(crate) fn packed(channels: &[usize]) -> Self {
+        let sections: Vec<_> = channels.iter().map(|&n| vec![(0, n)]).collect();
+        Self::new(channels, &sections, 1)
     }
 
     /// Where the channels of a degree stand in a padded row. [channel]
