@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orbas.fit.copies import find_copies
 from orbas.fit.findings import Finding, Topic, listed
 
 if TYPE_CHECKING:
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
+    from orbas.base.blocks import IntArray
     from orbas.structures.io import Labels
 
 #: Labels contradict beyond this: eV per square root of atoms, and eV/Å.
@@ -23,10 +23,20 @@ _GAPS = (0.02, 0.25)
 _IGNORED = ("config_type", "index", "id", "name", "file", "step", "time")
 
 
-def contradicting_copies(frames: Sequence[Atoms], labels: Labels) -> list[Finding]:
-    """Name equal structures (also translated, rotated, or with atoms in another order) with different labels."""
+def contradicting_copies(frames: Sequence[Atoms], labels: Labels, copies: IntArray, numbers: IntArray) -> list[Finding]:
+    """Name equal structures (also translated, rotated, or with atoms in another order) with different labels.
+
+    Parameters
+    ----------
+    frames, labels
+        Structures and their labels.
+    copies
+        From :func:`orbas.fit.copies.find_copies`.
+    numbers
+        What structures are called in messages, [n_structures].
+    """
     pairs = []
-    for members in groups_of_copies(frames):
+    for members in _groups(copies):
         energies = labels.energies[members]
         if np.isfinite(energies).sum() > 1:
             low, high = int(np.nanargmin(energies)), int(np.nanargmax(energies))
@@ -46,17 +56,18 @@ def contradicting_copies(frames: Sequence[Atoms], labels: Labels) -> list[Findin
     every = sorted(k for *_, members in pairs for k in members)
     different = sorted({name for _, _, a, b, _ in pairs for name in _different(frames[a].info, frames[b].info)})
     entries = f"; entries that differ: {', '.join(different[:8])}" if different else ""
+    names = f"structures {numbers[first]} and {numbers[second]}"
     message = (
         f"{len(pairs)} groups of equal structures have labels that contradict each other, by up to {gap:.3g} {unit} "
-        f"(structures {first} and {second}){entries}; all of them: {listed(every)}. A model can only learn their mean"
+        f"({names}){entries}; all of them: {listed(numbers[every].tolist())}. A model can only learn their mean"
     )
     return [Finding(Topic.COPIES, tuple(every), message)]
 
 
-def groups_of_copies(frames: Sequence[Atoms]) -> list[list[int]]:
-    """Return groups of equal structures, rising, by their distances."""
+def _groups(copies: IntArray) -> list[list[int]]:
+    """Return the structures that share a number, where they are several."""
     groups: dict[int, list[int]] = {}
-    for k, number in enumerate(find_copies(frames, nearly=False).tolist()):
+    for k, number in enumerate(copies.tolist()):
         groups.setdefault(number, []).append(k)
     return [members for members in groups.values() if len(members) > 1]
 

@@ -91,6 +91,7 @@ class Coverage:
         species: tuple[int, ...],
         cutoff: float | None,
         known: NDArray[np.bool_],
+        alone: Sequence[NDArray[np.bool_]],
         *,
         energies_given: bool,
     ) -> Self:
@@ -106,13 +107,15 @@ class Coverage:
             Within which atoms are neighbors.
         known
             Of which structures the energy is known, [n_structures].
+        alone
+            Which atoms of each structure have no neighbor, from :func:`without_neighbors`.
         energies_given
             Whether the energies of atoms were given, so that compositions need not determine them.
         """
         counts = count_species(frames, species)
         lonely = np.zeros(256, dtype=np.int64)
-        for frame in frames:
-            lonely += np.bincount(frame.numbers[without_neighbors(frame, cutoff)], minlength=256)
+        for frame, mask in zip(frames, alone, strict=True):
+            lonely += np.bincount(frame.numbers[mask], minlength=256)
         if energies_given:
             span = np.eye(len(species))
         else:
@@ -179,29 +182,33 @@ class Coverage:
         return table
 
 
-def training_findings(frames: Sequence[Atoms], coverage: Coverage) -> list[Finding]:
+def training_findings(frames: Sequence[Atoms], coverage: Coverage, alone: Sequence[NDArray[np.bool_]]) -> list[Finding]:
     """Say what training structures leave open: rare species, atoms without neighbors, compositions."""
     from ase.data import chemical_symbols
 
     findings = []
+    holders = {number: [k for k, f in enumerate(frames) if number in f.numbers] for number in coverage.species}
     rare = [number for number in coverage.rare if _is_rare(coverage, number)]
+    # A single structure among many says little of a species, however many atoms it has.
+    rare += [n for n in holders if n not in rare and len(holders[n]) == 1 and len(frames) >= 2 * HANDFUL]
+    rare = [number for number in rare if any(len(frames[k]) > 1 for k in holders[number])]
     if rare:
-        members = [k for k, frame in enumerate(frames) if np.isin(frame.numbers, rare).any()]
+        members = sorted({k for number in rare for k in holders[number]})
         counts = dict(zip(coverage.species, coverage.environments, strict=True))
         text = ", ".join(f"{chemical_symbols[number]}: {counts[number]}" for number in rare)
         message = (
-            f"species in fewer than {HANDFUL} environments with neighbors ({text}; {listed(members)}): nothing can be "
-            "learned of them"
+            f"species in fewer than {HANDFUL} environments with neighbors, or in one structure only ({text}; "
+            f"{listed(members)}): too little to learn from"
         )
         findings.append(Finding(Topic.RARE_SPECIES, tuple(members), message))
-    alone = [k for k, frame in enumerate(frames) if len(frame) > 1 and without_neighbors(frame, coverage.cutoff).any()]
+    members = [k for k, frame in enumerate(frames) if len(frame) > 1 and alone[k].any()]
     n_atoms, lonely = sum(map(len, frames)), sum(coverage.lonely)
-    if alone:
+    if members:
         message = (
-            f"{lonely} of {n_atoms} atoms have no neighbor within {coverage.cutoff:g} Å, in {len(alone)} structures "
-            f"({listed(alone)}{by_config(frames, alone)}): is the cutoff long enough, are lengths in Å?"
+            f"{lonely} of {n_atoms} atoms have no neighbor within {coverage.cutoff:g} Å, in {len(members)} structures "
+            f"({listed(members)}{by_config(frames, members)}): is the cutoff long enough, are lengths in Å?"
         )
-        findings.append(Finding(Topic.NO_NEIGHBORS, tuple(alone), message, is_warning=lonely > 0.2 * n_atoms))
+        findings.append(Finding(Topic.NO_NEIGHBORS, tuple(members), message, is_warning=lonely > 0.2 * n_atoms))
     if len(coverage.compositions) < len(coverage.species):
         message = (
             "the compositions of the training structures do not determine the energy of each species: energies of "
@@ -223,7 +230,11 @@ def without_neighbors(frame: Atoms, cutoff: float | None) -> NDArray[np.bool_]:
 
 
 def forces_without_neighbors(
-    frames: Sequence[Atoms], labels: Labels, cutoff: float | None, least: float = 0.25
+    frames: Sequence[Atoms],
+    labels: Labels,
+    cutoff: float | None,
+    alone: Sequence[NDArray[np.bool_]],
+    least: float = 0.25,
 ) -> list[Finding]:
     """Say where atoms without neighbors have forces larger than ``least`` (eV/Å): no model can give them."""
     members, n_atoms, largest = [], 0, 0.0
@@ -232,8 +243,7 @@ def forces_without_neighbors(
     for k, (frame, own) in enumerate(zip(frames, labels.forces, strict=True)):
         if own is None or not len(frame):
             continue
-        alone = without_neighbors(frame, cutoff)
-        sizes = np.linalg.norm(np.nan_to_num(own[alone]), axis=1)
+        sizes = np.linalg.norm(np.nan_to_num(own[alone[k]]), axis=1)
         if (sizes > least).any():
             members.append(k)
             n_atoms += int((sizes > least).sum())

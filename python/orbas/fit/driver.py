@@ -15,7 +15,8 @@ import numpy as np
 
 from orbas.fit.baseline import species_of
 from orbas.fit.contradictions import contradicting_copies
-from orbas.fit.coverage import Coverage, forces_without_neighbors, training_findings
+from orbas.fit.copies import find_copies
+from orbas.fit.coverage import Coverage, forces_without_neighbors, training_findings, without_neighbors
 from orbas.fit.dense import fit_ridge
 from orbas.fit.findings import say
 from orbas.fit.folds import groups_of
@@ -147,16 +148,20 @@ def fit_potential(
     design = make_design(fitted)
     targets = targets_of(fitted, labels, baseline)
     species = species_of(frames)
-    coverage = Coverage.of(frames, species, design.cutoff, known, energies_given=not isinstance(settings.baseline, str))
-    later = contradicting_copies(frames, all_labels) + training_findings(frames, coverage)
-    later += forces_without_neighbors(frames, all_labels, design.cutoff)
-    folds = Samples(fitted, groups[chosen], kinds_of(fitted, labels), isolated_atoms(fitted)).folds(rule)
+    alone = [without_neighbors(frame, design.cutoff) for frame in frames]
+    given = not isinstance(settings.baseline, str)
+    coverage = Coverage.of(frames, species, design.cutoff, known, alone, energies_given=given)
+    copies = find_copies(fitted)
+    later = [found.renumbered(chosen) for found in contradicting_copies(fitted, labels, copies, chosen)]
+    later += training_findings(frames, coverage, alone)
+    later += forces_without_neighbors(frames, all_labels, design.cutoff, alone)
+    folds = Samples(fitted, groups[chosen], kinds_of(fitted, labels), isolated_atoms(fitted), copies).folds(rule)
     fit = _fit(design, fitted, chosen, targets, settings, rule, folds, checkpoint)
     later += fit.findings
     say(later)
     _say_edge(rule, fit.ridge)
-    alone = set(species) - set(species_of(fitted))
-    seen = [frame for k, frame in enumerate(frames) if not aside[k] or alone.intersection(frame.numbers.tolist())]
+    unseen = set(species) - set(species_of(fitted))
+    seen = [frame for k, frame in enumerate(frames) if not aside[k] or unseen.intersection(frame.numbers.tolist())]
     reach = reach_of(design, seen, species)
     return FitResult(design, baseline, species, fit.ridge, reach, fit.noise, (*findings, *later), coverage)
 

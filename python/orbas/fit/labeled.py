@@ -328,8 +328,14 @@ def _contradicting(
     chosen = [frames[k] for k in found.structures]
     seen = design.energies(chosen, weights)
     within = Derived(seen.structures, seen.forces, seen.stress(chosen), weights)
-    sizes = np.abs(_sizes(chosen, [targets[k] for k in found.structures], within, ())[found.quantity])
-    return found.take(np.flatnonzero(sizes > robust.FAR[found.quantity] * np.array(found.medians)))
+    labels = [targets[k] for k in found.structures]
+    sizes = np.abs(_sizes(chosen, labels, within, ())[found.quantity])
+    wrong = sizes > robust.FAR[found.quantity] * np.array(found.medians)
+    if found.quantity is Quantity.FORCES:
+        # Where a model makes large forces of small ones, the model is wrong: wrong labels are large.
+        nothing = replace(within, forces=[np.zeros_like(own) for own in within.forces])
+        wrong &= _sizes(chosen, labels, nothing, ())[Quantity.FORCES] > 0.5 * sizes
+    return found.take(np.flatnonzero(wrong))
 
 
 def _confirmed(frames: Sequence[Atoms], found: Outliers, sizes: FloatArray | None) -> bool:

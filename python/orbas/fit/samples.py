@@ -39,19 +39,22 @@ class Samples:
         From :func:`kinds_of`.
     always
         Which structures are never held out, [n_structures].
+    copies
+        From :func:`orbas.fit.copies.find_copies`, of those that are nearly equal too.
     """
 
     frames: list[Atoms]
     groups: IntArray
     kinds: BoolArray
     always: BoolArray
+    copies: IntArray
 
     def folds(self, rule: Regularization) -> Folds:
-        """Return the folds of a rule; copies, which are looked for where it holds out at all, share one."""
+        """Return the folds of a rule; copies share one."""
         if not isinstance(rule, KFold | HoldOut | LeaveOneOut):
             return plain_folds(rule, len(self.frames))
         for nearly in (True, False):
-            copies = find_copies(self.frames, nearly=nearly)
+            copies = self.copies if nearly else find_copies(self.frames, nearly=False)
             units = joined(self.groups, copies)
             # Where everything is nearly equal, as in small displacements of a crystal, only what is equal is one.
             if len(np.unique(units[~self.always])) >= _wanted(rule):
