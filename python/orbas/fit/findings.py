@@ -39,6 +39,10 @@ class Topic(enum.Enum):
     NO_NEIGHBORS = "atoms without neighbors"
 
 
+#: Topics of labels of single structures that are far from all others.
+OUTLYING = (Topic.OUTLIER, Topic.PERMUTATION)
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that is odd about structures or labels.

@@ -155,7 +155,8 @@ def _at_once(
         own = np.flatnonzero(~set_aside(part, model.noise))
         fitted = [part[k] for k in own.tolist()]
         labels = Labels(known[own], None, None)
-        folds = Samples(fitted, units[own], kinds_of(fitted, labels), isolated_atoms(fitted)).folds(rule)
+        copies = find_copies(fitted)
+        folds = Samples(fitted, units[own], kinds_of(fitted, labels), isolated_atoms(fitted), copies).folds(rule)
         fit = fit_ridge(rows[own], (known - baseline.predict(part))[own], rule, folds)
         above = test_energies - expected
         errors.append((*mean_errors(test_rows @ fit.weights - above), mean_errors(above)[0]))

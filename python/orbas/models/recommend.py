@@ -14,6 +14,7 @@ import numpy as np
 from orbas.base.fields import check_settings, setting
 from orbas.base.kinds import SEED, Number
 from orbas.base.process import fitting
+from orbas.fit.findings import OUTLYING
 from orbas.fit.folds import groups_of
 from orbas.fit.isolated import isolated_atoms
 from orbas.fit.labels import labels_of
@@ -87,18 +88,23 @@ class Candidate:
             case "sparse":
                 return f"sparse kernel           {text} points {self.size} zeta {self.zeta}"
 
-    def build(self, frames: Sequence[Atoms], noise: Noise, groups: str | tuple[str, ...] | None = None) -> Potential:
+    def build(
+        self,
+        frames: Sequence[Atoms],
+        noise: Noise | None,
+        groups: str | tuple[str, ...] | None = None,
+        robust: Literal["outliers", "huber"] = "outliers",
+    ) -> Potential:
         """Fit the representation to structures and return the potential, not fitted yet."""
         from orbas.invariants.nice import NICE
         from orbas.invariants.spectra import PowerSpectrum
 
         density = self._density(frames)
-        rule = KFold(groups=groups)
+        options: dict[str, Any] = {"regularization": KFold(groups=groups), "noise": noise, "robust": robust}
         if self.kind == "sparse":
-            spectrum = PowerSpectrum(density)
-            return SparseGPR(spectrum, self.size, self.zeta, regularization=rule, noise=noise)
+            return SparseGPR(PowerSpectrum(density), self.size, self.zeta, **options)
         if self.kind == "linear":
-            return LinearPotential(PowerSpectrum(density), regularization=rule, noise=noise)
+            return LinearPotential(PowerSpectrum(density), **options)
         nice = NICE(
             density,
             nu_max=3,
@@ -109,7 +115,7 @@ class Candidate:
             max_lambda=self.max_angular,
             n_environments=2000,
         )
-        return LinearPotential(nice.fit(frames), regularization=rule, noise=noise)
+        return LinearPotential(nice.fit(frames), **options)
 
     def _density(self, frames: Sequence[Atoms]) -> DensityExpansion:
         from orbas.bases import GTO
@@ -168,7 +174,8 @@ def recommended(
     energy_key, forces_key, stress_key, virial_key
         Names of the labels, as in :meth:`LinearPotential.fit`.
     noise
-        Expected errors of the labels, hence what matters more: None is ``Noise()``.
+        Expected errors of the labels, hence what matters more. None is ``Noise()``, raised for a kind of label that
+        contradicts the others, as the first trial finds. If that sees outliers, the last fit is ``robust="huber"``.
     time_budget
         Seconds. Trials end when what is left is what the last fit is expected to take; a machine of another speed may
         therefore choose otherwise. At least one trial and the last fit are always made, and the best settings that were
@@ -195,6 +202,7 @@ def recommended(
     start = time.monotonic()
     keys: dict[str, Any] = {"forces_key": forces_key, "stress_key": stress_key, "virial_key": virial_key}
     labels = labels_of(train, energy_key, **keys)
+    given = noise
     noise = Noise() if noise is None else noise
     noise.check_configs(train)
     together = groups_of(search.groups, train)
@@ -204,6 +212,13 @@ def recommended(
     report(f"comparing settings on {len(frames)} of {len(train)} structures; held-out error over noise:")
     best: tuple[float, Candidate, float] | None = None
     nearest = _nearest_distance(frames)
+    robust: Literal["outliers", "huber"] = "outliers"
+    if labels.forces is not None or labels.stress is not None:
+        with _quietly():
+            first = _first_stage(frames, nearest)[0].build(frames, given and given.among(frames), of_sample)
+            first.fit(frames, energy_key=energy_key, **keys)
+        noise = first.noise_ if given is None and first.noise_ is not None else noise
+        robust = "huber" if any(found.topic in OUTLYING for found in first.findings_) else robust
     for stage in (_first_stage(frames, nearest), None):
         for candidate in stage if stage is not None else _second_stage(best, nearest, sum(map(len, frames))):
             if best is not None and time.monotonic() - start + _MARGIN * best[2] > time_budget:
@@ -227,7 +242,7 @@ def recommended(
         _LOG.warning("the best settings are taken, though %s", late)
     report(f"taken: {best[1]}; fitting all {len(train)} structures")
     with _quietly():  # of sizes that were not asked for
-        chosen = best[1].build(train, noise, search.groups)
+        chosen = best[1].build(train, noise, search.groups, robust)
     chosen.fit(train, energy_key=energy_key, **keys)
     return chosen
 
