@@ -216,6 +216,9 @@ def test_switches_of_methods(wrong):
                 function(FRAMES, **{name: wrong})
 
 
+LINEAR = models.LinearPotential(orbas.PowerSpectrum(density()), regularization=models.Fixed(1e-6))
+
+
 @pytest.mark.parametrize("wrong", [True, "4", NAN, INF, -1.0, 0.0, 1e200, None])
 def test_numbers_of_functions(wrong):
     for call in (
@@ -226,6 +229,9 @@ def test_numbers_of_functions(wrong):
         lambda: orbas.datasets.qm9(3, seed=wrong),
         lambda: orbas.metrics.gfre(MATRIX, MATRIX, seed=wrong),
         lambda: orbas.metrics.lfre(MATRIX, MATRIX, wrong),
+        lambda: models.structure_features(orbas.PowerSpectrum(density()), FRAMES, chunk=wrong),
+        lambda: models.learning_curve(LINEAR, FRAMES[:4], FRAMES[4:], [3], seed=wrong),
+        lambda: models.learning_curve(LINEAR, FRAMES[:4], FRAMES[4:], [wrong]),
     ):
         with pytest.raises((ValueError, TypeError)):
             call()
@@ -242,4 +248,27 @@ def test_matrices_of_texts_and_of_numbers_whose_squares_overflow(matrix):
         lambda: models.RidgeRegressor().fit(matrix, np.zeros(len(matrix))),
     ):
         with pytest.raises(ValueError, match=r"must hold numbers|squares overflow"):
+            call()
+
+
+@pytest.mark.parametrize("wrong", [True, "1", NAN, INF, -1.0, 1e200, 10**400])
+def test_numbers_of_fitted_things(wrong):
+    optimal = orbas.OptimalBasis(density(), 2).fit(FRAMES)
+    nice = orbas.NICE(density(), nu_max=2).fit(FRAMES)
+    linear = models.LinearPotential(orbas.PowerSpectrum(density()), regularization=models.Fixed(1e-6)).fit(FRAMES)
+    sparse = models.SparseGPR(orbas.PowerSpectrum(density()), 2, regularization=models.Fixed(1e-6)).fit(FRAMES)
+    for call in (
+        lambda: optimal.covariance(wrong),
+        lambda: optimal.plot(n_functions=wrong),
+        lambda: optimal.plot(degrees=[wrong]),
+        lambda: optimal.fit(FRAMES, sample_weight=[wrong] * 12 if wrong is not True else "1"),
+        lambda: nice.summary(density_residual=wrong),
+        lambda: linear.skin_lists(wrong),
+        lambda: sparse.skin_lists(wrong),
+        lambda: linear.calculator(skin=wrong),
+        lambda: linear.calculator(check_every=wrong),
+        lambda: orbas.calculators.run_driver(linear, FRAMES[0], port=wrong),
+        lambda: orbas.calculators.run_driver(linear, FRAMES[0], timeout=wrong),
+    ):
+        with pytest.raises((ValueError, TypeError)):
             call()

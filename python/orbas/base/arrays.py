@@ -188,7 +188,7 @@ def as_matrix(x: Any, name: str = "X") -> FloatArray:
     array = np.asarray(x)
     check_numeric(array, name)
     if array.dtype not in (np.float32, np.float64):
-        array = array.astype(np.float64)
+        array = _as_float64(array, name)
     if array.ndim != 2:
         raise ValueError(
             f"Expected 2D array, got {array.ndim}D array instead: {name} has the shape {array.shape}. Reshape your data"
@@ -212,11 +212,18 @@ def as_targets(y: ArrayLike, n_samples: int) -> FloatArray:
         raise ValueError("requires y to be passed, but the target y is None")
     array = np.asarray(y)
     check_numeric(array, "y")
-    array = array.astype(np.float64)
+    array = _as_float64(array, "y")
     if array.ndim not in (1, 2) or len(array) != n_samples:
         raise ValueError(f"y must have {n_samples} rows, one per sample of X, got the shape {array.shape}")
     check_finite(array, "y")
     return array
+
+
+def _as_float64(array: NDArray[Any], name: str) -> FloatArray:
+    try:
+        return array.astype(np.float64)
+    except OverflowError:
+        raise ValueError(f"{name} holds an integer beyond {short(LARGEST)}, where squares overflow") from None
 
 
 def check_numeric(array: NDArray[Any], name: str) -> None:

@@ -18,7 +18,7 @@ from ase.calculators.calculator import (
 )
 
 from orbas.base.fields import SettingsError, checked
-from orbas.base.kinds import Choice, Integer, Maybe, Number
+from orbas.base.kinds import SKIN, Choice, Integer, Maybe
 from orbas.base.locks import ForkSafeLock
 from orbas.base.names import unknown_name
 from orbas.calculators.continuation import Continuation
@@ -42,7 +42,7 @@ _DIAGNOSTICS = ("uncertainty", "extrapolation")
 #: The energy does not depend on them.
 _INDIFFERENT = ("initial_charges", "initial_magmoms")
 _OPTIONS = {
-    "skin": Number(0.0, 1e6, "Å"),
+    "skin": SKIN,
     "check_every": Maybe(Integer(1), meaning="never"),
     "on_extrapolation": Choice(("warn", "raise", "ignore")),
 }
@@ -54,6 +54,10 @@ class ExtrapolationWarning(UserWarning):
 
 class ExtrapolationError(CalculationFailed):
     """As :class:`ExtrapolationWarning`, with ``on_extrapolation="raise"``."""
+
+
+class OptionError(InputError, SettingsError):
+    """An option of a calculator is unknown, of a wrong type or out of its range: an error of ase and of settings."""
 
 
 class OrbasCalculator(Calculator):
@@ -346,8 +350,8 @@ def _check_finite(structure: Atoms, found: Energies) -> None:
 def _check_option(name: str, value: Any) -> None:
     """Raise InputError unless it is an option with a useful value."""
     if name not in _OPTIONS:
-        raise InputError(unknown_name("option", name, _OPTIONS))
+        raise OptionError(unknown_name("option", name, _OPTIONS))
     try:
         checked(_OPTIONS[name], name, value)
     except SettingsError as error:
-        raise InputError(str(error)) from None
+        raise OptionError(str(error)) from None

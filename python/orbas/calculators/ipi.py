@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase.calculators.socketio import IPIProtocol, SocketClosed, actualunixsocketname
 
+from orbas.base.fields import checked
+from orbas.base.kinds import Integer, Maybe, Number
 from orbas.structures.geometry import without_labels
 
 if TYPE_CHECKING:
@@ -70,6 +72,8 @@ def run_driver(
     ase.calculators.calculator.CalculatorError
         As :class:`orbas.calculators.OrbasCalculator`.
     """
+    checked(Integer(1, 65535), "port", port)
+    checked(Maybe(Number(1e-3, 1e9, "s"), meaning="forever"), "timeout", timeout)
     own = without_labels(atoms)
     own.set_constraint()  # the server moves the atoms
     own.calc = potential.calculator(**options)

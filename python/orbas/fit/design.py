@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
+from orbas.base.fields import checked
+from orbas.base.kinds import Integer
 from orbas.base.process import default_errors
 from orbas.fit.baseline import count_atoms
 from orbas.structures.batch import as_frames
@@ -135,8 +137,7 @@ def structure_features(
     frames = as_frames(frames)
     if len(frames) == 0:
         raise ValueError("there are no structures to compute features of")
-    if chunk < 1:
-        raise ValueError(f"chunk must be a positive number of atoms, got {chunk!r}")
+    chunk = checked(Integer(1, 2**53), "chunk", chunk)
     from tqdm import tqdm
 
     values: FloatArray | None = None

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orbas.base.estimator import Fitted
-from orbas.base.fields import check_switches, setting
+from orbas.base.fields import check_switches, checked, setting
+from orbas.base.kinds import SKIN
 from orbas.fit.baseline import check_species
 from orbas.fit.design import Differentiable, LinearDesign
 from orbas.fit.settings import REPRESENTATION
@@ -113,7 +114,7 @@ class LinearPotential(Potential):
         """Return one empty neighbor memory with a skin in Å."""
         from orbas._core import SkinList
 
-        return [SkinList(skin)]
+        return [SkinList(checked(SKIN, "skin", skin))]
 
     def _make_design(self, params: Mapping[str, Any], frames: list[Atoms]) -> LinearDesign:
         return LinearDesign.of(params["representation"], frames)

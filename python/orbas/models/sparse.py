@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from orbas.base.estimator import Fitted
-from orbas.base.fields import SettingsError, check_settings, setting
-from orbas.base.kinds import Choice, Each, Instance, Integer, Number, OneOf, listed
+from orbas.base.fields import SettingsError, check_settings, checked, setting
+from orbas.base.kinds import SKIN, Choice, Each, Instance, Integer, Number, OneOf, listed
 from orbas.fit.noise import Noise
 from orbas.invariants.spectra import Spectrum
 from orbas.models.kernel import KernelDesign, KernelTerm, normalized
@@ -117,6 +117,7 @@ class SparseGPR(Potential):
         """Return an empty neighbor memory with a skin in Å for every representation."""
         from orbas._core import SkinList
 
+        skin = checked(SKIN, "skin", skin)
         return [SkinList(skin) for _ in self._fitted().design.terms]
 
     def _make_design(self, params: Mapping[str, Any], frames: list[Atoms]) -> KernelDesign:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Self, get_args
 import numpy as np
 
 from orbas import structures
+from orbas.base.arrays import as_matrix
 from orbas.base.estimator import Fitted
-from orbas.base.fields import SettingsError, check_settings, setting
+from orbas.base.fields import SettingsError, check_settings, checked, setting
 from orbas.base.kinds import Choice, Each, Integer, Maybe, Number, Switch, listed
 from orbas.base.linalg import eigh
 from orbas.density.contraction import ContractedBasis
@@ -257,7 +258,7 @@ class OptimalBasis(FittedBasis):
         counts = record.density.primitive_basis().counts(record.density.max_angular)
         if record.seen is None:
             raise ValueError("this basis was read from a file, which holds no covariances: fit it")
-        if not 0 <= l < len(counts) or center_species not in _kinds(record.params, record.species):
+        if checked(Integer(0), "l", l) >= len(counts) or center_species not in _kinds(record.params, record.species):
             raise ValueError(f"no covariance of l = {l}, center species {center_species}")
         covariance = record.seen.of(center_species)
         return [covariance.joint(l, counts[l], group) for group in _groups(record.params, record.species)]
@@ -482,7 +483,7 @@ def _scales(weights: FloatArray | None, frames: list[Atoms]) -> list[FloatArray]
     """Return what multiplies the coefficients of every atom, structure by structure: the roots of the weights."""
     if weights is None:
         return None
-    array = np.asarray(weights, dtype=np.float64)
+    array = as_matrix([weights], "sample_weight")[0].astype(np.float64)
     ends = np.cumsum([len(frame) for frame in frames], dtype=np.int64)
     if array.shape != (ends[-1],) or not np.isfinite(array).all() or (array < 0).any():
         raise ValueError(f"sample_weight must hold {ends[-1]} finite numbers >= 0, got the shape {array.shape}")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from orbas.base.estimator import Estimator, Fitted
+from orbas.base.fields import checked
+from orbas.base.kinds import Integer, ListOf, Maybe
 from orbas.density import contraction
 from orbas.density.contraction import ContractedBasis
 from orbas.density.expansion import DensityExpansion
@@ -142,4 +144,6 @@ class FittedBasis(Estimator):
         """Draw the first functions of some degrees, one panel each, and the residual variance."""
         from orbas.plots import plot_basis
 
+        checked(Maybe(ListOf(Integer(0, self.density.max_angular), "degrees")), "degrees", degrees)
+        checked(Integer(1, 1000), "n_functions", n_functions)
         return plot_basis(self._at_fit(), degrees, n_functions)

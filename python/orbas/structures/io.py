@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from orbas.base.numbers import parse_integer
 from orbas.errors import LabelError, LabelFileError, StructureFileError
 from orbas.files.door import open_input
 from orbas.structures.extxyz import parse_frame, raw_frames, to_calculator
@@ -159,8 +160,9 @@ def _select(items: Iterator[Any], index: int | str | slice) -> Iterator[Any]:
     """Yield the chosen items, without holding the others unless an index counts from the end."""
     if isinstance(index, str):
         try:
-            parts = [int(part) if part.strip() else None for part in index.split(":")]
-            chosen = slice(*parts) if ":" in index else slice(int(index), int(index) + 1 or None)
+            parts = [parse_integer(part.strip()) if part.strip() else None for part in index.split(":")]
+            number = parts[0] if parts[0] is not None else 0
+            chosen = slice(*parts) if ":" in index else slice(number, number + 1 or None)
         except (ValueError, TypeError):
             raise ValueError(f"index must be a number or a slice such as '::10', got {index!r}") from None
     elif isinstance(index, slice):

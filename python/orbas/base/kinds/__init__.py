@@ -12,6 +12,7 @@ from orbas.base.kinds.compound import Each, Having, Instance, ListOf, Maybe, One
 from orbas.base.kinds.plain import (
     LENGTH,
     SEED,
+    SKIN,
     Choice,
     File,
     Files,
@@ -28,6 +29,7 @@ from orbas.base.kinds.plain import (
 __all__ = [
     "LENGTH",
     "SEED",
+    "SKIN",
     "Choice",
     "Each",
     "File",

@@ -230,6 +230,8 @@ class Files(Kind):
 
 #: Lengths between atoms.
 LENGTH = Number(1e-6, 1e6, "Å")
+#: How much farther than the cutoff neighbors are remembered.
+SKIN = Number(0.0, 1e6, "Å")
 #: Seeds of random numbers.
 SEED = Integer(0, 2**63 - 1)
 

@@ -11,9 +11,9 @@ from orbas import _core, structures
 from orbas.base.blocks import Block, BlockKey, EquivariantBlocks, Features
 from orbas.base.energies import Energies
 from orbas.base.estimator import Estimator, Fitted
-from orbas.base.fields import check_settings, check_switches, setting
+from orbas.base.fields import check_settings, check_switches, checked, setting
 from orbas.base.gradients import rows_of
-from orbas.base.kinds import Choice, Integer, Maybe, Switch
+from orbas.base.kinds import Choice, Integer, Maybe, Number, Switch
 from orbas.density.expansion import DENSITY
 from orbas.errors import not_fitted
 from orbas.invariants.nice import environments, report
@@ -351,6 +351,7 @@ class NICE(Estimator):
         With the residual variance of the density, orders that discard more than that are marked: there, the contraction
         and no longer the density limits the accuracy.
         """
+        checked(Maybe(Number(0.0, 1.0)), "density_residual", density_residual)
         return report.table(self.iterations_, density_residual)
 
     def estimate(self, frames: Sequence[Atoms]) -> report.Estimate:
