@@ -184,8 +184,9 @@ def identity_of(
         if noise is not None:
             own = noise.of(frame)
             _add(digest, np.array([own.energy, own.forces, own.virial]))
-        for label in (target.forces, target.virial):
+        for label in (target.forces, target.virial, target.trust.forces_sigma):
             digest.update(b"-" if label is None else label.tobytes())
+        digest.update(repr((target.weights, target.trust.energy_sigma, target.trust.virial_sigma)).encode())
     return digest.hexdigest()
 
 

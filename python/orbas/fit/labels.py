@@ -71,10 +71,9 @@ def with_energies(frames: list[Atoms], keys: LabelKeys, energies: ArrayLike) -> 
     bad = np.flatnonzero(~np.isfinite(values))
     if bad.size:
         raise LabelError(f"y must be finite energies in eV, that of structure {bad[0]} is {values[bad[0]]}")
-    others = replace(keys, energy=None)
-    if others.forces is None and others.stress is None and others.virial is None:
-        return Labels(values, None, None)
-    return replace(others.collect(frames), energies=values)
+    others = replace(keys, energy=None).collect(frames)
+    weights = [trust.weights[0] for trust in others.trust] or 1.0
+    return replace(others, energies=np.where(np.asarray(weights) > 0, values, np.nan))
 
 
 def fit_baseline(given: BaselineLike, frames: Sequence[Atoms], energies: FloatArray) -> CompositionBaseline:

@@ -38,7 +38,7 @@ class LabelKind(Enum):
     """A kind of label: its plain name, its place (a column of the atoms or the comment line), how names of it look."""
 
     ENERGY = _Kind("energy", False, re.compile(r".*energ(y|ies).*|e|en|ener|e_?tot(al)?|toten|e_?pot|pe|u0"))
-    FORCES = _Kind("forces", True, re.compile(r".*forces?.*|.*gradients?|f|for|frc|fxyz|grad|f_?[xyz]"))
+    FORCES = _Kind("forces", True, re.compile(r".*forces?([\W_\d].*)?|.*gradients?|f|for|frc|fxyz|grad|f_?[xyz]"))
     STRESS = _Kind("stress", False, re.compile(r".*stress.*"))
     VIRIAL = _Kind("virial", False, re.compile(r".*virial.*"))
 
