@@ -251,7 +251,7 @@ def test_matrices_of_texts_and_of_numbers_whose_squares_overflow(matrix):
             call()
 
 
-@pytest.mark.parametrize("wrong", [True, "1", NAN, INF, -1.0, 1e200, 10**400])
+@pytest.mark.parametrize("wrong", [True, "1", NAN, INF, -1.0, 1e200, 10**400], ids=lambda value: repr(value)[:9])
 def test_numbers_of_fitted_things(wrong):
     optimal = orbas.OptimalBasis(density(), 2).fit(FRAMES)
     nice = orbas.NICE(density(), nu_max=2).fit(FRAMES)
