@@ -42,6 +42,8 @@ def write_inputs(folder):
 EXPECTED = (
     "orbas: warning: the chosen alpha, 1, is the largest",
     "orbas: warning: the best settings are taken, though",
+    "orbas: warning: n_invariant_pairs = 40 for order 2: there are",
+    "orbas: warning: 8 of 18 structures are training structures",
 )
 
 

@@ -106,7 +106,9 @@ def _evaluated(model: Potential, paths: Sequence[Path], options: argparse.Namesp
         raise LabelError(
             f"{none_found(structures.frames, 'a label', ('REF_energy',))}; --output FILE predicts without labels"
         )
-    return evaluation.evaluate(model, known, console, error_bars=bool(model.reach_))
+    found = evaluation.evaluate(model, known, console, error_bars=bool(model.reach_))
+    evaluation.say_trained_on(model, structures)
+    return found
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:

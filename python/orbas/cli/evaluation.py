@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import logging
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from orbas.models import Potential
     from orbas.structures.io import Labels
 
+_LOG = logging.getLogger("orbas")
 UNITS = "in meV/atom, meV/Å and meV/Å³"
 
 
@@ -219,6 +221,13 @@ def evaluate(model: Potential, known: Labeled, console: Console, *, error_bars: 
             parts.append(model.predict(frames, uncertainty=error_bars))
             ratios += model.extrapolation(frames) if error_bars else []
     return Evaluation(known, _joined(parts), ratios if error_bars else None)
+
+
+def say_trained_on(model: Potential, structures: Structures) -> None:
+    """Say how many structures to test on are training structures."""
+    n_known, n_all = int(model.trained_on(structures.frames).sum()), len(structures.frames)
+    if n_known:
+        _LOG.warning("%d of %d structures are training structures: their errors say nothing of others", n_known, n_all)
 
 
 def check(species: tuple[int, ...], found: Structures) -> None:

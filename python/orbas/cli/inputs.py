@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from orbas.cli.console import Console
 
+_LOG = logging.getLogger("orbas")
 #: About this many atoms are worked on at once.
 CHUNK_ATOMS = 4096
 
@@ -91,6 +93,9 @@ def read_structures(paths: Sequence[Path], console: Console, **options: Any) -> 
     """
     from orbas.structures.io import read
 
+    twice = [path for k, path in enumerate(paths) if path.resolve() in {other.resolve() for other in paths[:k]}]
+    if twice:
+        _LOG.warning("%s: given twice, so that each of its structures counts twice", twice[0])
     frames: list[Atoms] = []
     places: list[tuple[Path, int]] = []
     with console.progress(len(paths), "reading", "file") as bar:

@@ -45,6 +45,8 @@ def run(options: argparse.Namespace, console: Console) -> None:
         "train": _errors(model, train, "training structures", console),
         "test": None if test is None else _errors(model, test, "test structures", console),
     }
+    if test is not None:
+        evaluation.say_trained_on(model, test.structures)
     if options.checkpoint is not None and options.checkpoint.exists():
         console.say(f"\n{options.checkpoint} is not needed any more")
     console.document({

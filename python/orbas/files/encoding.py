@@ -98,7 +98,7 @@ def estimator_codec(
 
     def describe(estimator: Estimator) -> dict[str, Any]:
         found = {} if estimator._record is None or record is None else {n: getattr(estimator, n) for n in known}
-        written = {name: value for name, value in found.items() if name in required or value}
+        written = {name: value for name, value in found.items() if name in required or not _is_empty(value)}
         return {**estimator._params_of_record(), **written}
 
     def restore(values: dict[str, Any]) -> Any:
@@ -112,6 +112,11 @@ def estimator_codec(
         return estimator
 
     return Codec(cls, describe, restore)
+
+
+def _is_empty(value: Any) -> bool:
+    """Whether it is None, or holds nothing."""
+    return value is None or (hasattr(value, "__len__") and len(value) == 0)
 
 
 def components(value: Any, codecs: Iterable[Codec]) -> Iterator[Any]:

@@ -40,6 +40,8 @@ class BaselineRecord:
     def __post_init__(self) -> None:
         table = np.zeros(256)
         for part in (self.energies, self.binding):
+            if not isinstance(part, dict) or not all(isinstance(energy, int | float) for energy in part.values()):
+                raise TypeError(f"baseline energies must be a dict of numbers, got {part!r}")
             table[list(part)] += list(part.values())
         table.setflags(write=False)
         object.__setattr__(self, "table", table)

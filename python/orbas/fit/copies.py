@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orbas.fit.baseline import species_of
+from orbas.fit.design import pieces
 from orbas.structures.neighbors import neighbor_list
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ _NEARLY = 0.02
 _EQUAL = 1e-5
 #: Sizes whose logarithms are closer are worth a second look.
 _CLOSE = 3e-3
+#: Atoms worked on at once.
+_CHUNK = 4096
 #: An imprint counts in these steps.
 _STEP = 1e-5
 
@@ -68,12 +72,34 @@ def find_copies(frames: Sequence[Atoms], *, nearly: bool = True) -> IntArray:
 
 
 def imprints(frames: Sequence[Atoms]) -> IntArray:
-    """Return two numbers for every structure that its copies share, to one step: [n_structures, 2]."""
+    """Return two numbers for every structure that its copies share, to one step: [n_structures, 2].
+
+    They do not depend on the other structures, and come from sums over neighbors in the compiled core.
+    """
+    from orbas.bases import GTO
+    from orbas.density.expansion import DensityExpansion
+    from orbas.density.weight import Cutoff
+    from orbas.invariants.spectra import RadialSpectrum
+
+    species = np.array(species_of(frames) or (1,))
+    n_radial = 8
+    spectrum = RadialSpectrum(
+        DensityExpansion(
+            cutoff=Cutoff(5.0, 1.0, "smooth"),
+            density_width=0.3,
+            max_angular=0,
+            basis=GTO(n_radial),
+            species=species.tolist(),
+            center_weight=0.0,
+        )
+    )
+    # Irrational weights keep centers, neighbors and functions apart; compositions count too.
+    phases = species[:, None, None] * 2**0.5 + species[:, None] * 3**0.5 + np.arange(n_radial) * 5**0.5
+    weights = np.cos(phases.reshape(-1, 1) * [1.0, 7**0.5])
     rows = np.zeros((len(frames), 2))
+    for start, stop in pieces(frames, _CHUNK):
+        rows[start:stop] = spectrum.transform(frames[start:stop]).per_structure() @ weights
     for row, atoms in zip(rows, frames, strict=True):
-        marks = distances_of(atoms)
-        # Compositions and atoms without neighbors count too; irrational weights keep places apart.
-        row += np.cos(np.arange(len(marks))[:, None] * np.sqrt([2.0, 3.0])).T @ marks
         row += len(atoms) * np.sqrt([5.0, 7.0]) + float(atoms.numbers.sum()) * np.sqrt([11.0, 13.0])
     return np.rint(rows / _STEP).astype(np.int64)
 

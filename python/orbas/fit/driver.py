@@ -15,7 +15,7 @@ import numpy as np
 
 from orbas.fit.baseline import species_of
 from orbas.fit.contradictions import contradicting_copies
-from orbas.fit.copies import find_copies
+from orbas.fit.copies import find_copies, imprints
 from orbas.fit.coverage import Coverage, forces_without_neighbors, training_findings, without_neighbors
 from orbas.fit.dense import fit_ridge
 from orbas.fit.findings import say
@@ -79,6 +79,8 @@ class FitResult:
         What was odd about structures and labels; all of it was logged.
     coverage
         What of compositions, species and neighbors was trained on.
+    imprints
+        By which training structures are known again, [n_structures, 2].
     """
 
     design: LocalDesign
@@ -89,6 +91,7 @@ class FitResult:
     noise: Noise | None
     findings: tuple[Finding, ...]
     coverage: Coverage
+    imprints: IntArray
 
 
 def fit_potential(
@@ -163,7 +166,8 @@ def fit_potential(
     unseen = set(species) - set(species_of(fitted))
     seen = [frame for k, frame in enumerate(frames) if not aside[k] or unseen.intersection(frame.numbers.tolist())]
     reach = reach_of(design, seen, species)
-    return FitResult(design, baseline, species, fit.ridge, reach, fit.noise, (*findings, *later), coverage)
+    marks = imprints(frames)
+    return FitResult(design, baseline, species, fit.ridge, reach, fit.noise, (*findings, *later), coverage, marks)
 
 
 def _fit(

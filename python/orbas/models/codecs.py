@@ -74,6 +74,9 @@ def _check_fit(potential: Any, n_columns: int) -> None:
     posterior = potential.posterior_
     if not isinstance(posterior, Posterior) or posterior.directions.shape[0] != n_columns:
         raise ValueError(f"posterior_ does not belong to {n_columns} weights")
+    imprints = potential.imprints_
+    if not isinstance(imprints, np.ndarray) or imprints.dtype != np.int64 or imprints.shape != (len(imprints), 2):
+        raise TypeError("imprints_ must be int64 of two columns")
     reach = potential.reach_
     if not isinstance(reach, dict) or not all(isinstance(one, Reach) for one in reach.values()):
         raise TypeError("reach_ must be a dict with the reach of every species")
@@ -183,14 +186,14 @@ CODECS = (
     estimator_codec(
         LinearPotential,
         (*_FIT, "feature_species_"),
-        optional=("reach_", "noise_", "coverage_"),
+        optional=("imprints_", "reach_", "noise_", "coverage_"),
         record=LinearRecord,
         check=_check_linear,
     ),
     estimator_codec(
         SparseGPR,
         (*_FIT, "design_"),
-        optional=("reach_", "noise_", "coverage_"),
+        optional=("imprints_", "reach_", "noise_", "coverage_"),
         record=SparseRecord,
         check=_check_sparse,
     ),

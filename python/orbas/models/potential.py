@@ -12,6 +12,7 @@ from orbas.base.energies import Energies
 from orbas.base.estimator import Estimator, Fitted
 from orbas.base.fields import check_settings, check_switches
 from orbas.fit.baseline import check_species, count_atoms, species_of
+from orbas.fit.copies import common, imprints
 from orbas.fit.design import pieces
 from orbas.fit.driver import fit_potential
 from orbas.fit.environments import environments, piece_of, summed
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from orbas._core import SkinList
-    from orbas.base.blocks import FloatArray, IntArray
+    from orbas.base.blocks import BoolArray, FloatArray, IntArray
     from orbas.calculators import OrbasCalculator
     from orbas.fit.baseline import CompositionBaseline
     from orbas.fit.coverage import Coverage
@@ -103,6 +104,7 @@ class PotentialRecord(ABC):
     cv_errors: FloatArray
     posterior: Posterior
     reach: dict[int, Reach] = field(default_factory=dict)
+    imprints: IntArray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
     noise: Noise | None = None
     findings: tuple[Finding, ...] = ()
     coverage: Coverage | None = None
@@ -126,6 +128,7 @@ class PotentialRecord(ABC):
             "noise": result.noise,
             "findings": result.findings,
             "coverage": result.coverage,
+            "imprints": result.imprints,
         }
 
     @property
@@ -164,6 +167,8 @@ class Potential(FitSettings, Estimator):
         What the training set says about the weights.
     reach_
         By atomic number: what :meth:`extrapolation` knows of the training environments, a :class:`Reach`.
+    imprints_
+        By which :meth:`trained_on` knows training structures again, [n_structures, 2]; none in files of before.
     baseline_
         The fitted :class:`CompositionBaseline`.
     species_
@@ -186,6 +191,7 @@ class Potential(FitSettings, Estimator):
     noise_ = Fitted["Noise | None"]()
     findings_ = Fitted["tuple[Finding, ...]"]()
     coverage_ = Fitted["Coverage | None"]()
+    imprints_ = Fitted["IntArray"]()
     baseline_ = Fitted["CompositionBaseline"]()
     species_ = Fitted[tuple[int, ...]]()
 
@@ -409,6 +415,21 @@ class Potential(FitSettings, Estimator):
                 own = part.numbers == number
                 ratios[part.places[own]] = record.reach[number].ratios(part.rows[own], part.outside[own])
         return np.split(ratios, np.cumsum(counts)[:-1]) if len(listed) else []
+
+    def trained_on(self, frames: Sequence[Atoms]) -> BoolArray:
+        """Return which structures were among the training structures, [n_structures]: errors of these say nothing.
+
+        Copies are known that are shifted, turned or in another order of atoms, to about five digits of their positions.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        record, listed = self._fitted(), as_frames(frames)
+        found = np.zeros(len(listed), dtype=bool)
+        found[common(imprints(listed), record.imprints)] = True
+        return found
 
     def score(
         self,
