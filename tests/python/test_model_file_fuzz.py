@@ -80,7 +80,7 @@ def entry(name, **fields):
 
 
 WEIGHTS, ALPHAS = "model/weights_", "model/alphas_"
-LAST = "model/reach_/14/environments/singular_values"
+LAST = "model/coverage_/compositions"
 FEATURES = {"dtype": "F64", "shape": [6], "data_offsets": [0, 48]}
 
 TABLES = {
@@ -101,7 +101,7 @@ TABLES = {
     "no table": (lambda header, _: header.update({WEIGHTS: 5}), "not described by"),
     "overlap": (lambda header, _: header.update(more=FEATURES), "claims the range"),
     "missing": (lambda header, _: header.pop(WEIGHTS), "the one before ends at 0"),
-    "renamed": (lambda header, _: header.update(more=header.pop(LAST)), "values', which is not there"),
+    "renamed": (lambda header, _: header.update(more=header.pop(LAST)), "compositions', which is not there"),
     "unused": (lambda header, _: header.update(more={**FEATURES, "shape": [0], "data_offsets": [48, 48]}), "'more'"),
     "integers": (entry(WEIGHTS, dtype="I64"), "weights_ must be float64"),
     "format": (lambda header, _: header["__metadata__"].update(format="other"), "do not say 'orbas.model'"),
