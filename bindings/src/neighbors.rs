@@ -6,6 +6,7 @@ use numpy::{PyArray1, PyArray2, PyArrayMethods};
 use orbas::fork::ForkLock;
 use orbas::neighbors::{CellList, PairArrays, SkinLists, brute_force, count_pairs, fill_pairs};
 use pyo3::prelude::*;
+use pyo3::types::PyType;
 
 use crate::arrays;
 use crate::errors::{detached, interruptible};
@@ -48,6 +49,11 @@ impl SkinList {
     #[getter]
     fn skin(&self) -> f64 {
         self.empty.skin()
+    }
+
+    /// Copies and pickles remember nothing but the skin: pairs are those of this process.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> (Bound<'py, PyType>, (f64,)) {
+        (slf.get_type(), (slf.get().empty.skin(),))
     }
 
     /// How many times the pairs of a structure were listed.

@@ -40,7 +40,7 @@ SCHEMA = 1
 TEMPERATURE = 300.0
 
 
-@dataclass(slots=True)
+@dataclass
 class Run:
     """What is recorded at every step: times in ps, conserved energies in eV/atom, temperatures in K."""
 

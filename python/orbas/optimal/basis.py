@@ -38,7 +38,7 @@ PER_DEGREE = Each(Integer(0, 1_000_000), per="l")
 MIXING = Choice(get_args(Mixing))
 
 
-@dataclass(slots=True)
+@dataclass
 class _Covariance:
     """Sums of ``c c^T`` over environments and m, for one kind of center: [l][species a, species b] -> [n_l, n_l]."""
 
@@ -57,7 +57,7 @@ class _Covariance:
         return matrix / max(1, self.environments)
 
 
-@dataclass(slots=True)
+@dataclass
 class _Seen:
     """What structures have added up to: covariances by kind of center, and the species that occurred."""
 

@@ -80,7 +80,7 @@ class RawFrame:
         return StructureFileError(f"{self.place(offset)}: {message}")
 
 
-@dataclass(slots=True)
+@dataclass
 class Frame:
     """A structure with all that its file says in ``info`` and ``arrays``; nothing is in a calculator yet."""
 

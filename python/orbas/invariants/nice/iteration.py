@@ -52,7 +52,7 @@ class Contraction:
         return max(0.0, 1.0 - self.kept / self.purified) if self.purified > 0 else 0.0
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Order:
     """What one order of a fit is: couplings, symmetries, projections (None: expanded pairs as they are)."""
 
@@ -67,7 +67,7 @@ class Order:
         return couplings, list(self.outputs.items()), self.invariants
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Iteration:
     """All orders for one kind of center.
 
@@ -103,11 +103,10 @@ class Iteration:
         return iteration
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__ if name != "plan"}
+        return {name: value for name, value in self.__dict__.items() if name != "plan"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
-            setattr(self, name, value)
+        self.__dict__.update(state)
         self.plan = self._compile()
 
     def retained(self) -> dict[int, float]:
