@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from orbas.fit.copies import find_copies
 from orbas.fit.findings import Finding, Topic, listed
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from orbas.structures.io import Labels
 
 #: Labels contradict beyond this: eV per square root of atoms, and eV/Å.
-_GAPS = (0.02, 0.25)
+_GAPS = (0.05, 0.25)
 #: Entries of info that say nothing of a structure.
 _IGNORED = ("config_type", "index", "id", "name", "file", "step", "time")
 
@@ -31,12 +32,12 @@ def contradicting_copies(frames: Sequence[Atoms], labels: Labels, copies: IntArr
     frames, labels
         Structures and their labels.
     copies
-        From :func:`orbas.fit.copies.find_copies`.
+        From :func:`orbas.fit.copies.find_copies`, of those that are nearly equal.
     numbers
         What structures are called in messages, [n_structures].
     """
     pairs = []
-    for members in _groups(copies):
+    for members in _groups(frames, copies):
         energies = labels.energies[members]
         if np.isfinite(energies).sum() > 1:
             low, high = int(np.nanargmin(energies)), int(np.nanargmax(energies))
@@ -64,10 +65,13 @@ def contradicting_copies(frames: Sequence[Atoms], labels: Labels, copies: IntArr
     return [Finding(Topic.COPIES, tuple(every), message)]
 
 
-def _groups(copies: IntArray) -> list[list[int]]:
-    """Return the structures that share a number, where they are several."""
+def _groups(frames: Sequence[Atoms], copies: IntArray) -> list[list[int]]:
+    """Return groups of equal structures among those that are nearly equal."""
+    _, place, counts = np.unique(copies, return_inverse=True, return_counts=True)
+    near = np.flatnonzero(counts[place] > 1)
+    equal = find_copies([frames[k] for k in near.tolist()], nearly=False)
     groups: dict[int, list[int]] = {}
-    for k, number in enumerate(copies.tolist()):
+    for k, number in zip(near.tolist(), equal.tolist(), strict=True):
         groups.setdefault(number, []).append(k)
     return [members for members in groups.values() if len(members) > 1]
 
