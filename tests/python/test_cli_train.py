@@ -117,6 +117,7 @@ def test_the_documents_keep_their_keys(folder, test_frames, capsys):
     assert list(scored["all"]) == [
         "n_structures", "n_environments", "uncertainty_per_atom", "n_extrapolating", "largest_extrapolation", "mae",
         "rmse", "mae_per_atom", "rmse_per_atom", "forces_mae", "forces_rmse", "stress_mae", "stress_rmse",
+        "n_energies", "n_forces", "n_stress",
     ]  # fmt: skip
     assert list(scored["by_config"]) == sorted({frame.info["config_type"] for frame in test_frames})
     assert sum(group["n_structures"] for group in scored["by_config"].values()) == len(test_frames)

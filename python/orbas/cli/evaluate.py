@@ -10,6 +10,7 @@ from orbas.cli import evaluation, inputs, inspect
 from orbas.errors import LabelError
 from orbas.files.outputs import FileKind, check_outputs
 from orbas.files.replacing import replacing
+from orbas.fit.findings import say
 from orbas.models.file import components_of, open_model
 from orbas.structures.labels import none_found
 
@@ -106,6 +107,7 @@ def _evaluated(model: Potential, paths: Sequence[Path], options: argparse.Namesp
         raise LabelError(
             f"{none_found(structures.frames, 'a label', ('REF_energy',))}; --output FILE predicts without labels"
         )
+    say(known.screened()[1])
     found = evaluation.evaluate(model, known, console, error_bars=bool(model.reach_))
     evaluation.say_trained_on(model, structures)
     return found

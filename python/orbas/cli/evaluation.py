@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from orbas.files.outputs import is_packed
 from orbas.files.replacing import replacing
 from orbas.fit.baseline import check_species, count_atoms
 from orbas.fit.labels import labels_of
+from orbas.fit.screening import screened
 from orbas.models import Prediction, Score, score, score_by_config
 from orbas.models.scores import config_of
 from orbas.plots import Parity, plot_parity, save_figure
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from orbas.base.blocks import FloatArray
     from orbas.cli.console import Console
     from orbas.cli.inputs import Structures
+    from orbas.fit.findings import Finding
     from orbas.models import Potential
     from orbas.structures.io import Labels
 
@@ -59,6 +61,11 @@ class Labeled:
         }
         with found.locating(0):
             return cls(found, labels_of(found.frames, "REF_energy" if has_energy else None, **keys), keys)
+
+    def screened(self) -> tuple[Labeled, list[Finding]]:
+        """Return the same without what only stands for a label, and what was found of it."""
+        labels, findings = screened(self.structures.frames, self.labels)
+        return replace(self, labels=labels), findings
 
     @property
     def counts(self) -> dict[str, int]:
@@ -212,6 +219,7 @@ def evaluate(model: Potential, known: Labeled, console: Console, *, error_bars: 
         For a species that the model does not know, before any work, or a structure that cannot be predicted; names
         file and structure.
     """
+    known, _ = known.screened()
     found = known.structures
     check(model.species_, found)
     parts: list[Prediction] = []
@@ -245,7 +253,10 @@ def _joined(parts: list[Prediction]) -> Prediction:
         rows = listed(name)
         return None if rows is None else np.array(rows)
 
-    return Prediction(stacked("energies"), listed("forces"), stacked("stress"), listed("atoms"), stacked("uncertainty"))
+    return Prediction(
+        stacked("energies"), listed("forces"), stacked("stress"), listed("atoms"), stacked("uncertainty"),
+        stacked("unknown"),
+    )  # fmt: skip
 
 
 def _milli(value: float | None) -> str:

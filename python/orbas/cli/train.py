@@ -10,6 +10,7 @@ from orbas.cli.evaluation import Labeled
 from orbas.errors import SettingsError
 from orbas.files.outputs import FileKind, check_outputs
 from orbas.fit.checkpoint import generations
+from orbas.fit.findings import say
 from orbas.models import recommended, settings
 from orbas.models.settings import UNLABELED
 from orbas.optimal.settings import build_density, build_optimal
@@ -108,6 +109,7 @@ def _read(given: Settings, console: Console) -> tuple[Labeled, Labeled | None]:
     if test is not None:
         console.say(f"test   {test.summary}")
         evaluation.check(train.structures.species, test.structures)
+        say(test.screened()[1])
     return train, test
 
 

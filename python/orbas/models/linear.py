@@ -108,7 +108,8 @@ class LinearPotential(Potential):
         check_species(listed, record.species)
         rows = design_matrix(record.design, listed, chunk=self.chunk, progress=self.progress)
         deviations = self.uncertainty(listed) if uncertainty else None
-        return Prediction(record.baseline.totals(listed) + rows @ record.weights, uncertainty=deviations)
+        energies = record.baseline.totals(listed) + rows @ record.weights
+        return Prediction(energies, uncertainty=deviations, unknown=self.unknown(listed))
 
     def skin_lists(self, skin: float) -> list[SkinList]:
         """Return one empty neighbor memory with a skin in Å."""

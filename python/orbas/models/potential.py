@@ -18,6 +18,7 @@ from orbas.fit.driver import fit_potential
 from orbas.fit.environments import environments, piece_of, summed
 from orbas.fit.findings import Topic, say
 from orbas.fit.labels import with_energies
+from orbas.fit.screening import screened
 from orbas.fit.settings import FitSettings
 from orbas.models.scores import Score, score
 from orbas.structures.batch import as_frames
@@ -443,6 +444,8 @@ class Potential(FitSettings, Estimator):
     ) -> Score:
         """Return the errors of predictions against labels; arguments are those of :meth:`fit`.
 
+        What only stands for a label (:mod:`orbas.fit.screening`) does not count; the result says how many labels did.
+
         Raises
         ------
         LabelError
@@ -455,6 +458,8 @@ class Potential(FitSettings, Estimator):
         key, energies = _key_or_energies(y, energy_key)
         keys = LabelKeys(key, forces_key, stress_key, virial_key)
         labels = keys.collect(listed) if energies is None else with_energies(listed, keys, energies)
+        labels, findings = screened(listed, labels)
+        say(findings)
         return score(self.predict(listed), labels, listed)
 
     def __sklearn_tags__(self) -> Any:

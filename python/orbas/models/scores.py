@@ -29,7 +29,8 @@ class Score(float):
     So scikit-learn's ``cross_val_score`` and searches take it for what a model returns.
 
     Of energies in eV per structure and in eV per atom; of force components in eV/Å and of stress components in
-    eV/Å^3. None where no label of the kind is known; labels that are not known do not count.
+    eV/Å^3. None where no label of the kind is known; labels that are not known do not count. ``n_energies``,
+    ``n_forces`` and ``n_stress`` are the numbers of structures whose labels were compared.
     """
 
     mae: float | None
@@ -40,6 +41,9 @@ class Score(float):
     forces_rmse: float | None = None
     stress_mae: float | None = None
     stress_rmse: float | None = None
+    n_energies: int = 0
+    n_forces: int = 0
+    n_stress: int = 0
 
     def __new__(cls, mae: float | None, *_: Any, **__: Any) -> Self:
         """Return the number that it is; not-a-number where no energy is known."""
@@ -61,13 +65,16 @@ def score(prediction: Prediction, labels: Labels, frames: Sequence[Atoms]) -> Sc
     errors = prediction.energies - labels.energies
     # A structure without atoms has no error per atom; its error counts as that of one atom.
     per_atom = errors / np.maximum(count_atoms(frames), 1)
-    forces, stress = np.empty(0), np.empty(0)
+    forces: list[FloatArray] = []
+    stress = np.empty((0, 6))
     if prediction.forces is not None and labels.forces is not None:
         pairs = zip(prediction.forces, labels.forces, strict=True)
-        forces = np.concatenate([forces, *((found - label).ravel() for found, label in pairs if label is not None)])
+        forces = [(found - label).ravel() for found, label in pairs if label is not None]
     if prediction.stress is not None and labels.stress is not None:
-        stress = (prediction.stress - labels.stress).ravel()
-    return Score(*_known(errors), *_known(per_atom), *_known(forces), *_known(stress))
+        stress = prediction.stress - labels.stress
+    counts = [sum(bool(np.isfinite(row).any()) for row in rows) for rows in (errors, forces, stress)]
+    together = np.concatenate([np.empty(0), *forces])
+    return Score(*_known(errors), *_known(per_atom), *_known(together), *_known(stress.ravel()), *counts)
 
 
 def _known(errors: FloatArray) -> tuple[float, float] | tuple[None, None]:

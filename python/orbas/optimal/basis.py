@@ -22,6 +22,7 @@ from orbas.density.contraction import ContractedBasis
 from orbas.density.expansion import DENSITY, DensityExpansion
 from orbas.errors import not_fitted
 from orbas.optimal.fitted_basis import BasisRecord, FittedBasis, Mixing, Nesting
+from orbas.structures.neighbors import neighbor_list
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -205,7 +206,15 @@ class OptimalBasis(FittedBasis):
         ValueError
             For settings out of range, bad structures, or structures without a single atom.
         """
-        self._record = self._made_of(frames, sample_weight, _Seen())
+        listed = structures.as_frames(frames)
+        record = self._made_of(listed, sample_weight, _Seen())
+        cutoff = self.density.cutoff.radius
+        # The first structure has neighbors as a rule.
+        if all(len(neighbor_list("i", frame, cutoff)) == 0 for frame in listed):
+            _LOG.warning(
+                "no atom has a neighbor within %g Å, so that there is nothing to learn: are lengths in Å?", cutoff
+            )
+        self._record = record
         return self
 
     def partial_fit(
