@@ -244,7 +244,7 @@ def test_toml_round_trip(molecules):
         ("max_angular = 2", "max_angular = 2.0", "density.max_angular must be an integer"),
         ("max_angular = 2", "max_angular = -2", "density.max_angular must be an integer from 0 to 40, got -2"),
         ("max_angular = 2", "max_angular = 2\nspecies = ['H', 'Xy']", "got ['H', 'Xy']: unknown chemical symbol 'Xy'"),
-        ('"GTO"', '"STO"', "basis.kind must be one of GTO"),
+        ('"GTO"', '"STO"', "basis.kind must be one of DVR, GTO"),
         ("n_radial = 5", "n_radial = 0", "basis.n_radial must be an integer from 1 to 1000, got 0"),
         (
             "n_optimal = 3",
