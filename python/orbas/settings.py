@@ -150,7 +150,7 @@ class Section:
         path, known = path or self.name, self.fields()
         for name in table:
             if name not in known:
-                raise SettingsError(f"unknown field {path}.{name}{did_you_mean(name, known)}", f"{path}.{name}")
+                raise SettingsError(f"unknown field {path}.{_short(name)}{did_you_mean(name, known)}", f"{path}.{name}")
         if "kind" in known and "kind" in table:
             known["kind"].read(table["kind"])
         own = {name: dataclasses.replace(item, section=path) for name, item in self.fields_of_kind(table).items()}
@@ -272,7 +272,7 @@ def check(given: Mapping[str, Any], sections: Iterable[Section], optional: Colle
     settings: Settings = {}
     for name, table in given.items():
         if name not in by_name:
-            raise SettingsError(f"unknown section [{name}]{did_you_mean(name, by_name)}", name)
+            raise SettingsError(f"unknown section [{_short(name)}]{did_you_mean(name, by_name)}", name)
         if not isinstance(table, dict):
             raise SettingsError(f"[{name}] must be a section, got {shown(table)}", name)
         settings[name] = by_name[name].read(table)
@@ -343,6 +343,10 @@ def _toml_table(path: str, values: Mapping[str, Any]) -> list[str]:
 
 def _toml_name(name: str) -> str:
     return name if name.isascii() and name.replace("_", "").isalnum() else json.dumps(name)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 60 else f"{name[:60]}..."
 
 
 def _flag_text(value: Any) -> str:

@@ -92,6 +92,23 @@ def test_files_in_toml_are_relative_to_it_and_those_in_flags_to_the_working_fold
     assert "a.xyz: No such file" in capsys.readouterr().err
 
 
+def test_a_pipe_has_no_folder(project, capsys):
+    os.chdir(project)
+    read, write = os.pipe()
+    os.write(write, CONFIG.encode())
+    os.close(write)
+    assert main(["train", f"/dev/fd/{read}", "--output", "m.orbas"]) == 0, capsys.readouterr().err
+    os.close(read)
+
+
+def test_long_names_are_cut(project, capsys):
+    os.chdir(project)
+    (project / "run.toml").write_text(CONFIG + f"[{'x' * 10_000}]\n")
+    assert len(fails_to_train(capsys, 2)) < 300
+    (project / "run.toml").write_text(CONFIG + f"[noise]\n{'x' * 10_000} = 1\n")
+    assert len(fails_to_train(capsys, 2)) < 300
+
+
 def test_absolute_files_stay(project, capsys):
     text = (project / "run.toml").read_text().replace('"a.xyz"', f'"{project / "a.xyz"}"')
     (project / "run.toml").write_text(text)

@@ -124,7 +124,7 @@ def read_settings(options: argparse.Namespace, check: Check, sections: Sections)
         return check({}, flags)
     file = read_toml(options.config)
     try:
-        return check(relative_to(file.path.parent, file.tables, sections), flags)
+        return check(relative_to(file.folder, file.tables, sections), flags)
     except SettingsError as error:
         in_flags = error.path is not None and error.path in given_flags(options)
         raise SettingsError(f"{options.config if in_flags else file.where(error.path)}: {error}", error.path) from error

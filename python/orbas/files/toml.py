@@ -44,6 +44,11 @@ class TomlFile:
     text: str
     tables: dict[str, Any]
 
+    @property
+    def folder(self) -> Path:
+        """What names of files in it are relative to: its own folder, of a pipe the working folder."""
+        return self.path.parent if self.path.is_file() else Path()
+
     def where(self, name: str | None) -> str:
         """Return the file and, if it is found, the line of a value (``section.field``), for a message."""
         line = None if name is None else self.line_of(name)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -95,7 +96,7 @@ class ListOf(Kind):
         items = listed(value)
         if not items:
             raise RefusalError
-        return tuple(take(item) for item in items)
+        return tuple(_items(items, take))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ class Each(ListOf):
 
     def _each(self, value: Any, take: Callable[[Any], Any]) -> Any:
         items = listed(value)
-        return take(value) if items is None else [take(item) for item in items]
+        return take(value) if items is None else _items(items, take)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,3 +240,16 @@ class Having(Kind):
         if isinstance(value, type) or not all(callable(getattr(value, name, None)) for name in self.methods):
             raise RefusalError
         return value
+
+
+def _items(items: list[Any], take: Callable[[Any], Any]) -> list[Any]:
+    """Return all items as ``take`` gives them; an error of one among several says which."""
+    found = []
+    for place, item in enumerate(items):
+        try:
+            found.append(take(item))
+        except RefusalError as refusal:
+            if len(items) > 1 and not refusal.hint:
+                raise RefusalError(f" (item {place} is {reprlib.repr(item)})") from None
+            raise
+    return found
