@@ -8,7 +8,7 @@ SOURCES := $(shell find src bindings -name '*.rs') build.rs Cargo.toml bindings/
 # Local builds have the instructions of this machine only, a third of the time. Wheels, and tests of Rust, have all.
 $(STAMP)-build bench: export ORBAS_LEVELS := native
 
-.PHONY: demo test check-rust check-python bench clean
+.PHONY: demo test test-floors check-rust check-python bench clean
 .DELETE_ON_ERROR:
 
 $(STAMP)-venv: pyproject.toml
@@ -45,6 +45,9 @@ check-python: $(STAMP)-test
 	$(BIN)/ruff check python tests benches scripts examples
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+test-floors: $(STAMP)-build   ## the quick tests with the oldest dependencies that are allowed
+	$(BIN)/python scripts/test_floors.py
 
 bench: $(STAMP)-bench         ## criterion per stage, then the peers
 	cargo bench

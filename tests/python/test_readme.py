@@ -90,10 +90,10 @@ def test_python_blocks_print_what_their_comments_say():
 
 @pytest.fixture
 def folder(tmp_path):
-    """Hold what the commands of the README work on: its settings and some molecules."""
+    """Hold what the README says: nothing but its settings, under the name it gives them."""
     (settings,) = fenced("toml")
+    assert "an empty folder, with this as `qm9.toml`" in README
     (tmp_path / "qm9.toml").write_text(settings, encoding="utf-8")
-    ase.io.write(tmp_path / "molecules.xyz", orbas.datasets.qm9(30), format="extxyz")
     return tmp_path
 
 
@@ -105,15 +105,16 @@ def test_console_commands_run(folder):
             continue
         program, *arguments = shlex.split(command)
         assert program == "orbas", command
-        done = run([sys.executable, "-m", "orbas.cli", *arguments], folder)
+        done = run([sys.executable, "-m", "orbas", *arguments], folder)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         assert "--output" not in arguments or (folder / arguments[arguments.index("--output") + 1]).exists()
     assert (folder / "functions.png").exists()
 
 
 def test_json_and_exit_codes(folder):
-    orbas_ = [sys.executable, "-m", "orbas.cli"]
-    fit = ["basis", "fit", "molecules.xyz", "--config", "qm9.toml", "--output", "basis.npz"]
+    orbas_ = [sys.executable, "-m", "orbas"]
+    assert run([*orbas_, "data", "qm9", "--n", "30", "--output", "molecules.xyz"], folder).returncode == 0
+    fit = ["basis", "fit", "molecules.xyz", "--config", "qm9.toml", "--output", "basis.orbas"]
     done = run([*orbas_, *fit, "--json"], folder)
     assert done.returncode == 0
     assert json.loads(done.stdout)["command"] == "basis fit"

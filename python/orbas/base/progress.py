@@ -17,7 +17,9 @@ class _Silence:
 
 
 @contextmanager
-def progress_bar(total: int, what: str, unit: str, *, shown: bool, initial: int = 0) -> Iterator[Any]:
+def progress_bar(
+    total: int, what: str, unit: str, *, shown: bool, initial: int = 0, leave: bool = True
+) -> Iterator[Any]:
     """Give a bar with ``update``: tqdm's if it is to be shown.
 
     A disabled bar of tqdm still takes a lock that is shared with forked processes, and starts a thread: a child that
@@ -28,5 +30,5 @@ def progress_bar(total: int, what: str, unit: str, *, shown: bool, initial: int 
         return
     from tqdm import tqdm
 
-    with tqdm(total=total, initial=initial, desc=what, unit=unit) as bar:
+    with tqdm(total=total, initial=initial, desc=what, unit=unit, leave=leave) as bar:
         yield bar

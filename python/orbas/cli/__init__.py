@@ -4,7 +4,7 @@
 - ``arguments``: flags that commands share; every field of :mod:`orbas.settings` is one;
 - ``console``: tables, progress bars, the one JSON document;
 - ``inputs``: structures from files, taken in pieces, with errors that name file and structure;
-- ``demo``, ``study``: the demonstration, and what it computes;
+- ``demo``, ``study``: the demonstration, and what it computes; ``data``: the structures that come with orbas;
 - ``train``, ``evaluate``: potentials, and how good they are; ``evaluation``: what both compute;
 - ``basis``, ``featurize``, ``inspect``, ``md``: the other commands.
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 IMPORT = "--import"
 ENSEMBLES = ("nve", "nvt", "npt")
 ON_EXTRAPOLATION = ("warn", "raise", "ignore")
+DATASETS = ("qm9", "silicon")
 REPRESENTATIONS = ("power_spectrum", "radial_spectrum", "density")
 
 
@@ -67,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action=_Version)
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     _add_demo(commands)
+    _add_data(commands)
     basis = commands.add_parser("basis", help="fit an optimal basis to structures, or look at one")
     actions = basis.add_subparsers(metavar="fit|show", required=True)
     _add_basis_fit(actions)
@@ -141,17 +143,25 @@ def _add_demo(commands: Any) -> None:
     demo.add_argument("--quick", action="store_true", help="fewer molecules: a few seconds, rougher numbers")
 
 
+def _add_data(commands: Any) -> None:
+    data = _command(commands, "data", "structures with labels to try things on, as they come with orbas", "data")
+    data.add_argument("name", choices=DATASETS, help="molecules of QM9 with U0 and more in eV, or silicon (Tersoff)")
+    _add_output(data, "the structures, extended XYZ", "FILE.xyz")
+    data.add_argument("--n", type=_count, metavar="N", help="how many; default: 2,000 of qm9, all of silicon")
+    data.add_argument("--seed", type=_index, default=0, metavar="N", help="of the choice; default: %(default)s")
+
+
 def _add_basis_fit(actions: Any) -> None:
     fit = _command(actions, "fit", "fit an optimal basis to structures", "basis.fit")
     _add_structures(fit)
-    _add_output(fit, "the basis, as one .npz file")
+    _add_output(fit, "the basis", "BASIS.orbas")
     _add_config(fit)
     _add_settings(fit, _basis_sections)
 
 
 def _add_basis_show(actions: Any) -> None:
     show = _command(actions, "show", "settings and residual variance of a basis", "basis.show")
-    show.add_argument("basis", type=Path, metavar="basis.npz", help="a file of `orbas basis fit`")
+    show.add_argument("basis", type=Path, metavar="BASIS.orbas", help="a file of `orbas basis fit`")
     show.add_argument("--plot", type=Path, metavar="FILE.png", help="also draw the functions")
 
 
@@ -160,8 +170,8 @@ def _add_featurize(commands: Any) -> None:
         commands, "featurize", "features of structures, on an optimal or a primitive basis", "featurize"
     )
     _add_structures(features)
-    _add_output(features, "the features, as one .npz file")
-    features.add_argument("--basis", type=Path, metavar="basis.npz", help="an optimal basis of `orbas basis fit`")
+    _add_output(features, "the features, a NumPy archive", "FILE.npz")
+    features.add_argument("--basis", type=Path, metavar="BASIS.orbas", help="an optimal basis of `orbas basis fit`")
     features.add_argument("--representation", choices=REPRESENTATIONS, default=REPRESENTATIONS[0], help="%(default)s")
     features.add_argument("--per-structure", action="store_true", help="sum over the atoms of each center species")
     _add_config(features)
@@ -172,6 +182,13 @@ def _add_train(commands: Any) -> None:
     train = _command(commands, "train", "fit a potential to labeled structures", "train")
     train.add_argument("config", type=Path, metavar="CONFIG.toml", help="settings; flags go before it")
     _add_output(train, "the model, best named *.orbas", "MODEL.orbas")
+    train.add_argument(
+        "--basis",
+        dest="data.basis",
+        default=argparse.SUPPRESS,
+        metavar="BASIS.orbas",
+        help="a basis of `orbas basis fit`, instead of [cutoff] to [optimal]",
+    )
     train.add_argument("--checkpoint", type=Path, metavar="FILE", help="keeps a long fit; run again to go on from it")
     _add_settings(train, _train_sections)
 

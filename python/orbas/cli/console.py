@@ -80,10 +80,10 @@ class Console:
         self.timings[step] = time.perf_counter() - start
 
     def progress(self, total: int, what: str, unit: str) -> Any:
-        """Return a tqdm bar (a context manager with ``update``) that vanishes when done."""
-        from tqdm import tqdm
+        """Return a bar (a context manager with ``update``) that vanishes when done."""
+        from orbas.base.progress import progress_bar
 
-        return tqdm(total=total, desc=what, unit=unit, leave=False, disable=not self.shows_progress)
+        return progress_bar(total, what, unit, shown=self.shows_progress, leave=False)
 
 
 @contextmanager

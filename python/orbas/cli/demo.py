@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from orbas import datasets, plots
-from orbas.cli import study
+from orbas.cli import inputs, study
 from orbas.files.outputs import FileKind, check_outputs
 from orbas.files.replacing import replacing
 from orbas.optimal.basis_file import save_basis
@@ -97,7 +96,7 @@ def _print_files(console: Console, folder: Path, files: dict[str, Path]) -> None
     console.title("Next")
     console.say(f"   orbas basis show {basis}")
     console.say(f"   orbas featurize {sample} --basis {basis} --output {folder / 'features.npz'}")
-    console.say(f"   orbas basis fit YOUR.xyz --config {config} --output basis.npz")
+    console.say(f"   orbas basis fit YOUR.xyz --config {config} --output basis.orbas")
 
 
 def _say_seconds(console: Console, step: str) -> None:
@@ -117,18 +116,13 @@ def _files(folder: Path) -> dict[str, tuple[Path, FileKind]]:
 
 def _write(files: dict[str, Path], curves: list[ResidualCurve], energies: EnergyStudy, sample: list[Atoms]) -> None:
     """Write pictures, and what the suggested commands work on."""
-    from ase.io.extxyz import write_extxyz
-
     figure = plots.plot_residual_variance(curves, "Density around C atoms of QM9 (cutoff 3.5 Å)")
     plots.save_figure(figure, files["residual_variance"], dpi=200)
     plots.save_figure(energies.basis.plot(), files["optimal_functions"], dpi=200)
     save_basis(energies.basis, files["optimal_basis"])
     with replacing(files["its_settings"]) as file:
         file.write(to_toml(describe(energies.basis)).encode())
-    text = io.StringIO()
-    write_extxyz(text, sample)
-    with replacing(files["some_test_molecules"]) as file:
-        file.write(text.getvalue().encode())
+    inputs.write_structures(sample, files["some_test_molecules"])
 
 
 def _document(

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import logging
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orbas.files.outputs import is_packed
-from orbas.files.replacing import replacing
+from orbas.cli import inputs
 from orbas.fit.baseline import check_species, count_atoms
 from orbas.fit.labels import labels_of
 from orbas.fit.screening import screened
@@ -178,10 +175,8 @@ class Evaluation:
 
         The names are not those of labels: who trains on the file does not take a prediction for one.
         """
-        from ase.io.extxyz import write_extxyz
-
         found = self.prediction
-        text = io.StringIO()
+        copies = []
         for k, frame in enumerate(self.known.structures.frames):
             copy: Atoms = frame.copy()  # type: ignore[no-untyped-call]
             copy.info["orbas_energy"] = float(found.energies[k])
@@ -193,10 +188,8 @@ class Evaluation:
                 copy.arrays["orbas_forces"] = found.forces[k]
             if self.ratios is not None:
                 copy.arrays["orbas_extrapolation"] = self.ratios[k]
-            write_extxyz(text, [copy])
-        content = text.getvalue().encode()
-        with replacing(path) as file:
-            file.write(gzip.compress(content) if is_packed(path) else content)
+            copies.append(copy)
+        inputs.write_structures(copies, path)
 
     def _group(self, name: str, members: Any, found: Score) -> Group:
         frames = self.known.structures.frames

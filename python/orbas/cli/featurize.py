@@ -71,7 +71,9 @@ def _density(options: argparse.Namespace) -> tuple[DensityExpansion, Settings]:
     """Return the expansion to use, and its settings."""
     flags = list(arguments.given_flags(options))
     if options.basis is None and options.config is None and not flags:
-        raise SettingsError("featurize needs --basis basis.npz, or settings of a primitive basis (--config FILE.toml)")
+        raise SettingsError(
+            "featurize needs --basis BASIS.orbas, or settings of a primitive basis (--config FILE.toml)"
+        )
     if options.basis is None:
         given = arguments.read_settings(options, settings.check_density, settings.DENSITY_SECTIONS)
         return settings.build_density(given), given

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
+import gzip
+import io
 import logging
-import os
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -120,12 +120,18 @@ def check_geometry(found: Structures, console: Console) -> None:
             probe.transform(frames)
 
 
-def check_output(path: Path) -> None:
-    """Raise OSError before any work if a file cannot be written there."""
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if not path.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "No such folder", str(path.parent))
+def write_structures(frames: Sequence[Atoms], path: Path) -> None:
+    """Write extended XYZ, packed if the name ends in ``.gz``; the file appears whole or not at all."""
+    from ase.io.extxyz import write_extxyz
+
+    from orbas.files.outputs import is_packed
+    from orbas.files.replacing import replacing
+
+    text = io.StringIO()
+    write_extxyz(text, frames)
+    content = text.getvalue().encode()
+    with replacing(path) as file:
+        file.write(gzip.compress(content) if is_packed(path) else content)
 
 
 def symbols(species: Sequence[int]) -> str:

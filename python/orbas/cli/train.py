@@ -13,6 +13,7 @@ from orbas.fit.checkpoint import generations
 from orbas.fit.findings import say
 from orbas.models import recommended, settings
 from orbas.models.settings import UNLABELED
+from orbas.optimal.basis_file import load_basis
 from orbas.optimal.settings import build_density, build_optimal
 from orbas.structures.labels import none_found
 from orbas.structures.species import atomic_number
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from orbas.cli.console import Console
     from orbas.density.expansion import DensityExpansion
     from orbas.models import Potential
+    from orbas.optimal.basis import OptimalBasis
     from orbas.settings import Settings
 
 SCHEMA = 1
@@ -34,11 +36,14 @@ def run(options: argparse.Namespace, console: Console) -> None:
     if options.checkpoint is not None and settings.chooses_itself(given):
         raise SettingsError("--checkpoint is for fits of given settings, not for model.kind = 'recommended'")
     _check_outputs(options, given)
+    optimal = _fitted_basis(given)
     train, test = _read(given, console)
+    if optimal is not None:
+        evaluation.check(optimal.species_, train.structures)
     if settings.chooses_itself(given):
         model = _recommended(given, train, console)
     else:
-        model = _fitted(given, train, options.checkpoint, console)
+        model = _fitted(given, optimal, train, options.checkpoint, console)
     model.save(options.output)
     _print_fit(model, train, console)
     console.say(f"wrote  {options.output}: see it with `orbas inspect {options.output}`")
@@ -74,8 +79,18 @@ def _check_outputs(options: argparse.Namespace, given: Settings) -> None:
             "--checkpoint": (options.checkpoint, FileKind.CHECKPOINT),
             "the checkpoint before it": (older, FileKind.CHECKPOINT),
         },
-        [options.config, *data["train"], *data.get("test", ())],
+        [options.config, *data["train"], *data.get("test", ()), settings.basis_file(given)],
     )
+
+
+def _fitted_basis(given: Settings) -> OptimalBasis | None:
+    """Return the basis of a file, if the settings name one; raise SettingsError if nothing can be built on it."""
+    name = settings.basis_file(given)
+    if name is None:
+        return None
+    optimal = load_basis(name)
+    settings.build_potential(given, optimal.expansion_)
+    return optimal
 
 
 def _read(given: Settings, console: Console) -> tuple[Labeled, Labeled | None]:
@@ -113,10 +128,12 @@ def _read(given: Settings, console: Console) -> tuple[Labeled, Labeled | None]:
     return train, test
 
 
-def _fitted(given: Settings, train: Labeled, checkpoint: Path | None, console: Console) -> Potential:
+def _fitted(
+    given: Settings, optimal: OptimalBasis | None, train: Labeled, checkpoint: Path | None, console: Console
+) -> Potential:
     """Return the potential that settings describe, fitted with its basis and its representation."""
     frames = train.structures.frames
-    density = _density(given, train, console)
+    density = _density(given, optimal, train, console)
     model = settings.build_potential(given, density, progress=console.shows_progress)
     with console.timed("representation"):
         model.representation.fit(frames)  # type: ignore[union-attr]
@@ -126,7 +143,10 @@ def _fitted(given: Settings, train: Labeled, checkpoint: Path | None, console: C
     return model
 
 
-def _density(given: Settings, train: Labeled, console: Console) -> DensityExpansion:
+def _density(given: Settings, optimal: OptimalBasis | None, train: Labeled, console: Console) -> DensityExpansion:
+    if optimal is not None:
+        console.say(f"basis  {settings.basis_file(given)}: {basis.summary(optimal)}")
+        return optimal.expansion_
     if "optimal" not in given:
         return build_density(given)
     optimal = build_optimal(given)

@@ -14,12 +14,20 @@ from orbas.files.door import open_input
 if TYPE_CHECKING:
     import os
 
-MOST_BYTES = 1 << 20
+MOST_BYTES = 1 << 18
 
+#: Names between dots; more than anybody nests. Python's parser takes the square of their number, and recurses.
+_MOST_LEVELS = 32
+
+# A string that does not end is taken to the end, or looking for its end at every quote would cost the square.
 _NOT_CODE = re.compile(
-    r'"""(?:\\.|[^\\])*?"""|' r"'''.*?'''|" r'"(?:\\.|[^"\\\n])*"|' r"'[^'\n]*'|#[^\n]*",
+    r'"""(?:[^"\\]++|\\.|"(?!""))*+(?:""")?+|'
+    r"'''(?:[^']++|'(?!''))*+(?:''')?+|"
+    r'"(?:[^"\\\n]++|\\.)*+"?+|'
+    r"'[^'\n]*+'?+|#[^\n]*+",
     re.DOTALL,
 )
+_SEPARATORS = re.compile(r"[\[\]{}=,]")
 _NUMBER = re.compile(r"[=,\[]\s*([+-]?[0-9][0-9a-zA-Z_.+-]*)")
 _IN_THREES = re.compile(r"[+-]?[0-9]{1,3}(?:_[0-9]{3})+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _HEADER = re.compile(r"\s*\[\[?([^\]]+)\]")
@@ -73,7 +81,7 @@ class TomlFile:
 
 
 def read_toml(path: str | os.PathLike[str]) -> TomlFile:
-    """Read a file of settings, of a mebibyte at most.
+    """Read a file of settings, of 256 KiB at most.
 
     Digits may be grouped with ``_`` in threes, as in ``100_000``; ``1_0``, which TOML takes for 10, is a slip.
 
@@ -96,16 +104,27 @@ def read_toml(path: str | os.PathLike[str]) -> TomlFile:
             raise SettingsError(f"{path} cannot be read: {error}") from error
     try:
         text = content.decode("utf-8-sig").replace("\r\n", "\n")
+        code = _NOT_CODE.sub(lambda match: "\n" * match[0].count("\n"), text)
+        _check_levels(code)
         tables = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # of TOML or of UTF-8
         raise SettingsError(f"{path} is not TOML: {error or 'its tables are nested too deep'}") from error
-    _check_numbers(path, text)
+    _check_numbers(path, code)
     return TomlFile(path, text, tables)
 
 
-def _check_numbers(path: Path, text: str) -> None:
+def _check_levels(code: str) -> None:
+    """Raise ValueError for names of more levels than a parser should be asked to take."""
+    for number, line in enumerate(code.split("\n"), 1):
+        if line.count(".") <= _MOST_LEVELS:
+            continue
+        words = _SEPARATORS.split(line.replace(" ", "").replace("\t", ""))
+        if max(word.count(".") for word in words) > _MOST_LEVELS:
+            raise ValueError(f"line {number}: a name of more than {_MOST_LEVELS} levels")
+
+
+def _check_numbers(path: Path, code: str) -> None:
     """Raise SettingsError at a number that people would not write on purpose."""
-    code = _NOT_CODE.sub(lambda match: "\n" * match[0].count("\n"), text)
     for match in _NUMBER.finditer(code):
         word = match[1]
         if ("_" in word and not _IN_THREES.fullmatch(word)) or word.lstrip("+-")[:2] in ("0x", "0o", "0b"):

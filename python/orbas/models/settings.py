@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from orbas.base.fields import SettingsError, setting, setting_of
-from orbas.base.kinds import Choice, Files, Maybe, Switch, Text
+from orbas.base.kinds import Choice, File, Files, Maybe, Switch, Text
 from orbas.fit.baseline import CompositionBaseline
 from orbas.fit.noise import Noise
 from orbas.fit.regularization import RULES
@@ -52,6 +52,10 @@ class Data:
     stress: bool = field(default=True, metadata=setting(Switch(), "fit stress or virial where there are"))
     unlabeled: str = field(
         default=UNLABELED[0], metadata=setting(Choice(UNLABELED), "structures without a label: leave them out or stop")
+    )
+    basis: str | None = field(
+        default=None,
+        metadata=setting(Maybe(File()), "an optimal basis of `orbas basis fit`, with its cutoff, density and species"),
     )
 
 
@@ -108,11 +112,14 @@ def check_train(given: Mapping[str, Any], overrides: Settings | None = None) -> 
     """
     merged = merge(given, overrides or {}, INSTEAD)
     model = merged.get("model")
-    itself = isinstance(model, dict) and model.get("kind") == "recommended"
-    settings = check(merged, TRAIN_SECTIONS, [section.name for section in DENSITY_SECTIONS] if itself else ())
+    data = merged.get("data")
+    settled = (isinstance(model, dict) and model.get("kind") == "recommended") or (
+        isinstance(data, dict) and data.get("basis") is not None
+    )
+    settings = check(merged, TRAIN_SECTIONS, [section.name for section in DENSITY_SECTIONS] if settled else ())
     _check_contradictions(settings)
     build_noise(settings)
-    if not chooses_itself(settings):
+    if not settled:
         if OPTIMAL.name in settings:
             build_optimal(settings)
         build_potential(settings, build_density(settings))
@@ -124,10 +131,20 @@ def chooses_itself(settings: Settings) -> bool:
     return bool(_value(settings, "model.kind") == "recommended")
 
 
+def basis_file(settings: Settings) -> str | None:
+    """Return the name of the file of the fitted basis to use; None where the settings describe one."""
+    name: str | None = settings.get("data", {}).get("basis")
+    return name
+
+
 def _check_contradictions(settings: Settings) -> None:
     """Raise SettingsError if a section or field is for something else than what was chosen."""
     for section, decider, wanted in _ONLY_FOR:
         _check_wanted(settings, f"[{section}]", section in settings, decider, wanted)
+    if basis_file(settings) is not None:
+        _check_wanted(settings, "data.basis", True, "model.kind", tuple(MODELS))
+        for name in (section.name for section in SECTIONS if section.name in settings):
+            raise SettingsError(f"[{name}] contradicts data.basis, a fitted basis with settings of its own", name)
     named = "representation" in settings.get("model", {})
     _check_wanted(settings, "model.representation", named, "model.kind", tuple(MODELS))
     if {"kind", "energies"} <= settings.get("baseline", {}).keys():
