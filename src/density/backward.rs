@@ -7,7 +7,7 @@
 //!
 //! which pulls at the neighbor and, with the opposite sign, at the center. The virial is `sum_ij (dE/dr_ij) r_ij`.
 
-use super::block::{Block, PAIRS};
+use super::block::{Block, PAIRS, STRIDE};
 use super::center::Scratch;
 use super::plan::{CenterTables, DensityPlan};
 use crate::angular::n_harmonics;
@@ -21,7 +21,7 @@ use crate::structure::{Vector, dot};
 /// Scratch memory of the backward pass.
 #[derive(Debug, Default)]
 pub(crate) struct Backward {
-    /// Gradients of the harmonics. [xyz][lm][pair]
+    /// Gradients of the harmonics. [xyz][lm][STRIDE]
     pub(crate) slopes_of_harmonics: [Vec<f64>; 3],
     /// `d(f I)/dr`. [pair][row of the table]
     pub(crate) slopes: Vec<f64>,
@@ -48,7 +48,7 @@ impl Backward {
         let spacing = kind.tables[0].spacing();
         let [slope_x, slope_y, slope_z] = &mut self.slopes_of_harmonics;
         for slope in [&mut *slope_x, &mut *slope_y, &mut *slope_z] {
-            slope.try_resize(n_lm * PAIRS, 0.0)?;
+            slope.try_resize(n_lm * STRIDE, 0.0)?;
         }
         for first in (0..n).step_by(S::LANES) {
             let unit = [
@@ -58,7 +58,7 @@ impl Backward {
             ];
             let slopes = [&mut slope_x[first..], &mut slope_y[first..], &mut slope_z[first..]];
             let tangent = if TANGENT { Some(s.splat(1.0)) } else { None };
-            plan.harmonics.gradients(s, unit, tangent, &mut block.harmonics[first..], slopes, PAIRS);
+            plan.harmonics.gradients(s, unit, tangent, &mut block.harmonics[first..], slopes, STRIDE);
             let (f, df) = plan.weight.values_and_slopes(s, s.load(&block.distances[first..]));
             let t = s.load(&block.fractions[first..]);
             let weights = product_slope_weights_of(s, t, f, df, spacing);
@@ -97,7 +97,7 @@ impl Backward {
             &kind.schedules[species],
             gradient,
             [&block.harmonics, x, y, z],
-            PAIRS,
+            STRIDE,
             lane,
             &block.radial[row.clone()],
             &self.slopes[row],

@@ -13,6 +13,9 @@ use crate::simd::{Aligned, Simd, accumulate_all, spline_row};
 /// Most pairs of a block.
 pub(crate) const PAIRS: usize = 64;
 
+/// From a harmonic to the next: no power of two, whose rows would share few sets of the cache.
+pub(crate) const STRIDE: usize = PAIRS + 8;
+
 /// One block of pairs.
 #[derive(Debug)]
 pub(crate) struct Block {
@@ -26,7 +29,7 @@ pub(crate) struct Block {
     pub(crate) fractions: [f64; PAIRS],
     /// Weights of the splines' coefficients, times `f(r)`. [6][pair]
     pub(crate) weights: [[f64; PAIRS]; ORDER],
-    /// [lm][pair]
+    /// [lm][STRIDE], by pair
     pub(crate) harmonics: Aligned,
     /// [pair][row of the table]
     pub(crate) radial: Aligned,
@@ -40,7 +43,7 @@ impl Block {
             intervals: [0; PAIRS],
             fractions: [0.0; PAIRS],
             weights: [[0.0; PAIRS]; ORDER],
-            harmonics: Aligned::zeros(n_harmonics(plan.max_angular()) * PAIRS)?,
+            harmonics: Aligned::zeros(n_harmonics(plan.max_angular()) * STRIDE)?,
             radial: Aligned::zeros(row * PAIRS)?,
         })
     }
@@ -58,12 +61,12 @@ impl Block {
                 [s.load(&y[first..]), s.load(&y[second..])],
                 [s.load(&z[first..]), s.load(&z[second..])],
             ];
-            plan.harmonics.values::<S, 2>(s, units, &mut self.harmonics[first..], PAIRS);
+            plan.harmonics.values::<S, 2>(s, units, &mut self.harmonics[first..], STRIDE);
             first += 2 * S::LANES;
         }
         if first < n {
             let units = [[s.load(&x[first..])], [s.load(&y[first..])], [s.load(&z[first..])]];
-            plan.harmonics.values::<S, 1>(s, units, &mut self.harmonics[first..], PAIRS);
+            plan.harmonics.values::<S, 1>(s, units, &mut self.harmonics[first..], STRIDE);
         }
     }
 
@@ -133,7 +136,7 @@ impl Block {
                 start + kinds[start..].iter().take_while(|&&b| b as usize == a).count()
             };
             let schedule = &kind.schedules[a];
-            accumulate_all(s, schedule, &self.harmonics, PAIRS, &self.radial, kind.row, start..run, c);
+            accumulate_all(s, schedule, &self.harmonics, STRIDE, &self.radial, kind.row, start..run, c);
             start = run;
         }
     }

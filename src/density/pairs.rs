@@ -10,7 +10,7 @@
 use std::ops::Range;
 
 use super::backward::Backward;
-use super::block::{Block, PAIRS};
+use super::block::{Block, PAIRS, STRIDE};
 use super::plan::{CenterTables, DensityPlan};
 use crate::error::Result;
 use crate::memory::Grow;
@@ -61,7 +61,7 @@ pub struct PairRun<'a> {
     pub(crate) neighbor: usize,
     /// Which pairs of the block.
     pub(crate) range: Range<usize>,
-    /// Values and gradients of the harmonics. [4][lm][PAIRS]
+    /// Values and gradients of the harmonics. [4][lm][STRIDE]
     pub(crate) harmonics: [&'a [f64]; 4],
     /// `f I` and its slope. [pair][row of the table]
     pub(crate) radial: &'a [f64],
@@ -75,7 +75,7 @@ pub struct PairRun<'a> {
 
 impl<'a> PairRun<'a> {
     /// Length of the rows of the harmonics.
-    pub(crate) const STRIDE: usize = PAIRS;
+    pub(crate) const STRIDE: usize = STRIDE;
 
     /// A range of an evaluated block, seen from the block's center.
     #[inline(always)]
@@ -173,7 +173,7 @@ pub(crate) struct Accumulate<'r, 'a> {
     pub(crate) run: &'r PairRun<'a>,
     pub(crate) components: &'r [Component<'r>],
     pub(crate) n_degrees: usize,
-    /// Scratch: the two kinds of harmonics, scaled. [lm][PAIRS]
+    /// Scratch: the two kinds of harmonics, scaled. [lm][STRIDE]
     pub(crate) scaled: &'r mut [Vec<f64>; 2],
     /// [component][padded]
     pub(crate) deltas: &'r mut [Vec<f64>],
@@ -186,19 +186,19 @@ impl Kernel for Accumulate<'_, '_> {
     fn run<S: Simd>(self, s: S) -> Result<()> {
         let Self { run, components, n_degrees, scaled, deltas } = self;
         for half in &mut *scaled {
-            half.try_resize(n_degrees * n_degrees * PAIRS, 0.0)?;
+            half.try_resize(n_degrees * n_degrees * STRIDE, 0.0)?;
         }
         let kind = run.kind;
         for (component, delta) in components.iter().zip(deltas) {
             run.scale(s, component, n_degrees, scaled);
             for (l, section) in kind.tables[run.neighbor].sections()[..n_degrees].iter().enumerate() {
                 let (start, stride) = kind.layout.padded(l);
-                let rows = l * l * PAIRS..(l + 1) * (l + 1) * PAIRS;
+                let rows = l * l * STRIDE..(l + 1) * (l + 1) * STRIDE;
                 for (harmonics, radial) in scaled.iter().zip([run.slopes, run.radial]) {
                     accumulate(
                         s,
                         &harmonics[rows.clone()],
-                        PAIRS,
+                        STRIDE,
                         &radial[section.start..],
                         kind.row,
                         run.range.clone(),
@@ -227,7 +227,7 @@ impl PairRun<'_> {
                 let along = s.mul(sign, s.load(&component.along[lane..]));
                 let across = s.mul(sign, s.load(&component.across[lane..]));
                 for lm in l * l..(l + 1) * (l + 1) {
-                    let at = lm * PAIRS + lane;
+                    let at = lm * STRIDE + lane;
                     s.store(s.mul(along, s.load(&y[at..])), &mut values[at..]);
                     s.store(s.mul(across, s.load(&gradient[at..])), &mut slopes[at..]);
                 }
