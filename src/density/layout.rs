@@ -79,7 +79,9 @@ impl Layout {
         self.width
     }
 
-    pub(crate) fn padded_len(&self) -> usize {
+    /// Numbers in a padded row of all degrees.
+    #[must_use]
+    pub fn padded_len(&self) -> usize {
         self.padded_len
     }
 
@@ -141,6 +143,14 @@ impl Layout {
     pub(crate) fn packed(channels: &[usize]) -> Self {
         let sections: Vec<_> = channels.iter().map(|&n| vec![(0, n)]).collect();
         Self::new(channels, &sections, 1)
+    }
+
+    /// A packed row as padded coefficients.
+    #[must_use]
+    pub fn padded_row(&self, row: &[f64]) -> Vec<f64> {
+        let mut c = vec![0.0; self.padded_len];
+        self.unpack(row, &mut c);
+        c
     }
 
     /// Where the channels of a degree stand in a padded row. [channel]

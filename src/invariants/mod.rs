@@ -11,7 +11,9 @@
 //! | `products` | selected features of it, and derivatives along directions |
 //! | `iteration` | Eq. 11-16: the body-order iteration |
 //! | `kernel` | polynomial kernels on any of these |
+//! | `check` | what any of them must keep |
 
+mod check;
 mod coefficients;
 pub mod iteration;
 mod kernel;
@@ -21,6 +23,7 @@ mod products;
 mod quadratic;
 mod radial_spectrum;
 
+pub use check::{Deviations, check};
 pub use coefficients::{Coefficients, WeightedCoefficients};
 pub use iteration::Iteration;
 pub use kernel::{Kernel, SparseKernel, SpeciesPoints};
