@@ -100,7 +100,7 @@ def residual_variances(frames: Sequence[Atoms], tick: Callable[[], Any]) -> list
     for mixing in mixings:
         fits = []
         for per_center in (False, True):
-            everything = LARGEST * len(SPECIES)
+            everything = LARGEST * (len(SPECIES) if mixing == "combined" else 1)
             basis = OptimalBasis(coefficient_density(LARGEST), everything, mixing=mixing, per_center=per_center)
             fits.append(basis.fit(frames))
             tick()
