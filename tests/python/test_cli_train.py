@@ -24,7 +24,7 @@ from training import CONFIG, fails, fails_to_train, run, silicon, train, write_i
 SPARSE = ("--model.kind", "sparse", "--model.n_sparse", 30, "--model.zeta", 2)
 NICE = (
     "--model.representation", "nice", "--nice.nu_max", 3, "--nice.n_pairs", "all,1", "--nice.n_components", "5,0",
-    "--nice.n_invariants", "all,10", "--nice.n_invariant_pairs", 18,
+    "--nice.n_invariants", "all,10", "--nice.n_invariant_pairs", 40,
 )  # fmt: skip
 
 
