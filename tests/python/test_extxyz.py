@@ -20,6 +20,7 @@ from ase.io.extxyz import read_xyz
 from ase.units import fs
 from orbas import read
 from orbas.errors import LabelError, StructureFileError
+from orbas.structures import extxyz
 from orbas.structures.comment import parse_comment
 
 LATTICE = 'Lattice="4 0 0 0 5 0 0 1 6"'
@@ -157,6 +158,13 @@ def test_one_flag_is_for_all_directions(load, flags, expected):
     assert one(load, f"{LATTICE} pbc={flags} {COLUMNS}").pbc.tolist() == [expected] * 3
 
 
+@pytest.mark.parametrize("key", ["periodic", "boundary", "Boundary_Conditions", "bc"])
+def test_flags_under_keys_of_other_programs(load, key):
+    atoms = one(load, f'{LATTICE} {key}="p p f" {COLUMNS}')
+    assert atoms.pbc.tolist() == [True, True, False]
+    assert one(load, f"{LATTICE} {key}=surface {COLUMNS}").info[key] == "surface"
+
+
 @pytest.mark.parametrize("flags", ["xyz", "T T", "2", "T T F F", "maybe", "1.5 0 0", "TTFF", "none"])
 def test_flags_that_nobody_understands_are_an_error(load, flags):
     with pytest.raises(StructureFileError, match=r"some.xyz, line 2: structure 0: pbc is not understood"):
@@ -189,7 +197,9 @@ def test_columns_in_any_case(load, key):
      "Lattice=",
      'Lattice="4 0 0 0 5 0 0 1 6', 'cell="4 4 4"', 'Cell="4 0 0 0 4 0 0 0 4"', 'box="10 10 10 90 90 90"',
      "unit_cell=[4,4,4]", "10.0 10.0 10.0", "10 10 10 90 90 90", "4 0 0 0 4 0 0 0 4", "box 10 10 10",
-     "CELL(abc): 4.0 4.0 4.0",
+     "CELL(abc): 4.0 4.0 4.0", "a=4 b=4 c=4", "Lx=4.0 Ly=4.0 Lz=4.0", "xlo=0 xhi=4 ylo=0 yhi=4",
+     'a1="1 0 0" a2="0 1 0"',
+     'vec1="4 0 0"', "Lattice=4 0 0 0 5 0 0 1 6", "CRYST1 10.0 10.0 10.0 90.00 90.00 90.00 P 1",
      "# CELL(abcABC): 35.2 35.2 35.2 90.0 90.0 90.0 Step: 1 Bead: 0 positions{angstrom} cell{angstrom}",
      "cell 4 0 0 0 4 0 0 0 4"],
 )  # fmt: skip
@@ -522,6 +532,21 @@ def test_comments_take_linear_time(what):
 def test_announced_sizes_are_bounded_by_the_file(load, count):
     with pytest.raises(StructureFileError, match=r"some.xyz, line 1: .*(the file ends after 1|expected the number)"):
         load(f"{count}\n{COLUMNS}\nSi 0 0 0\n")
+
+
+def test_structures_take_bytes(load, monkeypatch):
+    """A small packed file cannot fill the memory with structures."""
+    monkeypatch.setattr(extxyz, "FREE_FRAMES", 1000)
+    with pytest.raises(StructureFileError, match=r"more structures than .* bytes can hold"):
+        load(gzip.compress(b"0\n\n" * 20_000), "a.xyz.gz")
+    assert len(load(b"1\n\nH 0 0 0\n" * 3000)) == 3000
+
+
+def test_names_in_messages_are_few_and_harmless(load):
+    entries = " ".join(f"entry{k}=1" for k in range(1000))
+    with pytest.raises(LabelError, match=r"keys seen: .*\\x1b.* and 97\d more$") as caught:
+        load(f"1\n{entries} \x1b[31mred=1\nH 0 0 0\n", energy_key="e")
+    assert "\x1b" not in str(caught.value)
 
 
 def test_wide_columns_are_bounded_by_the_row(load):

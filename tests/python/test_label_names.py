@@ -14,7 +14,8 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 from orbas import LabelError, read
-from orbas.cli import main
+from orbas.cli import inputs, main
+from orbas.cli.console import Console
 from orbas.structures.label_table import LabelKind, looks_like
 from orbas.structures.labels import collect_labels
 
@@ -413,3 +414,42 @@ def test_warnings_reach_people_without_a_word_of_configuration(tmp_path):
     code = f"import orbas; orbas.read({str(tmp_path / 'a.xyz')!r})"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert "forces_key='force'" in run.stderr
+
+
+def test_files_of_two_sources_are_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    ase.io.write("a.xyz", silicon(SETS[1]), format="extxyz")
+    (tmp_path / "b.xyz").write_text("".join(as_text(atoms, SETS[0]) for atoms in silicon(SETS[0])))
+    for train, is_named in (('["a.xyz", "b.xyz"]', True), ('"a.xyz"', False), ('"b.xyz"', False)):
+        (tmp_path / "run.toml").write_text(f"[data]\ntrain = {train}\n" + CONFIG)
+        assert main(["train", "run.toml", "--output", "m.orbas"]) == 0
+        said = "labels of a.xyz have names with REF_, those of b.xyz have not" in capsys.readouterr().err
+        assert said == is_named
+
+
+def test_places_are_those_of_the_file(tmp_path):
+    """Where structures were left out, an error names the number in the file."""
+    content = text([]) + text([(LabelKind.ENERGY, "energy")]) + text([]) + text([(LabelKind.ENERGY, "energy")])
+    (tmp_path / "a.xyz").write_text(content)
+    found = inputs.read_structures([tmp_path / "a.xyz"], Console(quiet=True), unlabeled="skip")
+    assert [number for _, number in found.places] == [1, 3]
+
+
+def test_structures_without_an_energy_are_counted(caplog):
+    frames = silicon(SETS[1])
+    del frames[3].info["REF_energy"]
+    labels = collect_labels(frames, forces_key="REF_forces", partial=True)
+    assert "1 of 8 structures carry no energy under 'REF_energy', the first is structure 3" in caplog.text
+    assert labels.known[3].tolist() == [False, True, False]
+    fitted = []
+    for energy in (None, np.nan):
+        if energy is not None:
+            frames[3].info["REF_energy"] = energy
+        spectrum = orbas.PowerSpectrum(
+            orbas.DensityExpansion(
+                cutoff=orbas.Cutoff(4.0), density_width=0.5, max_angular=1, basis=orbas.bases.GTO(3), species=[14]
+            )
+        )
+        model = orbas.models.LinearPotential(spectrum, regularization=orbas.models.Fixed(1e-6))
+        fitted.append(model.fit(frames, forces_key="REF_forces").weights_)
+    np.testing.assert_array_equal(*fitted)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import logging
 import re
 import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 #: Of control characters, format characters (which turn the direction of text), unpaired surrogates, line separators.
 _STEERING = ("Cc", "Cf", "Cs", "Zl", "Zp")
@@ -38,6 +42,12 @@ def markdown(text: object) -> str:
 
 def _escape(sign: str) -> str:
     return sign.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def listed(names: Sequence[str], most: int = 30) -> str:
+    """Return names of a file with commas between, printable, and how many more there are."""
+    shown = ", ".join(printable(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 class _Printable(logging.Filter):

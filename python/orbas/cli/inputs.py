@@ -84,6 +84,8 @@ class Structures:
 def read_structures(paths: Sequence[Path], console: Console, **options: Any) -> Structures:
     """Read extended XYZ files; ``options`` are those of :func:`orbas.read`, which names labels ``REF_energy`` etc.
 
+    Files whose labels have other names, some with ``REF_`` and some without, are a warning.
+
     Raises
     ------
     ValueError
@@ -91,19 +93,30 @@ def read_structures(paths: Sequence[Path], console: Console, **options: Any) -> 
     OSError
         If a file cannot be read.
     """
-    from orbas.structures.io import read
+    from orbas.structures.io import read_file
+    from orbas.structures.label_table import REFERENCE, LabelKeys, LabelKind
 
+    named = LabelKeys(*(options.pop(kind.option, None) for kind in LabelKind))
     twice = [path for k, path in enumerate(paths) if path.resolve() in {other.resolve() for other in paths[:k]}]
     if twice:
         _LOG.warning("%s: given twice, so that each of its structures counts twice", twice[0])
     frames: list[Atoms] = []
     places: list[tuple[Path, int]] = []
+    sources: dict[bool, Path] = {}
     with console.progress(len(paths), "reading", "file") as bar:
         for path in paths:
-            found = read(path, **options)
-            frames += found
-            places += [(path, index) for index in range(len(found))]
+            found = read_file(path, named, **options)
+            frames += found.frames
+            places += [(path, number) for number in found.numbers]
+            for kind in LabelKind:
+                if (key := found.keys.of(kind)) is not None and named.of(kind) is None:
+                    sources.setdefault(key.startswith(REFERENCE), path)
             bar.update()
+    if len(sources) > 1:
+        _LOG.warning(
+            "labels of %s have names with %s, those of %s have not: are they of one source? name them (energy_key)",
+            sources[True], REFERENCE, sources[False],
+        )  # fmt: skip
     return Structures(frames, places)
 
 

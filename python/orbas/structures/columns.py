@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from orbas.base.text import listed
 from orbas.structures.comment import INTEGER, PLAIN_COLUMNS, REAL, Column, parse_columns
 
 FloatArray = NDArray[np.float64]
@@ -130,7 +131,7 @@ def _roles(columns: Sequence[Column]) -> tuple[str | None, str | None, list[str]
     position = first(POSITION_NAMES, "RI", 3)
     axes = [first((axis,), "R", 1) for axis in "xyz"]
     positions = [position] if position is not None else [axis for axis in axes if axis is not None]
-    names = ", ".join(f"{column.name}:{column.type}:{column.width}" for column in columns)
+    names = listed([f"{column.name}:{column.type}:{column.width}" for column in columns])
     if species is None and numbers is None:
         raise RowError(f"no column names the elements, species:S:1 or Z:I:1, among {names}")
     if position is None and len(positions) < 3:

@@ -56,8 +56,12 @@ _PUNCTUATION = str.maketrans(dict.fromkeys("[](){},;\"'", " "))
 _OTHER_CELLS = re.compile(
     r"(unit_?)?cell(_?(vectors?|lengths?|angles?|par(ameters?)?|dimensions?|size|matrix))?"
     r"|box(_?(vectors?|lengths?|dimensions?|size|matrix))?|lattice_?(vectors?|parameters?|constants?|matrix)"
-    r"|latt|abc|cryst1?|dimensions"
+    r"|latt|abc|cryst1?|dimensions|(cell|lattice|vec|vector|a)_?[123abc]"
 )
+#: Keys that are a cell together, one number each.
+_CELLS_OF_KEYS = ({"a", "b", "c"}, {"lx", "ly", "lz"}, {"xlo", "xhi"}, {"box_x", "box_y", "box_z"})
+#: Keys of periodicity in other programs, where their values are flags.
+_OTHER_FLAGS = frozenset({"periodic", "periodicity", "boundary", "boundaries", "boundary_conditions", "bc"})
 _HINT = re.compile(r"cell|box|lattice|pbc|abc|cryst", re.IGNORECASE)
 _COLUMN = re.compile(r"(.+?):([RISLrisl]):([0-9]{1,6})(?::|$)", re.DOTALL)
 
@@ -121,7 +125,7 @@ def parse_comment(line: str) -> Comment:
     cell = None if lattice is None else _cell(lattice)
     if cell is None and flags is None:
         _check_no_cell(entries, bare)
-    pbc = [cell is not None] * 3 if flags is None else _flags(flags)
+    pbc = (_other_flags(entries) or [cell is not None] * 3) if flags is None else _flags(flags)
     return Comment(entries, cell, pbc, None if properties is None else parse_columns(properties))
 
 
@@ -264,6 +268,19 @@ def _cell(text: str) -> FloatArray:
     return numbers.astype(np.float64).reshape(3, 3)
 
 
+def _other_flags(entries: dict[str, Any]) -> list[bool] | None:
+    """Take flags under a key of another program out of the entries."""
+    for key in entries:
+        if key.casefold() in _OTHER_FLAGS:
+            try:
+                flags = _flags(" ".join(map(str, np.ravel(entries[key]))))
+            except CommentError:
+                continue
+            del entries[key]
+            return flags
+    return None
+
+
 def _flags(text: str) -> list[bool]:
     words = text.translate(_PUNCTUATION).casefold().split()
     if len(words) == 1 and words[0] not in _FLAGS and len(words[0]) == 3:
@@ -280,6 +297,10 @@ def _check_no_cell(entries: dict[str, Any], bare: list[str]) -> None:
     for key, value in entries.items():
         if _OTHER_CELLS.fullmatch(key.casefold()) and isinstance(value, np.ndarray | str) and _n_numbers(value) >= 3:
             raise CommentError(f"{key}={_shown(str(value))} looks like a cell, which is not understood: {advice}")
+    numbers = {key.casefold() for key, value in entries.items() if isinstance(value, np.integer | np.floating)}
+    together = next((keys for keys in _CELLS_OF_KEYS if keys <= numbers), None)
+    if together is not None:
+        raise CommentError(f"{', '.join(sorted(together))} look like a cell, which is not understood: {advice}")
     run: list[str] = []
     runs = [run]
     for word in bare:

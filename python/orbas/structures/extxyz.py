@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 #: Bytes of a line: a comment, or a row with its columns; and of the line with the number of atoms.
 MOST_LINE = 1 << 26
 MOST_HEAD = 1 << 12
+#: A structure takes kilobytes of memory: beyond a first part, each has at least so many bytes of a file, packed too.
+FREE_FRAMES, FEWEST_BYTES = 100_000, 8
 #: Beyond this a number is refused with the infinities: its square still fits in a double.
 LARGEST = 1e100
 #: How files of other kinds begin, and what to do with them.
@@ -116,6 +118,8 @@ def raw_frames(file: InputFile) -> Iterator[RawFrame]:
                 )
             if max(len(comment), max(map(len, rows), default=0)) >= MOST_LINE:
                 raise StructureFileError(f"{file.path}, line {number}: structure {index} has a line without an end")
+            if file.size is not None and index >= FREE_FRAMES + file.size // FEWEST_BYTES:
+                raise StructureFileError(f"{file.path}, line {number}: more structures than {file.size} bytes can hold")
             yield RawFrame(file.path, index, number, comment, rows)
             number, index = number + n_atoms + 2, index + 1
     except StructureFileError:

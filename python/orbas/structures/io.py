@@ -13,6 +13,7 @@ import logging
 import operator
 import re
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,7 +29,7 @@ from orbas.structures.labels import (
     collect_labels,
     energy_of,
     forces_of,
-    keys_of,
+    keys_seen,
     none_found,
     stress_of,
     unknown_labels,
@@ -112,6 +113,38 @@ def read(
     >>> import orbas
     >>> frames = orbas.read("silicon.xyz", forces_key="dft_force")  # doctest: +SKIP
     """
+    named = LabelKeys(energy_key, forces_key, stress_key, virial_key)
+    return read_file(path, named, index=index, labels=labels, unlabeled=unlabeled).frames
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What :func:`read` found.
+
+    Attributes
+    ----------
+    frames
+        The structures.
+    numbers
+        Place of each in the file, from 0.
+    keys
+        Names under which labels were found; None for kinds of which there are none.
+    """
+
+    frames: list[Atoms]
+    numbers: list[int]
+    keys: LabelKeys
+
+
+def read_file(
+    path: str | PathLike[str],
+    named: LabelKeys,
+    *,
+    index: int | str | slice = ":",
+    labels: Collection[str] = tuple(KINDS),
+    unlabeled: Unlabeled = "keep",
+) -> Reading:
+    """Do what :func:`read` does, with names of labels in one; say more of what was found."""
     path = Path(path)
     unknown = [name for name in labels if name not in KINDS]
     if unknown or unlabeled not in ("keep", "skip", "error"):
@@ -123,7 +156,6 @@ def read(
     if not frames:
         raise StructureFileError(f"{path}, line 1: the file holds no structure at index {index!r}")
     kinds = tuple(kind for name in labels for kind in KINDS[name])
-    named = LabelKeys(energy_key, forces_key, stress_key, virial_key)
     keys = _choose(path, [frame.atoms for frame in frames], named, kinds)
     remarks = _left_behind(frames, kinds, keys)
     labeled = _take(path, frames, kinds, keys)
@@ -131,29 +163,26 @@ def read(
         to_calculator(frame.atoms)
     if remarks:
         _LOG.warning("%s: %s", path, "; ".join(remarks))
-    if unlabeled == "keep" or all(labeled):
-        return [frame.atoms for frame in frames]
-    return _labeled_only(path, frames, labeled, unlabeled)
+    if unlabeled != "keep" and not all(labeled):
+        frames = _labeled_only(path, frames, labeled, unlabeled)
+    return Reading([frame.atoms for frame in frames], [frame.raw.index for frame in frames], keys)
 
 
-def _labeled_only(path: Path, frames: Sequence[Frame], labeled: Sequence[bool], unlabeled: Unlabeled) -> list[Atoms]:
+def _labeled_only(path: Path, frames: Sequence[Frame], labeled: Sequence[bool], unlabeled: Unlabeled) -> list[Frame]:
     """Leave out structures without a label, and say so; or raise LabelError."""
     first, n_out = frames[labeled.index(False)].raw, len(labeled) - sum(labeled)
     if unlabeled == "error" or n_out == len(labeled):
-        advice = f": {_SKIP}" if n_out < len(labeled) else f"; keys seen: {_seen(frames)}"
+        seen = keys_seen([frame.atoms for frame in frames])
+        advice = f": {_SKIP}" if n_out < len(labeled) else f"; keys seen: {seen}"
         raise LabelFileError(f"{first.place()} carries no label, like {n_out} of {len(labeled)}{advice}")
     _LOG.warning(
         "%s: %d of %d structures carry no label and are left out; the first is structure %d, line %d",
         path, n_out, len(labeled), first.index, first.line,
     )  # fmt: skip
-    return [frame.atoms for frame, is_labeled in zip(frames, labeled, strict=True) if is_labeled]
+    return [frame for frame, is_labeled in zip(frames, labeled, strict=True) if is_labeled]
 
 
 _SKIP = "unlabeled='skip' leaves them out, in Python, under [data] or as a flag"
-
-
-def _seen(frames: Sequence[Frame]) -> str:
-    return ", ".join(sorted(set().union(*(keys_of(frame.atoms) for frame in frames)))) or "none"
 
 
 def _select(items: Iterator[Any], index: int | str | slice) -> Iterator[Any]:
@@ -181,7 +210,7 @@ def _select(items: Iterator[Any], index: int | str | slice) -> Iterator[Any]:
 
 
 def _choose(path: Path, frames: Sequence[Atoms], named: LabelKeys, kinds: Sequence[LabelKind]) -> LabelKeys:
-    """Return the keys to use for the whole file; None for kinds that are not looked at."""
+    """Return the keys to use for the whole file; None for kinds that are not looked at, or not there."""
     chosen: dict[str, str | None] = {kind.plain: None for kind in LabelKind}
     for kind in kinds:
         key = named.of(kind)
@@ -194,7 +223,8 @@ def _choose(path: Path, frames: Sequence[Atoms], named: LabelKeys, kinds: Sequen
     for kind in kinds:
         # A named stress or virial is the only one.
         if named.of(kind) is None and not (kind in TENSORS and named.named(TENSORS)):
-            chosen[kind.plain] = kind.reference if has_reference else kind.plain
+            name = kind.reference if has_reference else kind.plain
+            chosen[kind.plain] = name if any(_has(atoms, name) for atoms in frames) else None
     return LabelKeys(**chosen)
 
 

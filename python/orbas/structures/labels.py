@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from orbas.base.text import listed
 from orbas.errors import LabelError
 from orbas.structures.batch import as_frames
 from orbas.structures.label_table import TENSORS, LabelKeys, LabelKind
@@ -116,6 +117,12 @@ def labels_under(frames: list[Atoms], keys: LabelKeys, *, partial: bool) -> Labe
     stress: list[FloatArray | None] | None = None
     if keys.energy is not None:
         energies = _gather(frames, "energy", (keys.energy,), lambda a, w: energy_of(a, keys.energy, w), partial)
+        without = [k for k, value in enumerate(energies) if value is None]
+        if without:
+            _LOG.warning(
+                "%d of %d structures carry no energy under %r, the first is structure %d: what else they carry is used",
+                len(without), len(frames), keys.energy, without[0],
+            )  # fmt: skip
     if keys.forces is not None:
         forces = _gather(frames, "forces", (keys.forces,), lambda a, w: forces_of(a, keys.forces, w), partial)
     tensors = keys.named(TENSORS)
@@ -158,8 +165,12 @@ def none_found(frames: Sequence[Atoms], what: str, keys: tuple[str, ...]) -> Lab
     n_hidden = sum(any(is_hidden(atoms, key) for key in keys) for atoms in frames)
     if n_hidden:
         return LabelError(f"{text}: the calculators of {n_hidden} do, but {_HIDDEN}")
-    seen = sorted(set().union(*map(keys_of, frames)))
-    return LabelError(f"{text}; keys seen: {', '.join(seen) or 'none'}")
+    return LabelError(f"{text}; keys seen: {keys_seen(frames)}")
+
+
+def keys_seen(frames: Sequence[Atoms]) -> str:
+    """Return the names of all that structures carry, for messages."""
+    return listed(sorted(set().union(*map(keys_of, frames)))) or "none"
 
 
 _HIDDEN = (
