@@ -262,10 +262,6 @@ def state(estimator):
     return {key: value for key, value in vars(estimator).items() if key != "_compiled"}
 
 
-def state(estimator):
-    return {key: value for key, value in vars(estimator).items() if key != "_compiled"}
-
-
 @pytest.mark.parametrize("name", ON_DENSITY)
 def test_a_fit_changes_nothing_that_it_was_given(name):
     make, fit, _ = CASES[name]

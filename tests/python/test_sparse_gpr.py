@@ -214,10 +214,11 @@ def test_leave_one_out_of_energies_is_that_of_refits():
     np.testing.assert_allclose(model.cv_errors_, errors, rtol=1e-6)
 
 
-def test_repeated_structures_do_no_harm(frames):  # row 43
+def test_repeated_structures_do_no_harm(frames, caplog):  # row 43
     model = SparseGPR(power((6, 14)), 10_000, 4, regularization=KFold(3), noise=NOISE)
-    with pytest.warns(UserWarning, match="environments"):
+    with pytest.warns(UserWarning, match="copies"):
         fitted = model.fit([*frames, *frames, *(atoms * (2, 1, 1) for atoms in labeled(silicon(2)))])
+    assert "n_sparse = 10000: there are" in caplog.text
     found = fitted.predict(frames, uncertainty=True)
     assert all(np.isfinite(part).all() for part in (found.energies, *found.forces, found.stress, found.uncertainty))
     term = fitted.design_.terms[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +12,7 @@ import numpy as np
 from orbas.base.estimator import Fitted
 from orbas.base.fields import SettingsError, check_settings, checked, setting
 from orbas.base.kinds import SKIN, Choice, Each, Instance, Integer, Number, OneOf, listed
+from orbas.fit.baseline import species_of
 from orbas.fit.noise import Noise
 from orbas.invariants.spectra import Spectrum
 from orbas.models.kernel import KernelDesign, KernelTerm, normalized
@@ -17,15 +20,16 @@ from orbas.models.potential import Potential, PotentialRecord
 from orbas.structures.species import BySpecies
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from ase import Atoms
 
     from orbas._core import SkinList
-    from orbas.base.blocks import Features, FloatArray
+    from orbas.base.blocks import Features, FloatArray, IntArray
     from orbas.base.energies import Energies
     from orbas.fit.driver import FitResult
 
+_LOG = logging.getLogger("orbas")
 #: Environments that representative ones are chosen among, at most.
 _CANDIDATES = 50_000
 
@@ -164,8 +168,7 @@ def representatives(
     """
     from orbas.selection import select_environments
 
-    n_atoms = sum(map(len, frames))
-    features: Features = spectrum.transform(list(frames)[:: max(1, -(-n_atoms // _CANDIDATES))])
+    features: Features = spectrum.transform(_spread_evenly(frames))
     rows = np.flatnonzero(features.values.any(axis=1))
     if rows.size == 0:
         raise ValueError("no environment has features to compare: do the atoms have neighbors inside the cutoff?")
@@ -173,9 +176,29 @@ def representatives(
     compared = features.values[rows]
     for number, floor in spectrum.norm_floors(features.species).items():
         compared[numbers == number] = normalized(compared[numbers == number], floor)
-    chosen = select_environments(compared, numbers, n_sparse, method)
+    chosen = select_environments(compared, numbers, _at_most(n_sparse, numbers), method)
     points = normalized(compared[chosen], 0.0)
     return {number: points[numbers[chosen] == number] for number in features.species}
+
+
+def _spread_evenly(frames: Sequence[Atoms]) -> list[Atoms]:
+    """Return structures to choose environments of, not too many, every species among them."""
+    step = max(1, -(-sum(map(len, frames)) // _CANDIDATES))
+    firsts = {next(k for k, atoms in enumerate(frames) if number in atoms.numbers) for number in species_of(frames)}
+    return [frames[k] for k in sorted(firsts | set(range(0, len(frames), step)))]
+
+
+def _at_most(n_sparse: int | Mapping[int, int], numbers: IntArray) -> int | dict[int, int]:
+    """Return how many environments to choose, no more than there are: if more were asked for, that is said."""
+    available = dict(zip(*(a.tolist() for a in np.unique(numbers, return_counts=True)), strict=True))
+    if not isinstance(n_sparse, Mapping):
+        if n_sparse > len(numbers):
+            _LOG.warning("n_sparse = %d: there are %d environments, all are taken", n_sparse, len(numbers))
+        return min(n_sparse, len(numbers))
+    for number, count in n_sparse.items():
+        if count > available.get(number, count):
+            _LOG.warning("n_sparse = %d for species %d: there are %d, all are taken", count, number, available[number])
+    return {number: min(count, available.get(number, count)) for number, count in n_sparse.items()}
 
 
 def _spread(name: str, value: Any, n_terms: int) -> list[Any]:
