@@ -16,7 +16,7 @@ from orbas.fit.agreement import exchanges, stress_findings
 from orbas.fit.baseline import count_atoms
 from orbas.fit.design import pieces
 from orbas.fit.folds import Folds
-from orbas.fit.noise_estimate import ALPHAS, NoiseEstimate, estimate
+from orbas.fit.noise_estimate import ALPHAS, LEFT_OUT, NoiseEstimate, estimate
 from orbas.fit.quantities import Quantity, QuantityGrams
 from orbas.fit.robust import Robust
 from orbas.fit.streamed import CHUNK, accumulate, check_rule, choose, keeping, stacked
@@ -144,9 +144,11 @@ def fit_labeled(
     sizes = _sizes(frames, targets, derived, first.suspects)
     named = [found for q, size in sizes.items() if (found := robust.outliers(frames, q, size)) is not None]
     for weights in (derived.weights, first.ridge.weights):
-        named = [
-            sure for found in named if (sure := _contradicting(design, frames, targets, weights, found)) is not None
+        judged = [
+            found if found.quantity in first.suspects else _contradicting(design, frames, targets, weights, found)
+            for found in named
         ]
+        named = [found for found in judged if found is not None]
     last = _without_exchanged(design, frames, targets, first, derived, rule, chunk) if estimate_noise else first
     if robustness is Robust.HUBER:
         for _ in range(_N_REWEIGHTED):
@@ -241,7 +243,7 @@ def _fit(
             findings.append(scales.finding(scale, judges, frames, members, volume, lowered=estimate_noise))
         factors = estimate(grams, suspects, applied=estimate_noise)
         findings += factors.findings
-    spoiling = factors.factors.get(Quantity.VIRIAL, 1.0) > 1
+    spoiling = 1.0 < factors.factors.get(Quantity.VIRIAL, 1.0) < LEFT_OUT
     if not estimate_noise:
         factors = NoiseEstimate({})
     weighed = factors.applied_to(noise)
@@ -263,7 +265,7 @@ def _without_exchanged(
     stress = _stress(frames, targets)
     if done.grams is None or done.spoiling or not exchanges(frames, stress, derived.stress):
         return done
-    factors = estimate(done.grams, (*done.suspects, Quantity.VIRIAL))
+    factors = estimate(done.grams, done.suspects, (Quantity.VIRIAL,))
     factors = replace(factors, factors={Quantity.VIRIAL: factors.factors[Quantity.VIRIAL]})
     noise = factors.applied_to(done.noise)
     triangles = [stacked(triangles, factors.factors) for triangles in done.triangles]
@@ -306,9 +308,10 @@ def _sizes(
 ) -> dict[Quantity, FloatArray]:
     """Return the sizes of residuals by kind, [n_structures]: of energies in eV per root of atoms, of forces in eV/Å."""
     result = {}
-    if Quantity.ENERGY not in suspects:
-        labels = np.array([target.energy for target in targets])
-        result[Quantity.ENERGY] = (labels - derived.energies) / np.sqrt(np.maximum(count_atoms(frames), 1))
+    labels = np.array([target.energy for target in targets])
+    gaps = (labels - derived.energies) / np.sqrt(np.maximum(count_atoms(frames), 1))
+    # One number far off may be all that makes energies suspect. What forces leave open of them is a constant.
+    result[Quantity.ENERGY] = robust.centered(frames, gaps) if Quantity.ENERGY in suspects else gaps
     if Quantity.FORCES not in suspects and any(target.forces is not None for target in targets):
         sizes = np.full(len(frames), np.nan)
         for k, (target, own) in enumerate(zip(targets, derived.forces, strict=True)):
@@ -332,9 +335,11 @@ def _contradicting(
     sizes = np.abs(_sizes(chosen, labels, within, ())[found.quantity])
     wrong = sizes > robust.FAR[found.quantity] * np.array(found.medians)
     if found.quantity is Quantity.FORCES:
-        # Where a model makes large forces of small ones, the model is wrong: wrong labels are large.
+        # A model that makes large forces of small ones is wrong itself, and one that has a good part of large forces
+        # is only not good enough.
         nothing = replace(within, forces=[np.zeros_like(own) for own in within.forces])
-        wrong &= _sizes(chosen, labels, nothing, ())[Quantity.FORCES] > 0.5 * sizes
+        magnitudes = _sizes(chosen, labels, nothing, ())[Quantity.FORCES]
+        wrong &= (magnitudes > 0.5 * sizes) & (sizes > 0.6 * magnitudes)
     return found.take(np.flatnonzero(wrong))
 
 

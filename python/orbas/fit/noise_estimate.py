@@ -29,6 +29,8 @@ _SPOILS = 2.5
 #: Noise is raised by the least of these factors that gains all but this fraction of what can be gained.
 _FACTORS: tuple[float, ...] = tuple(10.0 ** (exponent / 2) for exponent in range(1, 9))
 _LEFT = 0.03
+#: The factor of labels that are left out.
+LEFT_OUT = 1e4
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,32 +58,44 @@ class NoiseEstimate:
         return replace(noise, **changed, by_config=others)
 
 
-def estimate(grams: QuantityGrams, suspects: Sequence[Quantity] = (), *, applied: bool = True) -> NoiseEstimate:
+def estimate(
+    grams: QuantityGrams,
+    wrong: Sequence[Quantity] = (),
+    doubtful: Sequence[Quantity] = (),
+    *,
+    applied: bool = True,
+) -> NoiseEstimate:
     """Return by how much the noise of kinds is to be raised so that they do not spoil the others.
 
     Parameters
     ----------
     grams
         Of rows divided by the expected noise.
-    suspects
-        Kinds that are known to be wrong, see :mod:`orbas.fit.scales`: their noise is raised however little they spoil.
+    wrong
+        Kinds with another sign or unit, see :mod:`orbas.fit.scales`: forces and stresses are left out, energies, of
+        which something must be known, have little weight.
+    doubtful
+        Kinds whose noise is raised however little they spoil.
     applied
         Whether the fit takes the estimate, for the message.
     """
     factors = dict.fromkeys(grams.kinds, 1.0)
     findings = []
     for kind in (Quantity.VIRIAL, Quantity.FORCES, Quantity.ENERGY):
-        judges = [other for other in grams.kinds if other is not kind and other not in suspects]
-        if kind not in grams.kinds or not judges or not (kind in suspects or kind is Quantity.VIRIAL):
+        judges = [other for other in grams.kinds if other is not kind and other not in wrong]
+        if kind in wrong and kind is not Quantity.ENERGY:
+            factors[kind] = LEFT_OUT
+            continue
+        forced = kind in wrong or kind in doubtful
+        if kind not in grams.kinds or not judges or not (forced or kind is Quantity.VIRIAL):
             continue
         present = [other for other in grams.kinds if other is kind or factors[other] == 1.0]
         absent = _least(grams, [other for other in present if other is not kind], judges, {})
-        with_it = _least(grams, present, judges, {})
-        gain = math.exp(with_it - absent)
-        if kind not in suspects and gain < _SPOILS:
+        gain = math.exp(_least(grams, present, judges, {}) - absent)
+        if not forced and gain < _SPOILS:
             continue
         factors[kind] = _smallest(grams, present, judges, kind, absent)
-        if kind not in suspects:
+        if not forced:
             findings.append(_finding(kind, judges, gain, factors[kind], applied))
     return NoiseEstimate(factors, tuple(findings))
 

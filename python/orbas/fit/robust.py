@@ -121,6 +121,18 @@ def _comparable(frames: Sequence[Atoms]) -> NDArray[np.bool_]:
     return np.array([len(frame) > 1 and counts[name] >= _FEWEST for frame, name in zip(frames, configs, strict=True)])
 
 
+def centered(frames: Sequence[Atoms], residuals: FloatArray) -> FloatArray:
+    """Return residuals per root of atoms without a constant per atom of each config_type, [n_structures]."""
+    roots = np.sqrt(np.maximum([len(frame) for frame in frames], 1))
+    configs = np.array([config_of(frame) for frame in frames])
+    result = residuals.copy()
+    for name in sorted(set(configs.tolist())):
+        members = (configs == name) & np.isfinite(residuals)
+        if members.any():
+            result[members] -= np.median(residuals[members] / roots[members]) * roots[members]
+    return result
+
+
 def medians_by_config(frames: Sequence[Atoms], residuals: FloatArray) -> FloatArray:
     """Return the median magnitude of residuals among the config_type of each structure, [n_structures].
 

@@ -136,7 +136,8 @@ def finding(
         text = f"as if in {' or '.join(looks)} in place of {scale.quantity.unit}"
     else:
         text = "in a wrong unit?"
-    done = "they have little weight in the fit; correct them" if lowered else "correct them"
+    consequence = "have little weight in" if scale.quantity is Quantity.ENERGY else "are left out of"
+    done = f"they {consequence} the fit; correct them" if lowered else "correct them"
     message = (
         f"{scale.quantity.plural} of {len(structures)} structures{by_config(frames, structures)} look like "
         f"{sign}{size:.3g} times what {others} imply, {text}: {done}"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 #: Magnitudes that programs write for "not calculated"; as labels of forces and stresses none of them is real.
 _PLACEHOLDERS = np.array([99.0, 999.0, 9999.0, 99999.0, 999999.0, *(10.0**power for power in range(2, 21))])
 #: An energy that is a placeholder is farther than this from others of like composition, in eV per atom and in widths.
-_FAR = (1.0, 30.0)
+_FAR = (0.5, 8.0)
 #: Radius in Å within which the surroundings of an atom are looked at, and the asymmetry above which a force is due.
 _RADIUS = 6.0
 _ASYMMETRY = 1e-3

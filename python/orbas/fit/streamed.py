@@ -23,6 +23,7 @@ from orbas.fit.dense import RidgeFit
 from orbas.fit.design import counted_from, pieces
 from orbas.fit.folds import plain_folds
 from orbas.fit.noise import energy_widths, weighted_rows
+from orbas.fit.noise_estimate import LEFT_OUT
 from orbas.fit.quantities import Quantity
 from orbas.fit.regularization import Evidence, Fixed, LeaveOneOut
 from orbas.fit.triangle import Triangle
@@ -199,8 +200,9 @@ def accumulate(
 
 def stacked(triangles: Sequence[Triangle], factors: Mapping[Quantity, float] | None = None) -> Triangle:
     """Return the factor of the rows of all kinds of labels; their noise may be multiplied by a factor each."""
-    parts = zip(Quantity, triangles, strict=False)
-    return reduce(_merged, (triangle.divided((factors or {}).get(quantity, 1.0)) for quantity, triangle in parts))
+    given = [(triangle, (factors or {}).get(kind, 1.0)) for kind, triangle in zip(Quantity, triangles, strict=False)]
+    nothing = Triangle(triangles[0].n_columns)
+    return reduce(_merged, (triangle.divided(factor) for triangle, factor in given if factor < LEFT_OUT), nothing)
 
 
 def _chosen(path: RidgePath, alpha: float, alphas: FloatArray, errors: FloatArray, noise: float | None) -> RidgeFit:
