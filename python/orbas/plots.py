@@ -54,18 +54,25 @@ def save_figure(figure: Figure, path: str | PathLike[str], dpi: int) -> None:
 
 
 def plot_parity(parities: Sequence[Parity], title: str) -> Figure:
-    """Draw predictions against labels, a panel for each quantity, with the line where both agree."""
-    figure, panels, last = _grid(1, len(parities), width=3.6, height=3.6)
-    for panel, parity in zip((*panels, last), parities, strict=True):
+    """Draw predictions against labels, a column for each quantity, and below what they differ by."""
+    figure = _figure(3.6 * len(parities), 5.2)
+    grid = figure.subplots(2, len(parities), sharex="col", squeeze=False, height_ratios=[3.0, 1.2])
+    for (upper, lower), parity in zip(grid.T, parities, strict=True):
         together = np.concatenate([parity.labels, parity.predictions])
         margin = 0.04 * float(np.ptp(together)) or 1.0
         limits = (float(together.min()) - margin, float(together.max()) + margin)
-        panel.plot(limits, limits, **_FAINT)
-        panel.plot(parity.labels, parity.predictions, ".", ms=4.0, alpha=0.5, mew=0.0, rasterized=True)
-        rmse = float(np.sqrt(np.mean((parity.predictions - parity.labels) ** 2)))
-        panel.set_title(f"RMSE {1e3 * rmse:.4g} m{parity.unit}", fontsize="medium")
-        panel.set(xlabel=f"{parity.quantity}, label / {parity.unit}", ylabel=f"prediction / {parity.unit}")
-        panel.set(xlim=limits, ylim=limits, aspect="equal")
+        residuals = 1e3 * (parity.predictions - parity.labels)
+        upper.plot(limits, limits, **_FAINT)
+        lower.axhline(0.0, **_FAINT)
+        for panel, values in ((upper, parity.predictions), (lower, residuals)):
+            panel.plot(parity.labels, values, ".", ms=4.0, alpha=0.5, mew=0.0, rasterized=True)
+            panel.spines[["top", "right"]].set_visible(False)
+        rmse = float(np.sqrt(np.mean(residuals**2)))
+        upper.set_title(f"RMSE {rmse:.4g} m{parity.unit}", fontsize="medium")
+        upper.set(ylabel=f"prediction / {parity.unit}", xlim=limits, ylim=limits, box_aspect=1.0)
+        lower.set(xlabel=f"{parity.quantity} / {parity.unit}", ylabel=f"prediction - label / m{parity.unit}")
+        most = 1.1 * float(np.abs(residuals).max()) or 1.0
+        lower.set(ylim=(-most, most))
     figure.suptitle(printable(title), x=0.01, ha="left", parse_math=False)
     return figure
 
@@ -126,14 +133,20 @@ def plot_residual_variance(curves: Sequence[ResidualCurve], title: str, target: 
     return figure
 
 
-def _grid(n_rows: int, n_columns: int, width: float = 3.1, height: float = 2.7) -> tuple[Figure, list[Axes], Axes]:
-    """Return a figure, a grid of panels and, as the last column, one panel over all rows."""
+def _figure(width: float, height: float) -> Figure:
+    """Return an empty figure of this size in inches."""
     # Without pyplot: no global state, no display, nothing to close.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width * n_columns, height * n_rows), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
+    return figure
+
+
+def _grid(n_rows: int, n_columns: int, width: float = 3.1, height: float = 2.7) -> tuple[Figure, list[Axes], Axes]:
+    """Return a figure, a grid of panels and, as the last column, one panel over all rows."""
+    figure = _figure(width * n_columns, height * n_rows)
     grid = figure.add_gridspec(n_rows, n_columns)
     panels = [figure.add_subplot(grid[row, column]) for row in range(n_rows) for column in range(n_columns - 1)]
     last = figure.add_subplot(grid[:, -1])

@@ -17,7 +17,7 @@ import model_files
 import numpy as np
 import orbas
 import pytest
-from orbas.cli import demo, inputs, main
+from orbas.cli import demo, evaluation, inputs, main
 from orbas.files.outputs import FileKind, check_outputs
 from orbas.files.replacing import replacing
 
@@ -392,3 +392,36 @@ def test_features_are_an_archive_of_numpy(folder, capsys):
     assert run(capsys, COMMANDS["featurize"], "f.npz")[0] == 0
     with np.load("f.npz", allow_pickle=False) as archive:
         assert archive["values"].shape[0] == int(archive["n_structures"])
+
+
+# --- pictures
+
+
+def test_a_parity_plot_shows_residuals_and_energies_above_the_baseline(folder, capsys, monkeypatch):
+    """Energies of -8 eV/atom and their composition would hide all else."""
+    seen = []
+    draw = evaluation.plot_parity
+    monkeypatch.setattr(
+        evaluation, "plot_parity", lambda parities, title: seen.append(parities) or draw(parities, title)
+    )
+    assert run(capsys, COMMANDS["eval, plot"], "p.png")[0] == 0
+    model, frames = orbas.load("m.orbas"), orbas.read("a.xyz")
+    expected = [atoms.info["REF_energy"] - e for atoms, e in zip(frames, model.baseline_.predict(frames), strict=True)]
+    ((energy,),) = seen
+    assert energy.labels == pytest.approx(np.array(expected) / 2)
+    figure = draw([energy, energy], "title")
+    upper, lower = figure.axes[0], figure.axes[2]
+    assert lower.lines[-1].get_ydata() == pytest.approx(1e3 * (energy.predictions - energy.labels))
+    assert upper.get_xlim() == lower.get_xlim()
+    assert "RMSE" in upper.get_title()
+
+
+@pytest.mark.parametrize(
+    "words", ["eval m.orbas bare.xyz --output x.xyz --plot x.png", "report m.orbas --test bare.xyz --output x.md"]
+)
+def test_without_labels_nothing_is_drawn(folder, capsys, words):
+    frames = orbas.read("a.xyz")
+    ase.io.write("bare.xyz", [ase.Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True) for atoms in frames])
+    assert main(words.split()) == 1
+    assert "with only --output FILE predicts without labels" in capsys.readouterr().err
+    assert not list(folder.glob("x.*"))

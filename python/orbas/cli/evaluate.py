@@ -64,7 +64,7 @@ def report(options: argparse.Namespace, console: Console) -> None:
     )
     file = open_model(options.model)
     described = inspect.describe(file)
-    found = _evaluated(file.model, options.test, options, console) if options.test else None
+    found = _evaluated(file.model, options.test, options, console, compares=True) if options.test else None
     text = [f"# {markdown(options.model.name)}", "", *_markdown(("", described["kind"]), inspect.rows_of(described))]
     for part in components_of(file.model):
         if hasattr(part, "retained_"):
@@ -99,13 +99,18 @@ def report(options: argparse.Namespace, console: Console) -> None:
     })  # fmt: skip
 
 
-def _evaluated(model: Potential, paths: Sequence[Path], options: argparse.Namespace, console: Console) -> Evaluation:
+def _evaluated(
+    model: Potential, paths: Sequence[Path], options: argparse.Namespace, console: Console, *, compares: bool = False
+) -> Evaluation:
+    """Predict the structures of files; without labels only where nothing is compared with them."""
     keys = {name: getattr(options, name) for name in ("energy_key", "forces_key", "stress_key", "virial_key")}
     structures = inputs.read_structures(paths, console, **{name: key for name, key in keys.items() if key is not None})
     known = evaluation.Labeled.of(structures)
-    if options.output is None and not any(known.counts.values()):
+    compares = compares or options.output is None or options.plot is not None
+    if compares and not any(known.counts.values()):
         raise LabelError(
-            f"{none_found(structures.frames, 'a label', ('REF_energy',))}; --output FILE predicts without labels"
+            f"{none_found(structures.frames, 'a label', ('REF_energy',))}; `orbas eval` with only "
+            "--output FILE predicts without labels"
         )
     say(known.screened()[1])
     found = evaluation.evaluate(model, known, console, error_bars=bool(model.reach_))

@@ -105,10 +105,15 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Predictions of labeled structures; ``ratios`` are their extrapolations, one array [n_atoms] per structure."""
+    """Predictions of labeled structures.
+
+    ``baseline`` [n_structures] is what the model knows of composition alone, in eV; ``ratios`` are the extrapolations,
+    one array [n_atoms] per structure.
+    """
 
     known: Labeled
     prediction: Prediction
+    baseline: FloatArray
     ratios: list[FloatArray] | None
 
     @property
@@ -152,10 +157,13 @@ class Evaluation:
         return header if self.ratios is None else [*header, "uncertainty", "extrapolating"], rows
 
     def plot(self, path: Path, title: str) -> None:
-        """Draw predictions against labels."""
+        """Draw predictions against labels, energies above the baseline of the model, which would hide all else."""
         labels, found = self.known.labels, self.prediction
         n_atoms = np.maximum(count_atoms(self.known.structures.frames), 1)
-        pairs = [("energy", "eV/atom", labels.energies / n_atoms, found.energies / n_atoms)]
+        above, predicted_above = ((values - self.baseline) / n_atoms for values in (labels.energies, found.energies))
+        pairs: list[tuple[str, str, FloatArray, FloatArray]] = [
+            ("energy above the baseline", "eV/atom", above, predicted_above)
+        ]
         if labels.forces is not None and found.forces is not None:
             both = [(a, b) for a, b in zip(labels.forces, found.forces, strict=True) if a is not None]
             own, predicted = (np.concatenate([pair[k].ravel() for pair in both]) for k in (0, 1))
@@ -221,7 +229,8 @@ def evaluate(model: Potential, known: Labeled, console: Console, *, error_bars: 
         with found.locating(start):
             parts.append(model.predict(frames, uncertainty=error_bars))
             ratios += model.extrapolation(frames) if error_bars else []
-    return Evaluation(known, _joined(parts), ratios if error_bars else None)
+    baseline = model.baseline_.predict(found.frames)
+    return Evaluation(known, _joined(parts), baseline, ratios if error_bars else None)
 
 
 def say_trained_on(model: Potential, structures: Structures) -> None:
