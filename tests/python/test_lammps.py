@@ -471,6 +471,10 @@ def test_after_clear_and_after_the_end_nothing_is_left_to_close(start):
     assert np.isfinite(energies(other))
     coupling.lmp.close()
     other.close()
+    with pytest.raises(RuntimeError, match="LAMMPS is closed"):
+        other.atoms()
+    with pytest.raises(RuntimeError, match="was taken out of LAMMPS"):
+        other.run(1)
 
 
 # --- messages

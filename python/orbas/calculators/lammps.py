@@ -129,8 +129,10 @@ class LammpsCoupling:
     def atoms(self) -> Atoms:
         """Return the atoms in rising order of their tags, in the axes of LAMMPS.
 
-        With species, box, ``pbc``, masses and velocities; without labels.
+        With species, box, ``pbc``, masses and velocities; without labels. Raises RuntimeError once LAMMPS is closed.
         """
+        if not self.lmp.lmp:
+            raise RuntimeError("LAMMPS is closed")
         tags = self._owned("id")
         order = np.argsort(tags, kind="stable")
         atoms = self._structure(tags, self._owned("x"), order)
