@@ -27,7 +27,7 @@ MOST_BYTES = 1 << 34
 #: Packed files may grow by this factor, beyond a first part that any may have. Rows of numbers grow by 2 to 10, a frame
 #: that is repeated by 100; deflate's limit is 1032.
 MOST_GROWTH = 250
-FREE_GROWTH = 1 << 26
+FREE_GROWTH = 1 << 24
 
 _BUFFER = 1 << 18
 _GZIP = b"\x1f\x8b"

@@ -81,7 +81,8 @@ def parse_rows(lines: Sequence[bytes], columns: Sequence[Column] | None) -> Tabl
         return _empty(columns)
     species, numbers, positions = _roles(columns)
     total = sum(column.width for column in columns)
-    rows = [line.split() for line in lines]
+    # What follows the last column stays one word: a long row takes no more memory than it has bytes.
+    rows = [line.split(None, total) for line in lines]
     widths = set(map(len, rows))
     if min(widths) < total:
         row = next(k for k, words in enumerate(rows) if len(words) < total)
@@ -102,7 +103,7 @@ def parse_rows(lines: Sequence[bytes], columns: Sequence[Column] | None) -> Tabl
         _atomic_numbers(arrays, species, numbers),
         (xyz[0] if len(xyz) == 1 else np.stack(xyz, axis=1)).astype(np.float64, copy=False),
         arrays,
-        max(widths) - total,
+        max(len(words[-1].split()) for words in rows) if max(widths) > total else 0,
     )
 
 

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from orbas.files.door import InputFile
 
 #: Bytes of a line: a comment, or a row with its columns; and of the line with the number of atoms.
-MOST_LINE = 1 << 26
+MOST_LINE = 1 << 24
 MOST_HEAD = 1 << 12
 #: A structure takes kilobytes of memory: beyond a first part, each has at least so many bytes of a file, packed too.
-FREE_FRAMES, FEWEST_BYTES = 100_000, 8
+FREE_FRAMES, FEWEST_BYTES = 20_000, 8
 #: Beyond this a number is refused with the infinities: its square still fits in a double.
 LARGEST = 1e100
 #: How files of other kinds begin, and what to do with them.
