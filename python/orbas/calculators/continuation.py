@@ -30,25 +30,32 @@ class _Geometry:
     @classmethod
     def of(cls, atoms: Atoms) -> Self:
         """Copy what counts: of the cell, the directions that repeat."""
-        cell = atoms.cell.copy()
-        cell[~atoms.pbc] = 0.0
-        return cls(atoms.numbers.copy(), atoms.pbc.copy(), cell.complete().array, atoms.positions.copy())
+        cell, pbc = atoms.cell, atoms.pbc.copy()
+        if not pbc.all():
+            cell = cell.copy()
+            cell[~pbc] = 0.0
+            cell = cell.complete()
+        return cls(atoms.numbers.copy(), pbc, cell.array.copy(), atoms.positions.copy())
 
     def is_near(self, other: _Geometry, step: float, strain: float) -> bool:
         """Whether it has the same atoms, none moved by more than a step, in a cell that is strained no more."""
-        if not (np.array_equal(self.numbers, other.numbers) and np.array_equal(self.pbc, other.pbc)):
+        if len(self.numbers) != len(other.numbers):
+            return False
+        if not ((self.numbers == other.numbers).all() and (self.pbc == other.pbc).all()):
             return False
         moved = other.positions
-        if not np.array_equal(self.cell, other.cell):
+        if not (self.cell == other.cell).all():
             mapping = np.linalg.solve(other.cell, self.cell)
             if np.abs(mapping - np.eye(3)).max() > strain:
                 return False
             moved = moved @ mapping
         apart = self.positions - moved
-        if apart.size and np.abs(apart).max() > step and self.pbc.any():
+        if not apart.size or max(apart.max(), -apart.min()) <= step / np.sqrt(3.0):
+            return True
+        if self.pbc.any():
             cell = np.where(self.pbc[:, None], self.cell, 0.0)  # wrapping is no jump
             apart = apart - np.rint(apart @ np.linalg.pinv(cell)) @ cell
-        return bool(np.sum(apart**2, axis=1).max(initial=0.0) <= step**2)
+        return bool(np.sum(apart**2, axis=1).max() <= step**2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
