@@ -1,6 +1,6 @@
 """Structures that stand several times among others: equal or nearly so, shifted, turned, in another order of atoms.
 
-What is compared is the smoothed distribution of the distances between neighbors, weighted by their charges, and the
+What is compared is the smoothed distribution of the distances between neighbors of each pair of species, and the
 composition: it is the same for every copy, whatever the features of a model are. Nearly equal is what differs by less
 than a small displacement of the atoms would make.
 """
@@ -13,7 +13,6 @@ import numpy as np
 
 from orbas.fit.baseline import species_of
 from orbas.fit.design import pieces
-from orbas.structures.neighbors import neighbor_list
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,10 +21,11 @@ if TYPE_CHECKING:
 
     from orbas.base.blocks import FloatArray, IntArray
 
-#: Distances in Å that are looked at: how far, at how many places, how sharply.
-_RADIUS = 6.0
-_PLACES = np.linspace(0.6, 5.6, 21)
-_WIDTH = 0.25
+#: Sums over neighbors that are compared, in Å: how far, how sharply, how many functions and combinations of them.
+_RADIUS = 5.0
+_WIDTH = 0.3
+_N_RADIAL = 8
+_N_COMBINATIONS = 16
 #: Displacement of all atoms, in Å, that makes the scale, and the fraction of it that is nearly nothing.
 _RATTLE = 0.1
 _NEARLY = 0.02
@@ -39,13 +39,33 @@ _CHUNK = 4096
 _STEP = 1e-5
 
 
-def distances_of(atoms: Atoms) -> FloatArray:
-    """Return the smoothed distribution of distances between neighbors, [n_places], per atom."""
-    i, j, distances = neighbor_list("ijd", atoms, _RADIUS)
-    weights = np.sqrt(atoms.numbers[i] * atoms.numbers[j]) * (1.0 - distances / _RADIUS) ** 2
-    bells = np.exp(-0.5 * ((distances[:, None] - _PLACES) / _WIDTH) ** 2)
-    result: FloatArray = weights @ bells / max(len(atoms), 1)
-    return result
+def sums_of(frames: Sequence[Atoms], species: Sequence[int]) -> FloatArray:
+    """Return combinations of sums over neighbors in the compiled core, [n_structures, n_combinations].
+
+    Those of a structure do not depend on the other structures, nor on species that it does not have.
+    """
+    from orbas.bases import GTO
+    from orbas.density.expansion import DensityExpansion
+    from orbas.density.weight import Cutoff
+    from orbas.invariants.spectra import RadialSpectrum
+
+    numbers = np.array(species or (1,))
+    expansion = DensityExpansion(
+        cutoff=Cutoff(_RADIUS, 1.0, "smooth"),
+        density_width=_WIDTH,
+        max_angular=0,
+        basis=GTO(_N_RADIAL),
+        species=numbers.tolist(),
+        center_weight=0.0,
+    )
+    # Irrational weights keep centers, neighbors and functions apart.
+    phases = numbers[:, None, None] * 2**0.5 + numbers[:, None] * 3**0.5 + np.arange(_N_RADIAL) * 5**0.5
+    weights = np.cos(phases.reshape(-1, 1) * np.sqrt(np.arange(1, _N_COMBINATIONS + 1) + 0.25))
+    rows = np.zeros((len(frames), _N_COMBINATIONS))
+    spectrum = RadialSpectrum(expansion)
+    for start, stop in pieces(frames, _CHUNK):
+        rows[start:stop] = spectrum.transform(frames[start:stop]).per_structure() @ weights
+    return rows
 
 
 def find_copies(frames: Sequence[Atoms], *, nearly: bool = True) -> IntArray:
@@ -61,10 +81,14 @@ def find_copies(frames: Sequence[Atoms], *, nearly: bool = True) -> IntArray:
     groups = np.arange(len(frames))
     for candidates in _alike(frames):
         some = [frames[k] for k in candidates.tolist()]
-        marks = np.stack([distances_of(atoms) for atoms in some])
+        species = species_of(some[:1])
+        try:
+            marks = sums_of([*some, *(_displaced(some[0]) if nearly else ())], species)
+        except ValueError:  # what is wrong with a structure is said where its rows are made
+            continue
+        marks, moved = marks[: len(some)], marks[len(some) :]
         tolerance = _EQUAL * float(np.linalg.norm(marks, axis=1).max())
         if nearly:
-            moved = np.stack([distances_of(atoms) for atoms in _displaced(some[0])])
             scale = np.linalg.norm(moved - marks[0], axis=1)
             tolerance = max(tolerance, _NEARLY * float(scale[0] or scale[1]))
         groups[candidates] = candidates[_leaders(marks, tolerance)]
@@ -72,34 +96,10 @@ def find_copies(frames: Sequence[Atoms], *, nearly: bool = True) -> IntArray:
 
 
 def imprints(frames: Sequence[Atoms]) -> IntArray:
-    """Return two numbers for every structure that its copies share, to one step: [n_structures, 2].
-
-    They do not depend on the other structures, and come from sums over neighbors in the compiled core.
-    """
-    from orbas.bases import GTO
-    from orbas.density.expansion import DensityExpansion
-    from orbas.density.weight import Cutoff
-    from orbas.invariants.spectra import RadialSpectrum
-
-    species = np.array(species_of(frames) or (1,))
-    n_radial = 8
-    spectrum = RadialSpectrum(
-        DensityExpansion(
-            cutoff=Cutoff(5.0, 1.0, "smooth"),
-            density_width=0.3,
-            max_angular=0,
-            basis=GTO(n_radial),
-            species=species.tolist(),
-            center_weight=0.0,
-        )
-    )
-    # Irrational weights keep centers, neighbors and functions apart; compositions count too.
-    phases = species[:, None, None] * 2**0.5 + species[:, None] * 3**0.5 + np.arange(n_radial) * 5**0.5
-    weights = np.cos(phases.reshape(-1, 1) * [1.0, 7**0.5])
-    rows = np.zeros((len(frames), 2))
-    for start, stop in pieces(frames, _CHUNK):
-        rows[start:stop] = spectrum.transform(frames[start:stop]).per_structure() @ weights
+    """Return two numbers for every structure that its copies share, to one step: [n_structures, 2]."""
+    rows = sums_of(frames, species_of(frames))[:, :2]
     for row, atoms in zip(rows, frames, strict=True):
+        # Compositions count too, and atoms without neighbors.
         row += len(atoms) * np.sqrt([5.0, 7.0]) + float(atoms.numbers.sum()) * np.sqrt([11.0, 13.0])
     return np.rint(rows / _STEP).astype(np.int64)
 
