@@ -261,6 +261,13 @@ def test_a_run_that_leaves_the_training_set_is_stopped(potential, capsys, monkey
         assert (document["steps"], document["stopped"]) == (30, None)
 
 
+def test_a_start_that_cannot_be_run(potential, capsys):
+    potential.farthest = 40.0
+    document, err = md(capsys, "--steps", 50, "--output", "t.xyz", code=1)
+    assert "the start cannot be run: its extrapolation of 40 is above --max-extrapolation (10)" in err
+    assert (document["steps"], document["written"]) == (0, 1)
+
+
 def test_the_structure_that_was_refused_is_written(potential, capsys, monkeypatch):
     def farther(frames):
         return [np.full(len(frames[0]), 1.5 if potential.n_evaluated > 14 else 0.5)]

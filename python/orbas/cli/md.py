@@ -86,7 +86,7 @@ class Limits:
     def exceeded(self, done: Run, calculator: OrbasCalculator) -> str | None:
         """Return what is wrong with the last step; None if nothing is."""
         kelvin, energy = done.temperatures[-1], done.conserved[-1]
-        at = f"the run exploded at step {done.steps}"
+        at = f"the run exploded at step {done.steps}" if done.steps else "the start cannot be run"
         if not math.isfinite(energy) or math.isinf(kelvin):
             return f"{at}: its energy is not finite"
         if kelvin > self.temperature:
