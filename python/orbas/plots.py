@@ -70,7 +70,7 @@ def plot_parity(parities: Sequence[Parity], title: str) -> Figure:
         rmse = float(np.sqrt(np.mean(residuals**2)))
         upper.set_title(f"RMSE {rmse:.4g} m{parity.unit}", fontsize="medium")
         upper.set(ylabel=f"prediction / {parity.unit}", xlim=limits, ylim=limits, box_aspect=1.0)
-        lower.set(xlabel=f"{parity.quantity} / {parity.unit}", ylabel=f"prediction - label / m{parity.unit}")
+        lower.set(xlabel=f"{parity.quantity} / {parity.unit}", ylabel=f"error / m{parity.unit}")
         most = 1.1 * float(np.abs(residuals).max()) or 1.0
         lower.set(ylim=(-most, most))
     figure.suptitle(printable(title), x=0.01, ha="left", parse_math=False)

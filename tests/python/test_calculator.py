@@ -1,4 +1,4 @@
-"""The contract of ase's calculators (row 46 of the reliability figures), and what happens far from the training set."""
+"""The contract of ase's calculators (docs/reliability.md, row 46), and what happens far from the training set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fits that are killed and go on (row 39): the same bits in the end, damaged files, files of other fits."""
+"""Fits that are killed and go on to the same bits, damaged files, files of other fits (docs/reliability.md, row 39)."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def child(path, frames, pause, results):
     results.send_bytes(outcome(linear(chunk=1).fit(frames, checkpoint=path, **ALL)))
 
 
-def test_killed_twenty_times_the_weights_are_the_same_bits(frames, tmp_path):  # row 39
+def test_killed_twenty_times_the_weights_are_the_same_bits(frames, tmp_path):  # docs/reliability.md, row 39
     """By SIGKILL at seeded random moments, from the start or from the first row on, in forks of a warm process."""
     chance, path, context = random.Random(4), tmp_path / "fit.ckpt", multiprocessing.get_context("fork")
     frames = [*frames, *labeled(silicon(160, seed=3), noise=0.02)]

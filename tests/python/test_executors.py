@@ -1,4 +1,4 @@
-"""Row 25 of the reliability table: chunks of any size in threads and processes give the same bits as one call."""
+"""Chunks in threads and processes give the same bits as one call (docs/reliability.md, row 25)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows 7, 8, 9 and 12 of the reliability table: finite differences over every option, signs, sums and the cutoff."""
+"""Finite differences over every option, signs, sums and the cutoff (docs/reliability.md, rows 7, 8, 9 and 12)."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ OPTIONS = {
 
 @pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize("spectrum", [orbas.PowerSpectrum, orbas.RadialSpectrum])
-def test_forces_and_stress_of_every_option(option, spectrum):  # rows 7 and 8
+def test_forces_and_stress_of_every_option(option, spectrum):  # docs/reliability.md, rows 7 and 8
     setup = SETUP.but(**OPTIONS[option])
     atoms = away_from_kinks(gallium_arsenide, (setup.radius, setup.radius - setup.smoothing_width))
     density = setup.density(spline_accuracy=1e-10, species=[31, 33])
@@ -100,7 +100,7 @@ def test_forces_and_stress_of_every_option(option, spectrum):  # rows 7 and 8
 
 @pytest.mark.parametrize("smoothing", ["cosine", "smooth"])
 @pytest.mark.parametrize("name", ["molecule", "slab", "alloy"])
-def test_forces_of_other_structures(name, smoothing, systems):  # row 7
+def test_forces_of_other_structures(name, smoothing, systems):  # docs/reliability.md, row 7
     setup = SETUP.but(smoothing=smoothing)
 
     def build(seed):
@@ -125,7 +125,7 @@ def triclinic(atoms):
 
 
 @pytest.mark.parametrize("kind", ["triclinic", "one atom", "three cells"])
-def test_stress_is_a_finite_difference(kind, systems):  # row 8
+def test_stress_is_a_finite_difference(kind, systems):  # docs/reliability.md, row 8
     """The last cell is a third of the cutoff high: neighbors are images of images."""
     setup = SETUP
     if kind == "triclinic":
@@ -147,7 +147,7 @@ def repulsion(setup):
 
 
 @pytest.mark.parametrize("shape", ["cubic", "triclinic"])
-def test_repelling_atoms_press_outward(shape):  # row 8
+def test_repelling_atoms_press_outward(shape):  # docs/reliability.md, row 8
     """Compressed matter has a negative stress (ase: tensile positive); what pulls together has a positive one."""
     atoms = ase.build.bulk("Si", cubic=True)
     atoms = triclinic(atoms) if shape == "triclinic" else atoms
@@ -169,7 +169,7 @@ def test_repelling_atoms_press_outward(shape):  # row 8
 
 
 @pytest.mark.parametrize("name", ["molecule", "crystal", "alloy", "slab", "left_handed", "silicon"])
-def test_forces_sum_to_zero(name, systems):  # row 9
+def test_forces_sum_to_zero(name, systems):  # docs/reliability.md, row 9
     atoms = systems(name)
     model = linear_model(SETUP.density(species=sorted({*atoms.numbers.tolist()})), [atoms])
     forces = model([atoms]).forces[0]
@@ -180,7 +180,7 @@ def test_forces_sum_to_zero(name, systems):  # row 9
         assert np.abs(np.cross(centered, forces).sum(axis=0)).max() <= bound
 
 
-def test_torques_of_molecules_are_zero(molecules):  # row 9
+def test_torques_of_molecules_are_zero(molecules):  # docs/reliability.md, row 9
     model = linear_model(SETUP.density(species=[1, 6, 7, 8]), molecules)
     for atoms, forces in zip(molecules, model(molecules).forces, strict=True):
         bound = 1e-11 * len(atoms) * np.abs(forces).max()
@@ -212,7 +212,7 @@ def check_passage(model, frames, forces_along):
 
 
 @pytest.mark.parametrize("smoothing", ["cosine", "smooth"])
-def test_pulling_an_atom_out_of_reach(smoothing, systems):  # row 12
+def test_pulling_an_atom_out_of_reach(smoothing, systems):  # docs/reliability.md, row 12
     """Only one neighbor is left when it leaves: the energy changes by less than 1e-12 eV, then not by one bit."""
     setup = SETUP.but(smoothing=smoothing)
     molecule = systems("molecule")
@@ -233,7 +233,7 @@ def test_pulling_an_atom_out_of_reach(smoothing, systems):  # row 12
 
 
 @pytest.mark.parametrize("smoothing", ["cosine", "smooth"])
-def test_pulling_an_atom_through_a_crystal(smoothing, systems):  # row 12
+def test_pulling_an_atom_through_a_crystal(smoothing, systems):  # docs/reliability.md, row 12
     """One pair after the other crosses the cutoff, among 2,000 that do not."""
     setup = SETUP.but(smoothing=smoothing)
     crystal = systems("silicon")

@@ -1,4 +1,4 @@
-"""Rows 19, 41 and 42 of the reliability tests: every form of label that a file may carry, and its outcome."""
+"""Every form of label that a file may carry, and its outcome (docs/reliability.md, rows 19, 41 and 42)."""
 
 import gzip
 import logging

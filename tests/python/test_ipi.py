@@ -1,4 +1,4 @@
-"""The driver against ase's server of i-PI's protocol, over real sockets (row 47)."""
+"""The driver against ase's server of i-PI's protocol, over real sockets (docs/reliability.md, row 47)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LAMMPS with our potential as `fix external` against ase: energy, forces, pressure, dynamics (row 47)."""
+"""LAMMPS with our potential against ase: energy, forces, pressure, dynamics (docs/reliability.md, row 47)."""
 
 from __future__ import annotations
 

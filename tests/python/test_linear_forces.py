@@ -307,7 +307,7 @@ def test_scores_by_config_are_scores_of_the_members():
 
 
 @pytest.mark.parametrize("key", ["energy_key", "forces_key", "stress_key", "virial_key"])
-def test_wrong_label_keys_say_what_there_is(frames, key):  # row 42
+def test_wrong_label_keys_say_what_there_is(frames, key):  # docs/reliability.md, row 42
     what = {"virial_key": "stress"}.get(key, key[:-4])
     message = rf"0 of 10 structures carry {what} under 'dft'; keys seen: REF_energy, REF_forces, REF_stress"
     with pytest.raises(LabelError, match=message):

@@ -1,4 +1,4 @@
-"""Energy conservation (row 13, shortened: `examples/nve_drift.py` runs the 50 ps), `orbas md`, `orbas driver`."""
+"""Energy conservation, `orbas md`, `orbas driver` (docs/reliability.md, row 13: `examples/nve_drift.py` runs 50 ps)."""
 
 from __future__ import annotations
 

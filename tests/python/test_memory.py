@@ -1,4 +1,4 @@
-"""Rows 31, 32 and 33 of the reliability table: memory that is not there, a budget, and calls that must not leak.
+"""Memory that is not there, a budget, and calls that must not leak (docs/reliability.md, rows 31, 32 and 33).
 
 Every test measures a process of its own, by the means of Linux.
 """

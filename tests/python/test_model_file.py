@@ -332,7 +332,7 @@ def test_the_golden_file_of_schema_1():
 
 
 def test_nothing_in_the_package_runs_what_files_say():
-    """Row 36: no pickle, joblib, eval, allow_pickle."""
+    """docs/reliability.md, row 36: no pickle, joblib, eval, allow_pickle."""
     wrong = re.compile(
         r"^\s*(import|from)\s+(pickle|cPickle|dill|joblib|marshal|shelve)\b|\b(pickle|joblib|marshal)\.(load|dump)"
         r"|(?<![\w.])(eval|exec|__import__)\(|allow_pickle\s*=\s*True",

@@ -263,7 +263,7 @@ for path in sys.argv[1:]:
 
 
 def test_hostile_files_are_refused_at_once_and_in_little_memory(tmp_path):
-    """Row 35: CPU time below a second each, memory below 100 MB; that a pipe blocks nobody, the timeout shows."""
+    """CPU time below 1 s each, memory below 100 MB, no pipe blocks (docs/reliability.md, row 35)."""
     names = []
     for name, content in hostile():
         names.append(name)

@@ -174,7 +174,7 @@ def unimodular(rng, steps=3):
     return M[rng.permutation(3)]
 
 
-def test_unimodular_cells_give_the_same_pairs(systems, rng):  # row 6
+def test_unimodular_cells_give_the_same_pairs(systems, rng):  # docs/reliability.md, row 6
     atoms = systems("left_handed")
     expected = ours(atoms, 4.5)
     for _ in range(200):
@@ -186,7 +186,7 @@ def test_unimodular_cells_give_the_same_pairs(systems, rng):  # row 6
 
 
 @pytest.mark.parametrize("repeats", [(2, 1, 1), (1, 3, 1), (2, 2, 2)])
-def test_supercells_repeat_the_distances(repeats, systems):  # row 5
+def test_supercells_repeat_the_distances(repeats, systems):  # docs/reliability.md, row 5
     atoms = systems("crystal")
     d = np.sort(orbas.neighbor_list("d", atoms, 6.0))
     repeated = np.sort(orbas.neighbor_list("d", atoms * repeats, 6.0))
@@ -219,7 +219,7 @@ print(json.dumps(result))
 """
 
 
-def test_extreme_geometries_stay_small():  # row 20
+def test_extreme_geometries_stay_small():  # docs/reliability.md, row 20
     command = [sys.executable, "-c", EXTREMES]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
@@ -236,7 +236,7 @@ def test_extreme_geometries_stay_small():  # row 20
 
 
 @pytest.mark.parametrize("pbc", PBC_MIXES, ids=lambda pbc: "".join("FT"[p] for p in pbc))
-def test_zero_and_singular_cells(pbc):  # row 21
+def test_zero_and_singular_cells(pbc):  # docs/reliability.md, row 21
     points = [[0, 0, 0], [0, 0, 1.1], [0.9, 0, 0]]
     zero = ase.Atoms("H3", positions=points, pbc=pbc)
     parallel = ase.Atoms("H3", positions=points, cell=[[3, 0, 0], [6, 0, 0], [0, 0, 4]], pbc=pbc)

@@ -163,7 +163,7 @@ def test_energies_are_weighted_features_in_any_batch(molecules):
         assert np.array_equal(alone.virials[0], result.virials[k])
 
 
-def test_sums_of_forces_and_torques_vanish(molecules, crystal):  # row 9
+def test_sums_of_forces_and_torques_vanish(molecules, crystal):  # docs/reliability.md, row 9
     nice = fitted(molecules, 4, "cut")
     forces = nice.linear_energies(molecules, weights_for(nice, molecules)).forces
     for atoms, force in zip(molecules, forces, strict=True):
@@ -177,7 +177,7 @@ def test_sums_of_forces_and_torques_vanish(molecules, crystal):  # row 9
     assert np.max(np.abs(virial - virial.T)) <= 1e-11 * len(crystal) * np.max(np.abs(virial))
 
 
-def test_forces_turn_with_the_structure(crystal):  # row 1
+def test_forces_turn_with_the_structure(crystal):  # docs/reliability.md, row 1
     nice = fitted([crystal], 4, "cut")
     weights = weights_for(nice, [crystal])
     before = nice.linear_energies([crystal], weights)
@@ -193,7 +193,7 @@ def test_forces_turn_with_the_structure(crystal):  # row 1
         assert after.structures[0] == pytest.approx(before.structures[0], rel=1e-11)
 
 
-def test_an_atom_that_sees_only_its_own_images_feels_no_force(systems):  # row 10
+def test_an_atom_that_sees_only_its_own_images_feels_no_force(systems):  # docs/reliability.md, row 10
     atoms = systems("single")
     nice = fitted([atoms], 4, "cut")
     result = nice.linear_energies([atoms], weights_for(nice, [atoms]))

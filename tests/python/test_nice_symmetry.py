@@ -1,4 +1,4 @@
-"""Rows 1 to 3 and 24 of the reliability table for NICE: turns, inversion, order of atoms, threads, batches, refits."""
+"""NICE: turns, inversion, order of atoms, threads, batches, refits (docs/reliability.md, rows 1 to 3 and 24)."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def assert_same(after, before, tolerance, change=lambda key, values: values):
 
 @pytest.mark.parametrize("cut", ["all", "cut"])
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_blocks_turn_with_wigner_matrices(name, cut, systems):  # row 1
+def test_blocks_turn_with_wigner_matrices(name, cut, systems):  # docs/reliability.md, row 1
     atoms = systems(name)
     nice = fitted([atoms], 3, cut, small(name, cut))
     before = nice.equivariants([atoms])
@@ -67,7 +67,7 @@ def test_blocks_turn_with_wigner_matrices(name, cut, systems):  # row 1
 
 @pytest.mark.parametrize("cut", ["all", "cut"])
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_inversion(name, cut, systems):  # row 2
+def test_inversion(name, cut, systems):  # docs/reliability.md, row 2
     atoms = systems(name)
     nice = fitted([atoms], 3, cut, small(name, cut))
     before, after = nice.equivariants([atoms]), nice.equivariants([turned(atoms, -np.eye(3))])
@@ -77,7 +77,7 @@ def test_inversion(name, cut, systems):  # row 2
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_features_do_not_turn(name, systems):  # rows 1 and 2
+def test_features_do_not_turn(name, systems):  # docs/reliability.md, rows 1 and 2
     atoms = systems(name)
     nice = fitted([atoms], 4, "cut")
     features = nice.transform([atoms]).values
@@ -86,7 +86,7 @@ def test_features_do_not_turn(name, systems):  # rows 1 and 2
 
 
 @pytest.mark.parametrize("name", ["molecule", "slab", "left_handed"])
-def test_order_of_the_atoms(name, systems, rng):  # row 3
+def test_order_of_the_atoms(name, systems, rng):  # docs/reliability.md, row 3
     atoms = systems(name)
     nice = fitted([atoms], 4, "cut")
     features = nice.transform([atoms]).values
@@ -115,7 +115,7 @@ def test_refit_gives_the_same_bits(cut, molecules):
     assert np.array_equal(fitted(frames, 3, cut, setup).transform(frames).values, first)
 
 
-def test_threads_do_not_change_a_bit(molecules, threads):  # row 24
+def test_threads_do_not_change_a_bit(molecules, threads):  # docs/reliability.md, row 24
     results = []
     for n in (1, 2, 3, 8):
         threads(n)
@@ -142,7 +142,7 @@ def test_batches_do_not_matter(molecules):
         assert np.array_equal(together, block.values), key
 
 
-def test_order_of_the_structures(molecules, rng):  # row 3
+def test_order_of_the_structures(molecules, rng):  # docs/reliability.md, row 3
     nice = fitted(molecules, 3, "cut")
     alone = [nice.transform([atoms]).values for atoms in molecules]
     order = rng.permutation(len(molecules))

@@ -112,7 +112,7 @@ def test_error_bars_grow_away_from_the_data(name):
     assert np.median(fitted.uncertainty(random)) > 2 * np.median(fitted.uncertainty(near))
 
 
-# --- row 44: the extrapolation flag
+# --- docs/reliability.md, row 44: the extrapolation flag
 
 
 def diamond(n, seed):

@@ -1,4 +1,4 @@
-"""Rows 1 to 6 and 10 of the reliability table for energies, forces and stress of a linear power-spectrum model."""
+"""Energies, forces and stress of a linear power-spectrum model (docs/reliability.md, rows 1 to 6 and 10)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check_same(model, atoms, frames, orders=None, stress=True):
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_rotations(name, systems):  # row 1
+def test_rotations(name, systems):  # docs/reliability.md, row 1
     atoms = systems(name)
     model = model_for(atoms)
     rotations = Rotation.random(100, random_state=1).as_matrix()
@@ -50,7 +50,7 @@ def test_rotations(name, systems):  # row 1
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_inversion_turns_forces_around(name, systems):  # row 2
+def test_inversion_turns_forces_around(name, systems):  # docs/reliability.md, row 2
     atoms = systems(name)
     model, mirrored = model_for(atoms), turned(atoms, -np.eye(3))
     before, after = model([atoms]), model([mirrored])
@@ -60,7 +60,7 @@ def test_inversion_turns_forces_around(name, systems):  # row 2
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_order_of_the_atoms(name, systems, rng):  # row 3
+def test_order_of_the_atoms(name, systems, rng):  # docs/reliability.md, row 3
     atoms = systems(name)
     model, orders = model_for(atoms), [rng.permutation(len(atoms)) for _ in range(10)]
     expected, got = model([atoms]), model([atoms[order] for order in orders])
@@ -70,7 +70,7 @@ def test_order_of_the_atoms(name, systems, rng):  # row 3
         assert deviation(got.forces[k], expected.forces[0][order]) <= 1e-13 * max(largest, 1)
 
 
-def test_order_of_the_structures_is_the_same_bits(molecules, rng):  # row 3
+def test_order_of_the_structures_is_the_same_bits(molecules, rng):  # docs/reliability.md, row 3
     density = SETUP.density(species=[1, 6, 7, 8])
     model = linear_model(density, molecules)
     alone = [model([atoms]) for atoms in molecules]
@@ -84,7 +84,7 @@ def test_order_of_the_structures_is_the_same_bits(molecules, rng):  # row 3
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_translation(name, systems, rng):  # row 4
+def test_translation(name, systems, rng):  # docs/reliability.md, row 4
     atoms = systems(name)
     frames = [atoms.copy() for _ in range(10)]
     for copy, shift in zip(frames, rng.uniform(-50, 50, (10, 3)), strict=True):
@@ -93,7 +93,7 @@ def test_translation(name, systems, rng):  # row 4
 
 
 @pytest.mark.parametrize("name", ["slab", *PERIODIC])
-def test_unwrapped_atoms(name, systems, rng):  # row 4
+def test_unwrapped_atoms(name, systems, rng):  # docs/reliability.md, row 4
     atoms = systems(name)
     frames = [atoms.copy() for _ in range(10)]
     for copy, far in zip(frames, [1, 1000] * 5, strict=True):
@@ -116,20 +116,20 @@ def check_supercells(atoms, supercells):
 
 
 @pytest.mark.parametrize("name", ["slab", *PERIODIC])
-def test_supercells(name, systems):  # row 5
+def test_supercells(name, systems):  # docs/reliability.md, row 5
     atoms = systems(name)
     repeats = [np.where(atoms.pbc, n, 1) for n in ([2, 1, 1], [1, 1, 3], [2, 2, 2])]
     check_supercells(atoms, [atoms * tuple(n.tolist()) for n in repeats])
 
 
 @pytest.mark.parametrize("name", ["single", "crystal"])
-def test_fifty_skewed_supercells(name, systems, rng):  # row 5
+def test_fifty_skewed_supercells(name, systems, rng):  # docs/reliability.md, row 5
     atoms = systems(name)
     check_supercells(atoms, [skewed_supercell(atoms, hermite_normal_form(rng)) for _ in range(25)])
 
 
 @pytest.mark.parametrize("name", PERIODIC)
-def test_unimodular_cells(name, systems, rng):  # row 6
+def test_unimodular_cells(name, systems, rng):  # docs/reliability.md, row 6
     atoms = systems(name)
     frames = [atoms.copy() for _ in range(50)]
     for copy in frames:
@@ -138,7 +138,7 @@ def test_unimodular_cells(name, systems, rng):  # row 6
 
 
 @pytest.mark.parametrize("cell", [(2.5, 2.7, 2.9), (1.3, 40.0, 2.2)])
-def test_self_images_pull_at_nothing(cell):  # row 10
+def test_self_images_pull_at_nothing(cell):  # docs/reliability.md, row 10
     """Also of atoms whose cell holds another one beyond the cutoff."""
     skewed = np.diag(cell) + 0.1 * np.eye(3, k=1)
     alone = ase.Atoms("Cu", cell=skewed, pbc=True)

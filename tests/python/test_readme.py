@@ -31,6 +31,7 @@ DOCUMENTS = [
     "docs/pitfalls.md",
     "docs/adding.md",
     "docs/paper.md",
+    "docs/reliability.md",
 ]
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 #: Run by test_cli.py already.
@@ -170,6 +171,26 @@ def test_links_lead_somewhere(name):
     for link in links:
         if not link.startswith("http"):
             assert ((ROOT / name).parent / link).exists(), link
+
+
+def _rows():
+    """The files that test every row of docs/reliability.md; "the same" are those of the row before."""
+    rows, files = {}, []
+    for line in (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8").splitlines():
+        found = re.match(r"\| (\d+) \|.*\|([^|]*)\|$", line)
+        if found:
+            files = (files if "the same" in found[2] else []) + re.findall(r"`(test_\w+\.py)`", found[2])
+            rows[int(found[1])] = files
+    return rows
+
+
+def test_rows_of_reliability_are_tested_where_they_say():
+    rows, folder = _rows(), Path(__file__).parent
+    assert {name for files in rows.values() for name in files} <= {path.name for path in folder.iterdir()}
+    assert len(rows) > 40
+    for path in folder.glob("test_*.py"):
+        for cited in re.findall(r"docs/reliability\.md, rows? (\d+)", path.read_text(encoding="utf-8")):
+            assert path.name in rows[int(cited)], f"{path.name} cites row {cited}, which does not name it"
 
 
 def test_files_named_by_the_architecture_exist():

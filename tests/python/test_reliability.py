@@ -1,4 +1,4 @@
-"""When things go wrong: odd structures, bad numbers, threads, forks, interrupts, panics [row]."""
+"""Odd structures, bad numbers, threads, forks, interrupts, panics (docs/reliability.md, rows 18 to 30)."""
 
 from __future__ import annotations
 

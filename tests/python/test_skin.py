@@ -1,4 +1,4 @@
-"""Neighbors remembered from step to step against a fresh search (row 14 of the reliability figures)."""
+"""Neighbors remembered from step to step against a fresh search (docs/reliability.md, row 14)."""
 
 import ase.build
 import numpy as np

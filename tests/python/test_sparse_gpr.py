@@ -214,7 +214,7 @@ def test_leave_one_out_of_energies_is_that_of_refits():
     np.testing.assert_allclose(model.cv_errors_, errors, rtol=1e-6)
 
 
-def test_repeated_structures_do_no_harm(frames, caplog):  # row 43
+def test_repeated_structures_do_no_harm(frames, caplog):  # docs/reliability.md, row 43
     model = SparseGPR(power((6, 14)), 10_000, 4, regularization=KFold(3), noise=NOISE)
     with pytest.warns(UserWarning, match="copies"):
         fitted = model.fit([*frames, *frames, *(atoms * (2, 1, 1) for atoms in labeled(silicon(2)))])
@@ -236,7 +236,7 @@ def two_terms(frames):
     return MODELS["two terms"]().fit(frames, **ALL)
 
 
-def test_isolated_atoms_and_empty_structures(two_terms):  # row 18
+def test_isolated_atoms_and_empty_structures(two_terms):  # docs/reliability.md, row 18
     baseline = two_terms.baseline_.energies_
     alone, far = ase.Atoms("Si"), ase.Atoms("SiC", positions=[[0, 0, 0], [0, 0, 50]])
     empty = ase.Atoms()
@@ -271,7 +271,7 @@ def test_atoms_without_features_have_the_energy_of_the_baseline():
         empty.fit([ase.Atoms(info={"REF_energy": 0.0})])
 
 
-def test_unknown_species_are_refused_before_any_work(two_terms, monkeypatch):  # row 22
+def test_unknown_species_are_refused_before_any_work(two_terms, monkeypatch):  # docs/reliability.md, row 22
     monkeypatch.setattr(type(two_terms.design_.terms[0].spectrum), "transform", None)
     bad = [ase.build.bulk("Si"), ase.Atoms("SiO", positions=[[0, 0, 0], [0, 0, 1.6]])]
     for call in (two_terms.predict, two_terms.evaluate, two_terms.uncertainty, two_terms.extrapolation):
@@ -280,7 +280,7 @@ def test_unknown_species_are_refused_before_any_work(two_terms, monkeypatch):  #
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
-def test_bad_positions_are_refused(two_terms, frames, value):  # row 19
+def test_bad_positions_are_refused(two_terms, frames, value):  # docs/reliability.md, row 19
     bad = frames[1].copy()
     bad.positions[2, 1] = value
     for call in (two_terms.predict, two_terms.uncertainty):

@@ -1,4 +1,4 @@
-"""Rows 1 to 5, 14, 24 and 26 of the reliability table for sparse Gaussian-process potentials of two terms."""
+"""Sparse Gaussian-process potentials of two terms (docs/reliability.md, rows 1 to 5, 14, 24 and 26)."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_rows_1_to_5(monkeypatch, systems, rng, name, check):
     check(**{argument: given[argument] for argument in arguments})
 
 
-def test_any_number_of_threads_gives_the_same_bits(frames, threads):  # row 24
+def test_any_number_of_threads_gives_the_same_bits(frames, threads):  # docs/reliability.md, row 24
     results = []
     for count in (1, 2, 3, 8):
         threads(count)
@@ -98,7 +98,7 @@ def test_any_number_of_threads_gives_the_same_bits(frames, threads):  # row 24
         assert all(np.array_equal(a, b) for a, b in zip(other, results[0], strict=True))
 
 
-def test_structures_together_are_structures_alone(two_terms, frames):  # row 3
+def test_structures_together_are_structures_alone(two_terms, frames):  # docs/reliability.md, row 3
     together = two_terms.evaluate(frames)
     for k, atoms in enumerate(frames):
         alone = two_terms.evaluate([atoms])
@@ -107,7 +107,7 @@ def test_structures_together_are_structures_alone(two_terms, frames):  # row 3
         assert np.array_equal(alone.virials[0], together.virials[k])
 
 
-def test_remembered_neighbors_of_a_hundred_steps(two_terms, frames, rng):  # row 14
+def test_remembered_neighbors_of_a_hundred_steps(two_terms, frames, rng):  # docs/reliability.md, row 14
     atoms, skins = frames[1].copy(), two_terms.skin_lists(0.5)
     assert len(skins) == 2
     for _ in range(100):
@@ -118,7 +118,7 @@ def test_remembered_neighbors_of_a_hundred_steps(two_terms, frames, rng):  # row
     assert 1 <= skins[0].n_listed < 60
 
 
-def test_instruction_sets_agree(two_terms, frames, monkeypatch):  # row 26
+def test_instruction_sets_agree(two_terms, frames, monkeypatch):  # docs/reliability.md, row 26
     """The fastest of this machine against the narrowest of the build: wheels have what every machine has."""
     fastest = two_terms.evaluate(frames)
     monkeypatch.setattr(_core, "DensityPlan", functools.partial(_core.DensityPlan, level="narrowest"))

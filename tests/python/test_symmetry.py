@@ -1,4 +1,4 @@
-"""Rows 1 to 5 of the reliability table: what must not change, and how the rest does."""
+"""What must not change, and how the rest does (docs/reliability.md, rows 1 to 6)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def wigner(matrix, l, points):
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_power_spectrum_does_not_turn(name, systems):  # row 1
+def test_power_spectrum_does_not_turn(name, systems):  # docs/reliability.md, row 1
     atoms = systems(name)
     rotations = Rotation.random(100, random_state=1).as_matrix()
     features = per_frame([atoms, *(turned(atoms, matrix) for matrix in rotations)])
@@ -50,7 +50,7 @@ def test_power_spectrum_does_not_turn(name, systems):  # row 1
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_coefficients_turn_like_harmonics(name, systems):  # row 1
+def test_coefficients_turn_like_harmonics(name, systems):  # docs/reliability.md, row 1
     atoms, points = systems(name), np.random.default_rng(0).normal(size=(60, 3))
     rotations = Rotation.random(10, random_state=2).as_matrix()
     density = density_for(atoms)
@@ -64,7 +64,7 @@ def test_coefficients_turn_like_harmonics(name, systems):  # row 1
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_inversion(name, systems):  # row 2
+def test_inversion(name, systems):  # docs/reliability.md, row 2
     atoms = systems(name)
     mirrored, density = turned(atoms, -np.eye(3)), density_for(atoms)
     before, after = (by_degree(density.transform([a]), [a]) for a in (atoms, mirrored))
@@ -76,7 +76,7 @@ def test_inversion(name, systems):  # row 2
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_order_of_the_atoms(name, systems, rng):  # row 3
+def test_order_of_the_atoms(name, systems, rng):  # docs/reliability.md, row 3
     atoms = systems(name)
     features = spectrum([atoms])
     for _ in range(5):
@@ -84,7 +84,7 @@ def test_order_of_the_atoms(name, systems, rng):  # row 3
         assert relative_error(spectrum([atoms[order]]), features[order]) <= 1e-13
 
 
-def test_order_of_the_structures(molecules, rng):  # row 3
+def test_order_of_the_structures(molecules, rng):  # docs/reliability.md, row 3
     density = SETUP.density(species=[1, 6, 7, 8])
     spectrum = orbas.PowerSpectrum(density)
     alone = [spectrum.transform([atoms]).values for atoms in molecules]
@@ -94,7 +94,7 @@ def test_order_of_the_structures(molecules, rng):  # row 3
         assert np.array_equal(together, np.concatenate([alone[k] for k in order]))
 
 
-def test_mixed_batches_of_molecules_and_crystals(systems, rng):  # row 3
+def test_mixed_batches_of_molecules_and_crystals(systems, rng):  # docs/reliability.md, row 3
     frames = [systems(name) for name in ("crystal", "molecule", "slab", "single", "left_handed", "alloy")]
     species = sorted({number for atoms in frames for number in atoms.numbers.tolist()})
     spectrum = orbas.PowerSpectrum(SETUP.but(n_radial=2).density(species=species))
@@ -105,7 +105,7 @@ def test_mixed_batches_of_molecules_and_crystals(systems, rng):  # row 3
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_translation(name, systems, rng):  # row 4
+def test_translation(name, systems, rng):  # docs/reliability.md, row 4
     atoms = systems(name)
     features = spectrum([atoms])
     for shift in rng.uniform(-50, 50, (5, 3)):
@@ -116,7 +116,7 @@ def test_translation(name, systems, rng):  # row 4
 
 @pytest.mark.parametrize("name", ["crystal", "alloy", "slab", "single", "left_handed"])
 @pytest.mark.parametrize("far", [1, 1000])
-def test_unwrapped_atoms(name, far, systems, rng):  # row 4
+def test_unwrapped_atoms(name, far, systems, rng):  # docs/reliability.md, row 4
     atoms = systems(name)
     features = spectrum([atoms])
     for _ in range(5):
@@ -128,7 +128,7 @@ def test_unwrapped_atoms(name, far, systems, rng):  # row 4
 
 @pytest.mark.parametrize("name", ["crystal", "alloy", "single", "left_handed", "slab"])
 @pytest.mark.parametrize("repeats", [(2, 1, 1), (1, 1, 3), (2, 2, 2)])
-def test_supercells(name, repeats, systems):  # row 5
+def test_supercells(name, repeats, systems):  # docs/reliability.md, row 5
     atoms = systems(name)
     repeats = tuple(n if periodic else 1 for n, periodic in zip(repeats, atoms.pbc, strict=True))
     features = spectrum([atoms])
@@ -157,7 +157,7 @@ def skewed_supercell(atoms, H):
 
 
 @pytest.mark.parametrize("name", ["single", "crystal"])
-def test_fifty_skewed_supercells(name, systems, rng):  # row 5
+def test_fifty_skewed_supercells(name, systems, rng):  # docs/reliability.md, row 5
     atoms = systems(name)
     features = spectrum([atoms])
     for _ in range(25):
@@ -168,7 +168,7 @@ def test_fifty_skewed_supercells(name, systems, rng):  # row 5
 
 
 @pytest.mark.parametrize("name", ["single", "crystal", "left_handed"])
-def test_unimodular_cells(name, systems, rng):  # row 5 and 6: the same lattice in other words
+def test_unimodular_cells(name, systems, rng):  # docs/reliability.md, row 5 and 6: the same lattice in other words
     atoms = systems(name)
     frames = [atoms]
     for _ in range(20):

@@ -162,7 +162,7 @@ def by_svd(rows, targets, alpha):
 
 
 @pytest.mark.parametrize("kind", ["condition 1e16", "duplicated columns", "duplicated rows"])
-def test_ill_conditioned_rows_predict_as_the_svd_does(kind):  # row 43
+def test_ill_conditioned_rows_predict_as_the_svd_does(kind):  # docs/reliability.md, row 43
     rows, targets = graded(400, 30, 1e16 if kind == "condition 1e16" else 1e3)
     if kind == "duplicated columns":
         rows = np.hstack([rows, rows, rows[:, :5]])
