@@ -5,6 +5,7 @@ import gzip
 import io
 import logging
 import os
+import random
 import re
 import sys
 import time
@@ -576,3 +577,68 @@ def test_pipes_are_read(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="nobody writes"):
         read(tmp_path / "pipe")
+
+
+PIECES = [
+    *(
+        b"nan",
+        b"inf",
+        b"=",
+        b'"',
+        b"'",
+        b"{",
+        b"[",
+        b"\\",
+        b"\0",
+        b"\xff",
+        b"-1",
+        b"1e400",
+        b"9" * 20,
+        b" ",
+        b"\n",
+        b"\r",
+        b":",
+    ),
+    *(b"T", b"_JSON ", b"Lattice", b"pbc", b"Properties", b"species:S:1", b"D", b"_", b"virial=1", b"forces:R:3:"),
+]
+WHOLE = (
+    b'3\nLattice="4 0 0 0 4 0 0 0 4" PBC=TTF Properties=species:S:1:pos:R:3:mass:R:1:vel:R:3:move_mask:L:1:'
+    b'a::q:R:1:tag:I:1 energy=-1 config_weight=2 stress="1 2 3 4 5 6" x="_JSON [1, 2]" {a b} \'q r\'=3\n'
+    b"Si 0 0 0 28 0 0 0 T 1 1\nSi 1 1 1 28 0 0 0 F 1 1\nSi 2 2 2 28 0 0 0 T 1 1\n"
+)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_files_are_read_or_refused(load, seed):
+    """Whatever is wrong inside is one kind of error, which names the file and the line."""
+    rng = random.Random(seed)
+    refused = unnamed = 0
+    for _ in range(200):
+        content = bytearray(WHOLE * 2)
+        for _ in range(rng.randint(1, 3)):
+            place, how = rng.randrange(len(content)), rng.random()
+            if how < 0.3:
+                content[place] = rng.randrange(256)
+            elif how < 0.6:
+                content[place:place] = rng.choice(PIECES)
+            elif how < 0.9:
+                del content[place : place + rng.randint(1, 30)]
+            else:
+                del content[place or 1 :]
+        try:
+            load(bytes(content))
+        except StructureFileError as error:
+            refused += re.search(r"some\.xyz, (from )?line \d+", str(error)) is not None
+            unnamed += re.search(r"some\.xyz, (from )?line \d+", str(error)) is None
+    assert unnamed == 0
+    assert 50 < refused < 200
+
+
+def test_many_rows_are_read_in_blocks(load):
+    rows = [f"Si {k} 0 0 {k}\n" for k in range(5000)]
+    atoms = one(load, f"{COLUMNS}:tag:I:1", "".join(rows))
+    np.testing.assert_array_equal(atoms.positions[:, 0], range(5000))
+    np.testing.assert_array_equal(atoms.arrays["tag"], range(5000))
+    rows[4000] = "Si x 0 0 1\n"
+    with pytest.raises(StructureFileError, match="line 4003: structure 0: 'x' in the column 'pos'"):
+        one(load, f"{COLUMNS}:tag:I:1", "".join(rows))

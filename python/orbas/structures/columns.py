@@ -29,6 +29,8 @@ _TRUTH = {
     **dict.fromkeys((b"F", b"False", b"false", b"FALSE", b"f", b"0"), False),
 }
 _PLAIN = parse_columns(PLAIN_COLUMNS)
+#: Rows that are taken apart at once: with many more, Python's garbage collector looks at all of them again and again.
+_BLOCK = 2048
 
 
 class RowError(ValueError):
@@ -80,6 +82,26 @@ def parse_rows(lines: Sequence[bytes], columns: Sequence[Column] | None) -> Tabl
     if not lines:
         return _empty(columns)
     species, numbers, positions = _roles(columns)
+    blocks = []
+    for start in range(0, len(lines), _BLOCK):
+        try:
+            blocks.append(_block(lines[start : start + _BLOCK], columns, species, is_known=numbers is not None))
+        except RowError as error:
+            raise RowError(str(error), start + (error.row or 0)) from error
+    arrays = {column.name: np.concatenate([block[column.name] for block, _ in blocks]) for column in columns}
+    xyz = [arrays.pop(name) for name in positions]
+    return Table(
+        _atomic_numbers(arrays, species, numbers),
+        (xyz[0] if len(xyz) == 1 else np.stack(xyz, axis=1)).astype(np.float64, copy=False),
+        arrays,
+        max(n_undeclared for _, n_undeclared in blocks),
+    )
+
+
+def _block(
+    lines: Sequence[bytes], columns: Sequence[Column], species: str | None, *, is_known: bool
+) -> tuple[dict[str, NDArray[Any]], int]:
+    """Return the arrays of some rows, and how many more words than columns they have."""
     total = sum(column.width for column in columns)
     # What follows the last column stays one word: a long row takes no more memory than it has bytes.
     rows = [line.split(None, total) for line in lines]
@@ -95,16 +117,10 @@ def parse_rows(lines: Sequence[bytes], columns: Sequence[Column] | None) -> Tabl
         here = words[place : place + column.width]
         place += column.width
         if column.name == species:
-            arrays[column.name] = _elements(here[0], is_known=numbers is not None)
+            arrays[column.name] = _elements(here[0], is_known=is_known)
         else:
             arrays[column.name] = _array(column, here, check=has_underscores)
-    xyz = [arrays.pop(name) for name in positions]
-    return Table(
-        _atomic_numbers(arrays, species, numbers),
-        (xyz[0] if len(xyz) == 1 else np.stack(xyz, axis=1)).astype(np.float64, copy=False),
-        arrays,
-        max(len(words[-1].split()) for words in rows) if max(widths) > total else 0,
-    )
+    return arrays, max(len(row[-1].split()) for row in rows) if max(widths) > total else 0
 
 
 def _empty(columns: Sequence[Column]) -> Table:
