@@ -4,7 +4,7 @@ use std::sync::MutexGuard;
 
 use numpy::{PyArray1, PyArray2, PyArrayMethods};
 use orbas::fork::ForkLock;
-use orbas::neighbors::{CellList, PairArrays, SkinLists, brute_force, count_pairs, fill_pairs};
+use orbas::neighbors::{CellList, PairArrays, SkinLists, brute_force_until, count_pairs, fill_pairs};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
@@ -112,7 +112,7 @@ pub fn brute_force_neighbor_list<'py>(
     cutoff: f64,
 ) -> PyResult<Pairs<'py>> {
     let frame = batch.0.frame(structure);
-    let pairs = detached(py, || brute_force(&frame, cutoff))?;
+    let pairs = interruptible(py, |stop| brute_force_until(&frame, cutoff, stop))?;
     let n = pairs.len();
     Ok((
         Some(arrays::one(py, pairs.centers)),

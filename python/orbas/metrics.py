@@ -14,7 +14,7 @@ import numpy as np
 from orbas.base.arrays import as_matrix
 from orbas.base.fields import checked
 from orbas.base.kinds import SEED, Integer
-from orbas.base.linalg import svd
+from orbas.base.linalg import product, svd
 from orbas.base.process import fitting
 from orbas.fit.regularization import LeaveOneOut, check_enough_structures, resolve_regularization
 from orbas.fit.targets import fit_targets
@@ -73,7 +73,7 @@ def gfre(
     rule = resolve_regularization(regularization)
     halves = _halves(a, b, split, seed)
     weights = fit_targets(halves.a_train, halves.b_train, rule).weights
-    return _root_mean(halves.b_test - halves.a_test @ weights)
+    return _root_mean(halves.b_test - product(halves.a_test, weights))
 
 
 @fitting
@@ -142,7 +142,7 @@ def residual_variance(a: ArrayLike | Features, b: ArrayLike | Features) -> float
         raise ValueError("b is zero: there is no variance to lose")
     left, singular, _ = svd(first, full_matrices=False)
     span = left[:, singular > np.finfo(np.float64).eps * max(first.shape) * singular[0]]
-    return float(np.sum((second - span @ (span.T @ second)) ** 2)) / total
+    return float(np.sum((second - product(span, product(span.T, second))) ** 2)) / total
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,6 +3,7 @@
 use super::{COINCIDENT, PairList, check, separation};
 use crate::error::{Error, Result};
 use crate::memory::Grow;
+use crate::parallel::Interrupt;
 use crate::structure::{Frame, dot};
 
 /// All pairs within a cutoff by trying them all.
@@ -13,10 +14,21 @@ use crate::structure::{Frame, dot};
 /// # Errors
 /// As [`super::CellList::new`].
 pub fn brute_force(frame: &Frame<'_>, cutoff: f64) -> Result<PairList> {
+    brute_force_until(frame, cutoff, &mut || false)
+}
+
+/// [`brute_force`], which asks before each center whether to stop.
+///
+/// # Errors
+/// As there, or [`Error::Interrupted`].
+pub fn brute_force_until(frame: &Frame<'_>, cutoff: f64, interrupt: Interrupt<'_>) -> Result<PairList> {
     check(frame, cutoff)?;
     let reach = images_per_vector(frame, cutoff);
     let mut pairs = PairList::default();
     for (i, &from) in frame.positions.iter().enumerate() {
+        if interrupt() {
+            return Err(Error::Interrupted);
+        }
         for (j, &to) in frame.positions.iter().enumerate() {
             for a in -reach[0]..=reach[0] {
                 for b in -reach[1]..=reach[1] {

@@ -14,7 +14,7 @@ mod neighborhood;
 mod pair_list;
 mod skin;
 
-pub use brute_force::brute_force;
+pub use brute_force::{brute_force, brute_force_until};
 pub use cell_list::CellList;
 pub use neighborhood::{NeighborList, Neighborhood, Search};
 pub use pair_list::{PairArrays, PairList, count_pairs, fill_pairs};

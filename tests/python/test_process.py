@@ -29,7 +29,8 @@ ALLOWED = 2.0
 def copper(n=1, seed=0):
     atoms = ase.build.bulk("Cu", cubic=True, a=3.6) * (n, n, n)
     atoms.rattle(0.1, seed=seed)
-    atoms.info["REF_energy"], atoms.arrays["REF_forces"] = 0.01 * seed, np.zeros((len(atoms), 3))
+    atoms.info["REF_energy"] = 0.01 * seed
+    atoms.arrays["REF_forces"] = np.random.default_rng(seed).normal(scale=0.1, size=(len(atoms), 3))
     return atoms
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orbas.base.linalg import product
+
 if TYPE_CHECKING:
     from orbas.base.blocks import FloatArray
 
@@ -38,18 +40,18 @@ class Posterior:
 
     def covariance(self, rows: FloatArray) -> FloatArray:
         """Return ``x^T (X^T X + alpha)^-1 y`` of all pairs of rows [n, n_columns], shape [n, n]."""
-        seen = rows @ self.directions
-        result: FloatArray = (seen / (self.singular_values**2 + self.alpha)) @ seen.T
+        seen = product(rows, self.directions)
+        result = product(seen / (self.singular_values**2 + self.alpha), seen.T)
         if self.directions.shape[1] < self.directions.shape[0]:
-            rest = rows - seen @ self.directions.T
-            result += rest @ rest.T / self.alpha
+            rest = rows - product(seen, self.directions.T)
+            result += product(rest, rest.T) / self.alpha
         return result
 
     def leverages(self, rows: FloatArray) -> FloatArray:
         """Return ``x^T (X^T X + alpha)^-1 x`` of rows [n, n_columns], shape [n]."""
-        seen = rows @ self.directions
+        seen = product(rows, self.directions)
         result: FloatArray = np.sum(seen**2 / (self.singular_values**2 + self.alpha), axis=1)
         if self.directions.shape[1] < self.directions.shape[0]:
             # Squares of what is orthogonal to all rows; a difference of norms would only keep half of the digits.
-            result += np.sum((rows - seen @ self.directions.T) ** 2, axis=1) / self.alpha
+            result += np.sum((rows - product(seen, self.directions.T)) ** 2, axis=1) / self.alpha
         return result

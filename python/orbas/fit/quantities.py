@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orbas.base.linalg import product
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -47,7 +49,7 @@ class QuantityGrams:
 
     def __init__(self, triangles: Sequence[Sequence[Triangle]]) -> None:
         self._factors = [[triangle.factor for triangle in fold] for fold in triangles]
-        self._grams = [[factor.T @ factor for factor in fold] for fold in self._factors]
+        self._grams = [[product(factor.T, factor) for factor in fold] for fold in self._factors]
         #: Held-out rows by kind.
         self.n_rows = np.sum([[triangle.n_rows for triangle in fold] for fold in triangles[:-1]], axis=0)
         self.kinds = [kind for kind in Quantity if self.n_rows[kind.place]]
@@ -86,8 +88,8 @@ class QuantityGrams:
         for triangles, solved in zip(self._factors[:-1], self._solutions(kinds, alpha, factors), strict=True):
             for kind, form in forms.items():
                 factor = triangles[kind.place]
-                seen = np.column_stack([factor[:, :-1] @ solved, factor[:, -1]])
-                form += seen.T @ seen
+                seen = np.column_stack([product(factor[:, :-1], solved), factor[:, -1]])
+                form += product(seen.T, seen)
         return forms
 
     def held_out_weights(

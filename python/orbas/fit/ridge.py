@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orbas.base.linalg import svd, upper_factor
+from orbas.base.linalg import product, svd, upper_factor
 from orbas.fit.posterior import Posterior
 
 if TYPE_CHECKING:
@@ -97,11 +97,11 @@ class Ridge:
             If shapes disagree, targets are not finite or an alpha is not positive and finite.
         """
         y, alpha = self._check(targets, alphas)
-        rotated = self.left.T @ y
+        rotated = product(self.left.T, y)
         squares = self.singular_values**2
         filters = np.where(squares > 0, 1.0 / (squares + alpha[:, None]), 0.0)
         # X^T U in place of V diag(s): its round-off of eps * s_max weighs eps * s_max / sqrt(alpha) at most.
-        paths = [self.design.T @ (self.left @ (row[:, None] * rotated)) for row in filters]
+        paths = [product(self.design.T, product(self.left, row[:, None] * rotated)) for row in filters]
         return _like(targets, np.stack(paths))
 
     def leave_one_out(self, targets: ArrayLike, alphas: ArrayLike) -> FloatArray:
@@ -134,8 +134,8 @@ class Ridge:
         squares = self.left**2
         complement = np.zeros(self.n_samples) if self._spans_samples else 1.0 - squares.sum(axis=1)
         # Round-off must not turn a leverage of one into a division by zero or a change of sign.
-        remainder = damping @ squares.T + np.maximum(complement, 0.0)  # [n_alphas, n_samples]
-        residuals = np.stack([self.left @ (row[:, None] * rotated) + outside for row in damping])
+        remainder = product(damping, squares.T) + np.maximum(complement, 0.0)  # [n_alphas, n_samples]
+        residuals = np.stack([product(self.left, row[:, None] * rotated) + outside for row in damping])
         return _like(targets, residuals / np.maximum(remainder, np.finfo(np.float64).tiny)[:, :, None])
 
     def k_fold(self, targets: ArrayLike, alphas: ArrayLike, folds: Sequence[IntArray]) -> FloatArray:
@@ -192,7 +192,7 @@ class Ridge:
         """Return what is known of the weights; ``noise`` is the variance of a row."""
         kept = self.singular_values > 0
         singular = self.singular_values[kept]
-        return Posterior((self.design.T @ self.left[:, kept]) / singular, singular, alpha, noise)
+        return Posterior(product(self.design.T, self.left[:, kept]) / singular, singular, alpha, noise)
 
     @property
     def _spans_samples(self) -> bool:
@@ -201,8 +201,8 @@ class Ridge:
 
     def _split(self, y: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return ``U^T y`` and the part of y outside the span of U."""
-        rotated = self.left.T @ y
-        outside = np.zeros_like(y) if self._spans_samples else y - self.left @ rotated
+        rotated = product(self.left.T, y)
+        outside = np.zeros_like(y) if self._spans_samples else y - product(self.left, rotated)
         return rotated, outside
 
     def _check(self, targets: ArrayLike, alphas: ArrayLike) -> tuple[FloatArray, FloatArray]:
@@ -235,10 +235,10 @@ def _held_out_interpolating(left: FloatArray, damping: FloatArray, rotated: Floa
 
 def _held_out_tall(left: FloatArray, damping: FloatArray, rotated: FloatArray, outside: FloatArray) -> FloatArray:
     """Solve ``(1 - H_KK) r = (y - X w)_K`` when samples outnumber features."""
-    remainder = -(left * (1.0 - damping)) @ left.T
+    remainder = -product(left * (1.0 - damping), left.T)
     # One epsilon more on the diagonal keeps a leverage of exactly one (a feature of one fold only) solvable.
     remainder[np.diag_indices_from(remainder)] += 1.0 + _EPSILON
-    residuals = left @ (damping[:, None] * rotated) + outside
+    residuals = product(left, damping[:, None] * rotated) + outside
     return np.asarray(np.linalg.solve(remainder, residuals), dtype=np.float64)
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orbas.base.linalg import product
 from orbas.base.progress import progress_bar
 from orbas.files.replacing import is_swallowed
 from orbas.fit.checkpoint import Checkpoint, identity_of
@@ -281,7 +282,7 @@ def _left_out(
     residuals = np.empty((len(alphas), len(frames)))
     for members in _whole_folds(frames, folds, chunk):
         rows = design.structures([frames[k] for k in members.tolist()])
-        seen = rows / widths[members, None] @ path.right.T
+        seen = product(rows / widths[members, None], path.right.T)
         gaps = (energies[members] - weights @ rows.T) / widths[members]
         # Round-off must not turn a leverage of one into a division by zero.
         solved = gaps / np.maximum(1.0 - filters @ (seen**2).T, _EPSILON)

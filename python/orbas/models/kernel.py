@@ -85,7 +85,7 @@ class KernelTerm:
         start = 0
         for number, root in self.roots.items():
             own = features.center_numbers == number
-            rows[own, start : start + root.shape[1]] = self._kernel(features.values[own], number) @ root
+            rows[own, start : start + root.shape[1]] = product(self._kernel(features.values[own], number), root)
             start += root.shape[1]
         return rows
 
@@ -103,7 +103,7 @@ class KernelTerm:
                 structure = features.samples[own, 0]
                 starts = np.flatnonzero(np.diff(structure, prepend=-1))
                 summed[structure[starts]] = np.add.reduceat(self._kernel(features.values[own], number), starts, axis=0)
-            parts.append(summed @ root)
+            parts.append(product(summed, root))
         return np.concatenate(parts, axis=1)
 
     def _kernel(self, features: FloatArray, number: int) -> FloatArray:
