@@ -157,3 +157,30 @@ def test_the_package_is_a_program():
 def test_debug_is_in_the_help(capsys, command):
     assert main([*command.split(), "--help"]) == 0
     assert "--debug" in capsys.readouterr().out
+
+
+ESCAPE = "\x1b]0;title\x07"
+HEAD = 'Lattice="4 0 0 0 4 0 0 0 4" Properties=species:S:1:pos:R:3'
+HOSTILE = {
+    "species": f"1\n{HEAD}\nS{ESCAPE} 0 0 0\n",
+    "number": f"1\n{HEAD}\nSi 0 0 {ESCAPE}\n",
+    "count": f"{ESCAPE}\n{HEAD}\nSi 0 0 0\n",
+    "name of a column": f"1\nProperties=species:S:1:pos:R:3:{ESCAPE}:R:1\nSi 0 0 0\n",
+    "cell": f'1\nLattice="{ESCAPE}" Properties=species:S:1:pos:R:3\nSi 0 0 0\n',
+    "pbc": f'1\n{HEAD} pbc="{ESCAPE}"\nSi 0 0 0\n',
+    "energy": f'1\n{HEAD} energy="{ESCAPE}"\nSi 0 0 0\n',
+    "key": f"1\n{HEAD} a{ESCAPE}=1\nSi 0 0 0\n",
+    "config_type": f'1\n{HEAD} energy=1 config_type="{ESCAPE}"\nSi 0 0 0\n',
+    "error bar": f'1\n{HEAD} energy=1 energy_sigma="{ESCAPE}"\nSi 0 0 0\n',
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_errors_of_python_hold_no_characters_that_steer(tmp_path, name):
+    """A traceback is shown in a terminal too."""
+    (tmp_path / "a.xyz").write_text(HOSTILE[name])
+    noise = orbas.models.Noise(by_config={"hot": orbas.models.Noise()})
+    spectrum = orbas.PowerSpectrum(model_files.density(species=[14]))
+    with pytest.raises(ValueError, match=r"\S") as caught:
+        orbas.models.LinearPotential(spectrum, noise=noise).fit(orbas.read(tmp_path / "a.xyz"))
+    assert "\x1b" not in str(caught.value)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+from orbas.base.text import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -31,7 +33,7 @@ def did_you_mean(name: object, names: Iterable[object]) -> str:
     >>> did_you_mean("spline", ["GTO", "DVR"])
     '; there are: GTO, DVR'
     """
-    listed = list(dict.fromkeys(str(item) for item in names))
+    listed = list(dict.fromkeys(printable(item) for item in names))
     if not listed:
         return "; there are none"
     plain: dict[str, str] = {}

@@ -15,6 +15,7 @@ import numpy as np
 
 from orbas.base.fields import checked
 from orbas.base.kinds import Integer
+from orbas.base.progress import progress_bar
 from orbas.datasets import _packed
 
 if TYPE_CHECKING:
@@ -110,12 +111,10 @@ def pack(rows: Iterable[Mapping[str, str]]) -> dict[str, np.ndarray]:
 
 def rows(chosen: Sequence[int] | np.ndarray, *, progress: bool = False) -> Iterator[dict[str, str]]:
     """Yield the rows `chosen` (sorted, from 0) of qm9pack's tables, in that order."""
-    from tqdm import tqdm
-
     wanted = iter(chosen)
     nearest = next(wanted, None)
     k = 0
-    with tqdm(total=len(chosen), desc="QM9", unit="molecule", disable=not progress) as bar:
+    with progress_bar(len(chosen), "QM9", "molecule", shown=progress) as bar:
         for table in _tables():
             with table.open(newline="", encoding="utf-8") as file:
                 reader = csv.reader(file)

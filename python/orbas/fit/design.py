@@ -11,6 +11,7 @@ import numpy as np
 from orbas.base.fields import checked
 from orbas.base.kinds import Integer
 from orbas.base.process import default_errors
+from orbas.base.progress import progress_bar
 from orbas.fit.baseline import count_atoms
 from orbas.structures.batch import as_frames
 
@@ -138,11 +139,9 @@ def structure_features(
     if len(frames) == 0:
         raise ValueError("there are no structures to compute features of")
     chunk = checked(Integer(1, 2**53), "chunk", chunk)
-    from tqdm import tqdm
-
     values: FloatArray | None = None
     species: tuple[int, ...] = ()
-    with tqdm(total=len(frames), desc="features", unit="structure", disable=not progress) as bar:
+    with progress_bar(len(frames), "features", "structure", shown=progress) as bar:
         for start, stop in pieces(frames, chunk):
             with counted_from(start):
                 features = representation.transform(frames[start:stop])

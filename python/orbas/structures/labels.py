@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orbas.base.text import listed
+from orbas.base.text import listed, printable
 from orbas.errors import LabelError
 from orbas.structures.batch import as_frames
 from orbas.structures.label_table import TENSORS, LabelKeys, LabelKind
@@ -170,7 +170,7 @@ def none_found(frames: Sequence[Atoms], what: str, keys: tuple[str, ...]) -> Lab
 
 def keys_seen(frames: Sequence[Atoms]) -> str:
     """Return the names of all that structures carry, for messages."""
-    return listed(sorted(set().union(*map(keys_of, frames)))) or "none"
+    return printable(listed(sorted(set().union(*map(keys_of, frames)))) or "none")
 
 
 _HIDDEN = (
