@@ -221,5 +221,5 @@ def test_coupling_coefficients_are_orthogonal():
     matrix = np.concatenate(parts, axis=1)
     np.testing.assert_allclose(matrix.T @ matrix, np.eye(35), atol=1e-14)
     assert orbas.clebsch_gordan(1, 1, 3).any() is np.False_
-    with pytest.raises(ValueError, match="degrees"):
+    with pytest.raises(ValueError, match="l2 must be an integer"):
         orbas.clebsch_gordan(1, -1, 0)

@@ -96,10 +96,10 @@ def test_numbers_beyond_the_range_are_refused():
         density_width=0.4,
         max_angular=1,
         basis=orbas.bases.GTO(2),
-        center_weight=1e25,
+        center_weight=1e6,
     )
     frames = orbas.datasets.qm9(n=2, seed=0)
-    nice = orbas.NICE(density, nu_max=2, n_components=0).fit(frames)
+    nice = orbas.NICE(density, nu_max=8, n_pairs=4, n_components=1).fit(frames)
     assert np.isfinite(nice.transform(frames).values).all()
     with pytest.raises(ValueError, match="atom 0 of structure 0 exceed single precision"):
         nice.transform(frames, single_precision=True)
