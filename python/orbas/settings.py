@@ -332,17 +332,21 @@ def to_toml(settings: Settings) -> str:
 
 
 def _toml_table(path: str, values: Mapping[str, Any]) -> list[str]:
-    # Numbers, texts, booleans and lists of them are written in TOML as in JSON; a name in quotes may be anything.
     plain = {name: value for name, value in values.items() if not isinstance(value, dict)}
-    lines = [f"[{path}]", *(f"{_toml_name(name)} = {json.dumps(value)}" for name, value in plain.items()), ""]
+    lines = [f"[{path}]", *(f"{_toml_name(name)} = {_toml_value(value)}" for name, value in plain.items()), ""]
     for name, value in values.items():
         if isinstance(value, dict):
             lines += _toml_table(f"{path}.{_toml_name(name)}", value)
     return lines
 
 
+def _toml_value(value: Any) -> str:
+    # As in JSON, without its pairs of surrogates, and with the one control character that JSON leaves as it is.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 def _toml_name(name: str) -> str:
-    return name if name.isascii() and name.replace("_", "").isalnum() else json.dumps(name)
+    return name if name.isascii() and name.replace("_", "").isalnum() else _toml_value(name)
 
 
 def _short(name: str) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import tomllib
 
 import orbas
 import pytest
 from orbas.cli import main
 from orbas.files.toml import read_toml
+from orbas.settings import to_toml
 from training import CONFIG, fails_to_train, write_inputs
 
 TEXT = """# comment [cutoff]
@@ -99,6 +101,12 @@ def test_a_pipe_has_no_folder(project, capsys):
     os.close(write)
     assert main(["train", f"/dev/fd/{read}", "--output", "m.orbas"]) == 0, capsys.readouterr().err
     os.close(read)
+
+
+@pytest.mark.parametrize("text", ["a b.c", 'q"uote', "back\\slash", "ü", "😀", "\x7f\x01", "", "new\nline", "#", "'"])
+def test_any_name_and_text_can_be_written(text):
+    settings = {"data": {"train": [text], "energy_key": text}, "noise": {"by_config": {text: {"energy": 1e-8}}}}
+    assert tomllib.loads(to_toml(settings)) == settings
 
 
 def test_long_names_are_cut(project, capsys):
