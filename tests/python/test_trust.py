@@ -261,3 +261,31 @@ def test_columns_of_trust_survive_reading():
     file = io.StringIO()
     ase.io.write(file, atoms, format="extxyz")
     assert "force_mask:L:1" in file.getvalue()
+
+
+@pytest.mark.parametrize("keys", [{}, {"forces_key": "REF_forces"}], ids=["energies", "forces"])
+def test_a_supervised_basis_goes_by_them_too(keys, caplog):
+    """A label taken out is one that is not there; the structure still counts for the variance."""
+    bases = []
+    for change in ("weight", "nothing"):
+        frames = [crystal(k) for k in range(12)]
+        frames[4].info["REF_energy"] += 50.0
+        if change == "weight":
+            frames[4].info["config_weight"] = 0.0
+        else:
+            del frames[4].info["REF_energy"], frames[4].arrays["REF_forces"]
+        basis = orbas.PCovRBasis(density(), 2, alpha=0.5, regularization=models.Fixed(1e-6)).fit(frames, **keys)
+        bases.append(basis.contraction_[0])
+    np.testing.assert_allclose(*bases, rtol=1e-9)
+    assert "(config_weight)" in caplog.text
+
+
+def test_learning_curves_say_that_weights_do_not_count(caplog):
+    frames = [crystal(k) for k in range(30)]
+    frames[3].info["config_weight"] = 2.0
+    model = models.LinearPotential(orbas.PowerSpectrum(density()), regularization=models.HoldOut(5))
+    models.learning_curve(model, frames[:20], frames[20:], [10, 20])
+    assert "all energies have the same weight here: config_weight of structures is not used" in caplog.text
+    frames[3].info["config_weight"] = 0.0
+    with pytest.raises(LabelError, match="structure 3 carries 'REF_energy', but it is not known"):
+        models.learning_curve(model, frames[:20], frames[20:], [10, 20])

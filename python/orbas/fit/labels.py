@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from orbas.base.blocks import FloatArray
 
+_LOG = logging.getLogger("orbas")
 BaselineLike = Literal["composition"] | Mapping[str, float] | Mapping[int, float]
 
 
@@ -46,7 +48,11 @@ def labels_of(
 
 def energies_of(frames: Sequence[Atoms], energy_key: str) -> FloatArray:
     """Return the energies [n_structures] in eV under a key; raise LabelError if any is missing."""
-    energies = collect_labels(frames, energy_key).energies
+    labels = collect_labels(frames, energy_key)
+    energies = labels.energies
+    names = sorted({name for trust in labels.trust for name in trust.names})
+    if names:
+        _LOG.warning("all energies have the same weight here: %s of structures is not used", ", ".join(names))
     unknown = np.flatnonzero(np.isnan(energies))
     if unknown.size:
         raise LabelError(

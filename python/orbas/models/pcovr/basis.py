@@ -13,13 +13,16 @@ from orbas.base.fields import check_settings, setting
 from orbas.base.kinds import Number, Switch
 from orbas.density.expansion import DENSITY
 from orbas.fit.baseline import BASELINE, CompositionBaseline
-from orbas.fit.noise import NOISE, Noise, Target
+from orbas.fit.labels import targets_of
+from orbas.fit.noise import NOISE, Noise
 from orbas.fit.regularization import RULE, check_enough_structures, resolve_regularization
 from orbas.fit.streamed import fit_streamed
 from orbas.models.pcovr.projector import captured, orthonormal, projector
 from orbas.models.pcovr.target import TwoBodyDesign
 from orbas.optimal.basis import MIXING, PER_DEGREE, OptimalBasis
 from orbas.optimal.fitted_basis import BasisRecord, FittedBasis, Mixing
+from orbas.structures.label_table import LabelKeys
+from orbas.structures.labels import Labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,7 +139,7 @@ class PCovRBasis(FittedBasis):
             In eV/Å, one array [n_atoms, 3] per structure, if energies are given too.
         energy_key, forces_key
             Names of the labels, as in :func:`orbas.structures.io.collect_labels`, if no arrays are given; a
-            ``forces_key`` of None leaves forces out.
+            ``forces_key`` of None leaves forces out. Structures without labels count for the variance alone.
 
         Raises
         ------
@@ -152,14 +155,18 @@ class PCovRBasis(FittedBasis):
         check_enough_structures(rule, len(listed))
         if self.noise is not None:
             self.noise.check_configs(listed)
-        energies, forces = _labels(listed, energies, forces, energy_key, forces_key)
+        labels = _labels(listed, energies, forces, energy_key, forces_key)
+        # Variance is that of all structures, the target that of those with labels.
+        labeled = np.flatnonzero(labels.known.any(axis=1))
+        check_enough_structures(rule, len(labeled))
+        chosen, labels = [listed[k] for k in labeled.tolist()], labels.take(labeled)
+        known = np.flatnonzero(np.isfinite(labels.energies))
         baseline = CompositionBaseline(None if self.baseline == "composition" else self.baseline)
-        above = energies - baseline.fit(listed, energies).predict(listed)
+        baseline.fit([chosen[k] for k in known.tolist()], labels.energies[known])
         variance.fit(listed)
         design = TwoBodyDesign.of(self.density, variance.species_, self.per_center)
-        noise = Noise() if forces is not None and self.noise is None else self.noise
-        targets = [Target(energy, None if forces is None else forces[k]) for k, energy in enumerate(above.tolist())]
-        fit = fit_streamed(design, listed, targets, noise, rule)
+        noise = Noise() if labels.forces is not None and self.noise is None else self.noise
+        fit = fit_streamed(design, chosen, targets_of(chosen, labels, baseline), noise, rule)
         self._record = self._contract(variance, fit, baseline)
         return self
 
@@ -220,23 +227,19 @@ def _labels(
     forces: Sequence[ArrayLike] | None,
     energy_key: str,
     forces_key: str | None,
-) -> tuple[FloatArray, list[FloatArray] | None]:
-    """Return energies and forces, from arrays or by their keys, checked."""
+) -> Labels:
+    """Return energies and forces, from arrays or by their keys, checked; what is not known is nan."""
     if (energies is None and forces is not None) or (energies is not None and forces_key is not None):
         raise ValueError("give energies and forces both as arrays, or both by their keys")
     if energies is None:
-        from orbas.structures.io import collect_labels
-
-        found = collect_labels(frames, energy_key, forces_key)
-        energies = found.energies
-        forces = None if found.forces is None else [force for force in found.forces if force is not None]
+        return LabelKeys(energy_key, forces_key).collect(frames)
     totals = np.asarray(energies, dtype=np.float64)
     if totals.shape != (len(frames),):
         raise ValueError(f"{len(frames)} structures need one energy each, got the shape {totals.shape}")
     if np.isnan(totals).any():
         raise ValueError(f"structure {int(np.flatnonzero(np.isnan(totals))[0])}: its energy is not known")
     if forces is None:
-        return totals, None
+        return Labels(totals, None, None)
     arrays = [np.asarray(force, dtype=np.float64) for force in forces]
     if len(arrays) != len(frames):
         raise ValueError(f"{len(frames)} structures need one array of forces each, got {len(arrays)}")
@@ -245,4 +248,4 @@ def _labels(
             raise ValueError(
                 f"structure {k}: forces must be finite and of the shape ({len(frame)}, 3), got {array.shape}"
             )
-    return totals, arrays
+    return Labels(totals, list(arrays), None)
