@@ -29,7 +29,7 @@ from orbas.fit.reach import reach_of
 from orbas.fit.regularization import check_enough_structures, resolve_regularization
 from orbas.fit.robust import Robust
 from orbas.fit.samples import Samples, kinds_of
-from orbas.fit.screening import screened
+from orbas.fit.screening import screened, usual_energies
 from orbas.fit.streamed import design_matrix, fit_streamed, keeping
 
 if TYPE_CHECKING:
@@ -142,9 +142,10 @@ def fit_potential(
     check_enough_structures(rule, len(frames) - int(aside.sum()))
     groups = groups_of(getattr(rule, "groups", None), frames)
     known = np.isfinite(all_labels.energies)
-    some = [frames[k] for k in np.flatnonzero(known).tolist()]
-    baseline = fit_baseline(settings.baseline, some, all_labels.energies[known])
-    say_isolated(some, all_labels.energies[known], baseline)
+    usual = np.flatnonzero(usual_energies(frames, all_labels.energies))
+    some = [frames[k] for k in usual.tolist()]
+    baseline = fit_baseline(settings.baseline, some, all_labels.energies[usual])
+    say_isolated(some, all_labels.energies[usual], baseline)
 
     chosen = np.flatnonzero(~aside)
     fitted, labels = [frames[k] for k in chosen.tolist()], all_labels.take(chosen)

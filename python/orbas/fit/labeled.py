@@ -160,7 +160,11 @@ def fit_labeled(
         second = once(_without(targets, named))
         again = _derived(design, frames, second, chunk) or derived
         sizes = _sizes(frames, targets, again, second.suspects)
-        named = [found for found in named if _confirmed(frames, found, sizes.get(found.quantity))]
+        named = [
+            found
+            for found in named
+            if found.quantity not in second.suspects and _confirmed(frames, found, sizes.get(found.quantity))
+        ]
         if named:
             last, derived = second, again
     return _result(last, frames, numbers, targets, derived, named, _CONSEQUENCES[robustness])

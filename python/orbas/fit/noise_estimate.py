@@ -29,6 +29,8 @@ _SPOILS = 2.5
 #: Noise is raised by the least of these factors that gains all but this fraction of what can be gained.
 _FACTORS: tuple[float, ...] = tuple(10.0 ** (exponent / 2) for exponent in range(1, 9))
 _LEFT = 0.03
+#: What spoils the others is lowered further, as trials do not see the last digits.
+_SURELY = 10.0
 #: The factor of labels that are left out.
 LEFT_OUT = 1e4
 
@@ -96,6 +98,7 @@ def estimate(
             continue
         factors[kind] = _smallest(grams, present, judges, kind, absent)
         if not forced:
+            factors[kind] = min(factors[kind] * _SURELY, _FACTORS[-1] / _SURELY)
             findings.append(_finding(kind, judges, gain, factors[kind], applied))
     return NoiseEstimate(factors, tuple(findings))
 

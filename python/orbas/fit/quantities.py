@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,7 +52,8 @@ class QuantityGrams:
         self._factors = [[triangle.factor for triangle in fold] for fold in triangles]
         self._grams = [[product(factor.T, factor) for factor in fold] for fold in self._factors]
         #: Held-out rows by kind.
-        self.n_rows = np.sum([[triangle.n_rows for triangle in fold] for fold in triangles[:-1]], axis=0)
+        self._n_rows = [[triangle.n_rows for triangle in fold] for fold in triangles[:-1]]
+        self.n_rows = np.sum(self._n_rows, axis=0)
         self.kinds = [kind for kind in Quantity if self.n_rows[kind.place]]
         self.n_folds = len(triangles) - 1
         self.n_columns = len(self._grams[0][0]) - 1
@@ -65,10 +67,10 @@ class QuantityGrams:
     def held_out(
         self, kinds: Sequence[Quantity], alpha: float, factors: dict[Quantity, float] | None = None
     ) -> dict[Quantity, FloatArray]:
-        """Return held-out squares of fits to some kinds, as quadratic forms in what each kind is multiplied by.
+        """Return held-out mean squares of fits to some kinds, as quadratic forms in what each kind is multiplied by.
 
-        With ``w = sum_k s_k w_k``, ``w_k`` from the labels of kind k alone in the joint fit, the squared residuals of
-        the labels of kind j times ``s_j`` are ``v^T Q_j v`` with ``v = (s_1, .., s_K, -s_j)``.
+        With ``w = sum_k s_k w_k``, ``w_k`` from the labels of kind k alone in the joint fit, the mean squared residual
+        of the labels of kind j times ``s_j`` is ``v^T Q_j v`` with ``v = (s_1, .., s_K, -s_j)``.
 
         Parameters
         ----------
@@ -82,15 +84,16 @@ class QuantityGrams:
         Returns
         -------
         dict
-            By kind, of all that have rows: Q, [K + 1, K + 1].
+            By kind, of all that have rows: Q of every fold that has any, [n_folds, K + 1, K + 1].
         """
-        forms = {kind: np.zeros((len(kinds) + 1, len(kinds) + 1)) for kind in self.kinds}
-        for triangles, solved in zip(self._factors[:-1], self._solutions(kinds, alpha, factors), strict=True):
-            for kind, form in forms.items():
-                factor = triangles[kind.place]
-                seen = np.column_stack([product(factor[:, :-1], solved), factor[:, -1]])
-                form += product(seen.T, seen)
-        return forms
+        forms: dict[Quantity, list[FloatArray]] = {kind: [] for kind in self.kinds}
+        for k, solved in enumerate(self._solutions(kinds, alpha, factors)):
+            for kind, found in forms.items():
+                if self._n_rows[k][kind.place]:
+                    factor = self._factors[k][kind.place]
+                    seen = np.column_stack([product(factor[:, :-1], solved), factor[:, -1]])
+                    found.append(product(seen.T, seen) / self._n_rows[k][kind.place])
+        return {kind: np.array(found) for kind, found in forms.items()}
 
     def held_out_weights(
         self, kinds: Sequence[Quantity], alpha: float, factors: dict[Quantity, float] | None = None
@@ -133,20 +136,35 @@ class QuantityGrams:
             right = np.stack([product[:-1, -1] for product in others], axis=1)
             yield cho_solve(cho_factor(system, check_finite=False), right, check_finite=False)
 
-    def errors(self, forms: dict[Quantity, FloatArray], scales: Sequence[float] | None = None) -> dict[Quantity, float]:
-        """Return the held-out root mean square over the noise of every kind, of the labels as they are.
+    def errors(self, forms: dict[Quantity, FloatArray]) -> dict[Quantity, float]:
+        """Return the held-out root mean square over the noise of every kind, the geometric mean of those of the folds.
+
+        One structure that is unlike all others spoils one fold, not the comparison.
 
         Parameters
         ----------
         forms
             From :meth:`held_out`.
-        scales
-            What the labels of each fitted kind are multiplied by; ones if None. Kinds that were not fitted stay.
         """
-        result = {}
-        for kind, form in forms.items():
-            given = np.ones(len(form) - 1) if scales is None else np.asarray(scales)
-            vector = np.append(given, -1.0)
-            square = float(vector @ form @ vector) / max(int(self.n_rows[kind.place]), 1)
-            result[kind] = float(np.sqrt(max(square, np.finfo(np.float64).tiny)))
-        return result
+        return {
+            kind: math.exp(float(np.mean(log_errors(form, np.ones(form.shape[-1] - 1)))))
+            for kind, form in forms.items()
+        }
+
+
+def log_errors(forms: FloatArray, scales: FloatArray, own: float | FloatArray = 1.0) -> FloatArray:
+    """Return the logarithm of root mean squares, [n_folds, ...].
+
+    Parameters
+    ----------
+    forms
+        Of one kind, from :meth:`QuantityGrams.held_out`.
+    scales
+        What the labels of the fitted kinds are multiplied by, [K, ...].
+    own
+        Likewise those of this kind.
+    """
+    vector = np.concatenate([scales, -np.broadcast_to(own, scales.shape[1:])[None]])
+    squares = np.einsum("a...,kab,b...->k...", vector, forms, vector)
+    result: FloatArray = 0.5 * np.log(np.maximum(squares, np.finfo(np.float64).tiny))
+    return result

@@ -14,7 +14,7 @@ import numpy as np
 
 from orbas.fit.findings import Finding, Topic, by_config
 from orbas.fit.noise_estimate import ALPHAS
-from orbas.fit.quantities import Quantity
+from orbas.fit.quantities import Quantity, log_errors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from orbas.base.blocks import FloatArray
     from orbas.fit.quantities import QuantityGrams
 
+#: No unit is closer to another than by this factor: what is may be the model's.
+_LEAST = 1.5
 #: Errors of both kinds, multiplied, must fall by this factor.
 _GAIN = 2.0
 #: What the labels leave unexplained of each other, both fractions multiplied, must then be below this.
@@ -151,29 +153,31 @@ def _pair(grams: QuantityGrams, first: Quantity, second: Quantity) -> Scale:
     plain, best, factor, left = math.inf, math.inf, 1.0, 1.0
     for alpha in ALPHAS:
         forms = grams.held_out([first, second], alpha * scale)
-        n_rows = [max(int(grams.n_rows[kind.place]), 1) for kind in (first, second)]
-        mean = [forms[kind] / n for kind, n in zip((first, second), n_rows, strict=True)]
-        costs = _costs(mean[0], mean[1], np.concatenate([_GRID, -_GRID]))
-        plain = min(plain, float(_costs(mean[0], mean[1], np.ones(1))[0]))
+        costs = _costs(forms[first], forms[second], np.concatenate([_GRID, -_GRID]))
+        plain = min(plain, float(_costs(forms[first], forms[second], np.ones(1))[0]))
         least = int(np.argmin(costs))
         if costs[least] < best:
             best, factor = float(costs[least]), float(np.concatenate([_GRID, -_GRID])[least])
-            left = math.exp(best) / math.sqrt(max(mean[0][-1, -1] * mean[1][-1, -1], 1e-300))
+            left = math.exp(best - float(_costs(forms[first], forms[second], None)[0]))
     # A factor says something only if labels that are multiplied by it foretell each other.
-    gain = math.exp(plain - best) if left < _LEFT else 1.0
+    told = left < _LEFT and not 1 / _LEAST < factor < _LEAST
+    gain = math.exp(plain - best) if told else 1.0
     return Scale(second, 1.0 / factor, gain)
 
 
-def _costs(first: FloatArray, second: FloatArray, factors: FloatArray) -> FloatArray:
-    """Return the sum of logarithms of both held-out errors if labels of the second kind are multiplied by factors."""
-    ones = np.ones_like(factors)
-    tiny = np.finfo(np.float64).tiny
-    seen = np.stack([ones, factors, -ones]), np.stack([ones, factors, -factors])
-    squares = [
-        np.maximum(np.einsum("ai,ab,bi->i", v, form, v), tiny) for v, form in zip(seen, (first, second), strict=True)
-    ]
-    result: FloatArray = 0.5 * np.log(squares[0]) + 0.5 * np.log(squares[1] / factors**2)
-    return result
+def _costs(first: FloatArray, second: FloatArray, factors: FloatArray | None) -> FloatArray:
+    """Return the mean over folds of both held-out errors' logarithms, if labels of the second kind have factors.
+
+    Without factors, of the labels themselves: what is left if nothing is explained.
+    """
+    if factors is None:
+        nothing = np.zeros((2, 1))
+        plain: FloatArray = np.mean(log_errors(first, nothing), axis=0) + np.mean(log_errors(second, nothing), axis=0)
+        return plain
+    scales = np.stack([np.ones_like(factors), factors])
+    costs: FloatArray = np.mean(log_errors(first, scales), axis=0)
+    costs = costs + np.mean(log_errors(second, scales, factors), axis=0) - np.log(np.abs(factors))
+    return costs
 
 
 def _strangeness(scale: Scale) -> float:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orbas.fit.baseline import count_atoms, count_species, species_of
 from orbas.fit.findings import Finding, Topic, by_config, listed
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 _PLACEHOLDERS = np.array([99.0, 999.0, 9999.0, 99999.0, 999999.0, *(10.0**power for power in range(2, 21))])
 #: An energy that is a placeholder is farther than this from others of like composition, in eV per atom and in widths.
 _FAR = (0.5, 8.0)
+#: Likewise for one that has no part in the energies of the species.
+_UNUSUAL = (1.0, 30.0)
 #: Radius in Å within which the surroundings of an atom are looked at, and the asymmetry above which a force is due.
 _RADIUS = 6.0
 _ASYMMETRY = 1e-3
@@ -149,6 +152,21 @@ def zero_forces(frames: Sequence[Atoms], labels: Labels) -> tuple[Labels, list[F
     return replace(labels, forces=forces), [Finding(Topic.ZEROS, tuple(gone), message)]
 
 
+def usual_energies(frames: Sequence[Atoms], energies: FloatArray) -> NDArray[np.bool_]:
+    """Return which energies are known and not far from all others of like composition, [n_structures].
+
+    The others would decide the energies of the species, above which all are fitted. A species that only they have
+    keeps them.
+    """
+    known: NDArray[np.bool_] = np.isfinite(energies)
+    gaps = _gaps(frames, energies, known)
+    width = float(np.median(gaps[known])) if known.any() else 0.0
+    usual = known & ((gaps <= max(_UNUSUAL[0], _UNUSUAL[1] * width)) | (count_atoms(frames) <= 1))
+    missing = set(species_of([frames[k] for k in np.flatnonzero(known).tolist()]))
+    missing -= set(species_of([frames[k] for k in np.flatnonzero(usual).tolist()]))
+    return known if missing else usual
+
+
 def fixed_components(frame: Atoms) -> NDArray[np.bool_] | None:
     """Return along which components atoms are held fixed, [n_atoms, 3]; None if the structure says nothing of it.
 
@@ -213,20 +231,30 @@ def _placeholder_rows(forces: FloatArray) -> NDArray[np.bool_]:
 
 def _placeholder_energies(frames: Sequence[Atoms], energies: FloatArray) -> NDArray[np.bool_]:
     """Return which energies are round numbers, or zero, far from all others of like composition."""
-    from orbas.fit.baseline import count_atoms, count_species, species_of
-
     suspects = (_is_placeholder(energies) | (energies == 0)) & (count_atoms(frames) > 1)
     others = np.isfinite(energies) & ~suspects
     if not suspects.any() or not others.any():
         return np.zeros(len(energies), dtype=bool)
-    species = species_of(frames)
-    counts = count_species(frames, species)
-    n_atoms = np.maximum(counts.sum(axis=1), 1.0)
-    per_atom = np.linalg.lstsq(counts[others] / n_atoms[others, None], (energies / n_atoms)[others], rcond=None)[0]
-    gaps = np.abs(energies - counts @ per_atom) / n_atoms
+    gaps = _gaps(frames, energies, others)
     width = float(np.median(gaps[others]))
     result: NDArray[np.bool_] = suspects & (gaps > max(_FAR[0], _FAR[1] * width))
     return result
+
+
+def _gaps(frames: Sequence[Atoms], energies: FloatArray, judges: NDArray[np.bool_]) -> FloatArray:
+    """Return how far energies are from those of their composition, in eV per atom, as some of them have it.
+
+    Twice, the second time without those that are far: least squares follow them.
+    """
+    counts = count_species(frames, species_of(frames))
+    n_atoms = np.maximum(counts.sum(axis=1), 1.0)
+    gaps = np.zeros(len(frames))
+    for _ in range(2):
+        solution = np.linalg.lstsq(counts[judges] / n_atoms[judges, None], (energies / n_atoms)[judges], rcond=None)[0]
+        gaps = np.abs(energies - counts @ solution) / n_atoms
+        middle = float(np.median(gaps[judges])) if judges.any() else 0.0
+        judges = judges & (gaps <= 4.0 * middle)
+    return gaps
 
 
 def _placeholder(
