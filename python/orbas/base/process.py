@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import os
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache, partial, wraps
 from itertools import filterfalse
 from queue import Empty, SimpleQueue
@@ -97,14 +97,15 @@ class _OneThread:
     """BLAS with one thread while anybody is inside, and as it was when the last one leaves."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # An interrupt may come where nothing releases a lock any more: who holds it takes it again, others do not wait.
+        self._lock = threading.RLock()
         self._depths: dict[int, int] = {}
         self._of_thread: dict[int, _Limit] = {}
         self._of_process: _Limit | None = None
 
     def __enter__(self) -> Self:
         own = threading.get_ident()
-        with self._lock:
+        with self._locked():
             if own not in self._depths:
                 libraries = _blas_libraries()
                 self._of_thread[own] = _Limit(filter(_is_per_thread, libraries))
@@ -115,12 +116,22 @@ class _OneThread:
 
     def __exit__(self, *error: object) -> None:
         own = threading.get_ident()
-        with self._lock:
-            self._depths[own] -= 1
-            if not self._depths[own]:
+        with self._locked():
+            self._depths[own] = self._depths.get(own, 1) - 1
+            if self._depths[own] <= 0:
                 del self._depths[own]
-                self._of_thread.pop(own).undo()
+                if own in self._of_thread:
+                    self._of_thread.pop(own).undo()
             self._leave()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        taken = self._lock.acquire(timeout=_PATIENCE)
+        try:
+            yield
+        finally:
+            if taken:
+                self._lock.release()
 
     def _leave(self) -> None:
         if not self._depths and self._of_process is not None:
@@ -130,7 +141,7 @@ class _OneThread:
     def renew(self) -> None:
         """Forget the threads that a fork has left behind."""
         own = threading.get_ident()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._depths = {thread: depth for thread, depth in self._depths.items() if thread == own}
         self._of_thread = {thread: limit for thread, limit in self._of_thread.items() if thread == own}
         self._leave()
