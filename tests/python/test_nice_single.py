@@ -101,5 +101,5 @@ def test_numbers_beyond_the_range_are_refused():
     frames = orbas.datasets.qm9(n=2, seed=0)
     nice = orbas.NICE(density, nu_max=8, n_pairs=4, n_components=1).fit(frames)
     assert np.isfinite(nice.transform(frames).values).all()
-    with pytest.raises(ValueError, match="atom 0 of structure 0 exceed single precision"):
+    with pytest.raises(ValueError, match="atom 9 of structure 0 exceed single precision"):
         nice.transform(frames, single_precision=True)
