@@ -35,6 +35,7 @@ _HOMES = {
     "ModelFileError": "errors",
     "NotFittedError": "errors",
     "SettingsError": "errors",
+    "StructureFileError": "errors",
     "UnknownSpeciesError": "errors",
     "neighbor_list": "structures",
     "SkinList": "structures",
@@ -69,6 +70,7 @@ __all__ = [
     "SelectedPowerSpectrum",
     "SettingsError",
     "SkinList",
+    "StructureFileError",
     "UnknownSpeciesError",
     "__version__",
     "bases",
@@ -99,6 +101,7 @@ if TYPE_CHECKING:
         ModelFileError,
         NotFittedError,
         SettingsError,
+        StructureFileError,
         UnknownSpeciesError,
     )
     from orbas.invariants import NICE, Bispectrum, PowerSpectrum, RadialSpectrum, SelectedPowerSpectrum

@@ -8,7 +8,7 @@ What it makes of regular files is the same; with constraints, charges, masses an
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ import numpy as np
 from orbas.errors import StructureFileError
 from orbas.structures.columns import RowError, parse_rows
 from orbas.structures.comment import CommentError, parse_comment
+from orbas.structures.label_table import LARGEST
 from orbas.structures.motion import set_motion
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ MOST_LINE = 1 << 24
 MOST_HEAD = 1 << 12
 #: A structure takes kilobytes of memory: beyond a first part, each has at least so many bytes of a file, packed too.
 FREE_FRAMES, FEWEST_BYTES = 20_000, 8
-#: Beyond this a number is refused with the infinities: its square still fits in a double.
-LARGEST = 1e100
 #: How files of other kinds begin, and what to do with them.
 _OTHER_FORMATS = (
     (b"\xff\xfe", "text in UTF-16: save it as UTF-8"),
@@ -89,7 +88,6 @@ class Frame:
     raw: RawFrame
     atoms: Atoms
     n_undeclared: int
-    motion: list[str] = field(default_factory=list)
 
 
 def raw_frames(file: InputFile) -> Iterator[RawFrame]:
@@ -193,7 +191,7 @@ def parse_frame(raw: RawFrame) -> Frame:
     frame = Frame(raw, atoms, table.n_undeclared)
     try:
         mask = arrays.pop("move_mask", None)
-        frame.motion = set_motion(atoms, arrays)
+        set_motion(atoms, arrays)
         for name, array in arrays.items():
             if name in atoms.arrays:
                 raise RowError(f"the columns say twice what {name} are")

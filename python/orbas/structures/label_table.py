@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: In front of the names that labels have after ``read``. ase does not know them, hence leaves them where they are.
 REFERENCE = "REF_"
+#: From this magnitude on a number of a file is refused with the infinities: squares of smaller ones fit in a double.
+LARGEST = 1e100
 #: Words of names that are about labels, or about something else, but are none.
 _NO_LABELS = re.compile(
     r"weights?|sigma|noise|mask|std|uncertainty|error|rmse|mae|units?|orbas|kinetic|fermi|cut(off)?|per|band|zero|key",

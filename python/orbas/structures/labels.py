@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from orbas.base.text import listed, printable
 from orbas.errors import LabelError
 from orbas.structures.batch import as_frames
-from orbas.structures.label_table import TENSORS, LabelKeys, LabelKind
+from orbas.structures.label_table import LARGEST, TENSORS, LabelKeys, LabelKind
 from orbas.structures.trust import FULL_TRUST, Trust, trust_of, unknown_names
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ FloatArray = NDArray[np.float64]
 _LOG = logging.getLogger("orbas")
 _ASYMMETRY = _INCONSISTENCY = (1e-5, 1e-3)
 """Absolute (eV/Å³) and relative tolerance of two numbers that should be the same stress."""
-_LARGEST = 1e100
-"""Beyond this a number is refused with the infinities: its square still fits in a double."""
 _VOIGT = ((0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1))
 
 
@@ -298,7 +296,7 @@ def _numbers(value: Any, key: str | None, where: str) -> FloatArray:
 
 def _unusable(array: FloatArray) -> NDArray[np.bool_]:
     """Infinite, or as good as that; nan is not known, which is another thing."""
-    return np.abs(array) >= _LARGEST
+    return np.abs(array) >= LARGEST
 
 
 def energy_of(atoms: Atoms, key: str | None, where: str) -> float | None:

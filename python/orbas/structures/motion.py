@@ -21,8 +21,8 @@ VELOCITY_NAMES = ("vel", "velo", "velocity")
 _QUIP_MASS = 103.6427
 
 
-def set_motion(atoms: Atoms, arrays: dict[str, NDArray[Any]]) -> list[str]:
-    """Move masses and velocities from the columns of a file into a structure; return the names that were taken.
+def set_motion(atoms: Atoms, arrays: dict[str, NDArray[Any]]) -> None:
+    """Move masses and velocities from the columns of a file into a structure.
 
     Momenta go before velocities, and ase's names before others: what is left stays a column.
 
@@ -31,22 +31,18 @@ def set_motion(atoms: Atoms, arrays: dict[str, NDArray[Any]]) -> list[str]:
     RowError
         If masses are not positive or velocities not finite; names the row.
     """
-    taken = []
     mass = next((name for name in MASS_NAMES if name in arrays), None)
     if mass is not None:
         atoms.set_masses(_masses(mass, arrays.pop(mass), atoms))  # type: ignore[no-untyped-call]
-        taken.append(mass)
     if "momenta" in arrays:
         atoms.set_momenta(_vectors("momenta", arrays.pop("momenta")), apply_constraint=False)  # type: ignore[no-untyped-call]
-        return taken
+        return
     name = next((name for name in (*ASE_VELOCITY_NAMES, *VELOCITY_NAMES) if name in arrays), None)
     if name is not None:
         from ase.units import fs
 
         velocities = _vectors(name, arrays.pop(name)) / (1.0 if name in ASE_VELOCITY_NAMES else fs)
         atoms.set_momenta(velocities * atoms.get_masses()[:, None], apply_constraint=False)  # type: ignore[no-untyped-call]
-        taken.append(name)
-    return taken
 
 
 def _masses(name: str, values: NDArray[Any], atoms: Atoms) -> NDArray[np.float64]:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orbas.errors import LabelError
+from orbas.structures.label_table import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,14 +151,14 @@ def _is_mass(atoms: Atoms) -> bool:
 
 def _weight(atoms: Atoms, name: str, where: str) -> float:
     value = _number(atoms.info[name], name, where)
-    if value.size != 1 or not 0.0 <= value.item() < 1e100:
+    if value.size != 1 or not 0.0 <= value.item() < LARGEST:
         raise LabelError(f"{where} carries {name!r} = {atoms.info[name]!r}; a weight is one number, 0 or more")
     return float(value.item() ** WEIGHTS[name][1])
 
 
 def _positive(value: Any, name: str, where: str) -> FloatArray:
     array = _number(value, name, where)
-    if not ((array > 0) & (array < 1e100)).all():
+    if not ((array > 0) & (array < LARGEST)).all():
         raise LabelError(
             f"{where} carries {name!r} that is not positive: an expected error is; leave out unknown labels"
         )
