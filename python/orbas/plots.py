@@ -10,6 +10,7 @@ import numpy as np
 
 from orbas.base.text import printable
 from orbas.files.replacing import replacing
+from orbas.structures.species import symbol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -163,8 +164,6 @@ def _draw_mixed(
     n_functions: int,
 ) -> None:
     """Draw one panel for every function: its part for every neighbor species."""
-    from ase.data import chemical_symbols
-
     for row, (l, by_species) in enumerate(by_degree.items()):
         own = panels[row * n_functions : (row + 1) * n_functions]
         weighted = [r[:, None] * curves[:, :n_functions] for curves in by_species]
@@ -173,9 +172,7 @@ def _draw_mixed(
             for a, (number, curves) in enumerate(zip(species, weighted, strict=True)):
                 if q < curves.shape[1]:
                     color = _SPECIES_COLORS.get(number, f"C{a}")
-                    panel.plot(
-                        r, curves[:, q], color=color, lw=1.6, zorder=3 - 0.01 * a, label=chemical_symbols[number]
-                    )
+                    panel.plot(r, curves[:, q], color=color, lw=1.6, zorder=3 - 0.01 * a, label=symbol(number))
             panel.set_title(f"l = {l},  q = {q + 1}", fontsize="medium")
             panel.set_ylim(-1.08 * largest, 1.08 * largest)
             if q > 0:
@@ -187,13 +184,11 @@ def _draw_mixed(
 
 
 def _draw_residual(panel: Axes, basis: FittedBasis) -> None:
-    from ase.data import chemical_symbols
-
     residual = basis.residual_variance_
     curves = residual if isinstance(residual, dict) else {None: residual}
     for number, curve in curves.items():
         shown = np.flatnonzero(curve > 1e-8)
-        label = None if number is None else f"{chemical_symbols[number]} centers"
+        label = None if number is None else f"{symbol(number)} centers"
         panel.loglog(shown + 1, curve[shown], ".-", label=label)
     panel.set(xlabel="functions for every l", title="residual variance")
     if len(curves) > 1:
@@ -201,10 +196,8 @@ def _draw_residual(panel: Axes, basis: FittedBasis) -> None:
 
 
 def _description(basis: FittedBasis) -> str:
-    from ase.data import chemical_symbols
-
     if len(basis.species_) == 1:
-        mixing = f"{chemical_symbols[basis.species_[0]]} neighbors"
+        mixing = f"{symbol(basis.species_[0])} neighbors"
     else:
         mixing = "neighbor species mixed" if basis.mixing == "combined" else "one neighbor species at a time"
-    return f"{mixing}, around {chemical_symbols[basis.species_[0]]}" if basis.per_center else mixing
+    return f"{mixing}, around {symbol(basis.species_[0])}" if basis.per_center else mixing

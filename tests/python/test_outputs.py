@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import shutil
@@ -344,6 +345,24 @@ def test_a_group_that_cannot_be_kept_gets_no_rights(tmp_path, monkeypatch):
         file.write(b"newer")
     monkeypatch.undo()
     assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("code", [errno.EBUSY, errno.EPERM])
+def test_a_name_that_cannot_be_taken_is_written_into(tmp_path, monkeypatch, code):
+    """A file that is mounted by itself, or another's in /tmp: found out after the fit, which is not lost."""
+    (tmp_path / "f").write_bytes(b"older, and longer")
+    inode = (tmp_path / "f").stat().st_ino
+
+    def busy(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(Path, "replace", busy)
+    with replacing(tmp_path / "f") as file:
+        file.write(b"newer")
+    assert ((tmp_path / "f").read_bytes(), (tmp_path / "f").stat().st_ino) == (b"newer", inode)
+    with pytest.raises(OSError, match="nothing was written"), replacing(tmp_path / "g") as file:
+        file.write(b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
 
 
 def test_extended_attributes_stay(tmp_path):

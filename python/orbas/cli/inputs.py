@@ -149,9 +149,9 @@ def write_structures(frames: Sequence[Atoms], path: Path) -> None:
 
 def symbols(species: Sequence[int]) -> str:
     """Return ``H, C, O``."""
-    from ase.data import chemical_symbols
+    from orbas.structures import species as names
 
-    return ", ".join(chemical_symbols[a] if a < len(chemical_symbols) else f"{a}" for a in species)
+    return ", ".join(map(names.symbol, species))
 
 
 def symbol(number: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 import stat
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -54,7 +55,14 @@ def replacing(path: str | os.PathLike[str], *, backup: Path | None = None) -> It
             os.fsync(file.fileno())
         if backup is not None and before is not None:
             target.replace(backup)
-        temporary.replace(target)
+            before = None
+        try:
+            temporary.replace(target)
+        except OSError as error:
+            # The name cannot be taken, the file can be written: a mount, or another's in a shared folder.
+            if before is None or error.errno not in (errno.EBUSY, errno.EPERM, errno.EACCES):
+                raise
+            shutil.copyfile(temporary, target)
     except OSError as error:
         reason = f"{error.strerror or error}; nothing was written, an older file of this name is as it was"
         raise OSError(error.errno, reason, str(path)) from error
