@@ -267,7 +267,7 @@ def test_structures_without_labels(load, caplog):
     assert len(load(content, unlabeled="skip", labels=["forces"])) == 1
     with pytest.raises(LabelError, match="carries no label, like 2 of 2; keys seen"):
         load(text([(LabelKind.ENERGY, "dft")], 2), unlabeled="skip")
-    with pytest.raises(ValueError, match="unlabeled keep, skip or error"):
+    with pytest.raises(ValueError, match="unlabeled must be one of keep, skip, error"):
         load(content, unlabeled="drop")
     with pytest.raises(ValueError, match="labels are of"):
         load(content, labels=["virial"])

@@ -15,10 +15,12 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from orbas.base.fields import checked
+from orbas.base.kinds import Choice
 from orbas.base.numbers import parse_integer
 from orbas.errors import LabelError, LabelFileError, StructureFileError
 from orbas.files.door import open_input
@@ -146,11 +148,9 @@ def read_file(
 ) -> Reading:
     """Do what :func:`read` does, with names of labels in one; say more of what was found."""
     path = Path(path)
-    unknown = [name for name in labels if name not in KINDS]
-    if unknown or unlabeled not in ("keep", "skip", "error"):
-        raise ValueError(
-            f"labels are of {tuple(KINDS)} and unlabeled keep, skip or error: got {labels!r}, {unlabeled!r}"
-        )
+    checked(Choice(get_args(Unlabeled)), "unlabeled", unlabeled)
+    for name in labels:
+        checked(Choice(tuple(KINDS)), "labels", name)
     with open_input(path, unpack=True) as file:
         frames = [parse_frame(raw) for raw in _select(raw_frames(file), index)]
     if not frames:

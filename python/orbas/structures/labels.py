@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from orbas.base.names import did_you_mean
 from orbas.base.text import listed, printable
 from orbas.errors import LabelError
 from orbas.structures.batch import as_frames
@@ -163,7 +164,9 @@ def none_found(frames: Sequence[Atoms], what: str, keys: tuple[str, ...]) -> Lab
     n_hidden = sum(any(is_hidden(atoms, key) for key in keys) for atoms in frames)
     if n_hidden:
         return LabelError(f"{text}: the calculators of {n_hidden} do, but {_HIDDEN}")
-    return LabelError(f"{text}; keys seen: {keys_seen(frames)}")
+    seen = sorted(set().union(*map(keys_of, frames)))
+    meant = [hint for hint in (did_you_mean(key, seen) for key in keys) if hint.startswith(":")]
+    return LabelError(f"{text}; keys seen: {keys_seen(frames)}{printable(''.join(meant[:1]))}")
 
 
 def keys_seen(frames: Sequence[Atoms]) -> str:
