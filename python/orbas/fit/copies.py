@@ -7,6 +7,7 @@ than a small displacement of the atoms would make.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from orbas.base.blocks import FloatArray, IntArray
+    from orbas.invariants.spectra import RadialSpectrum
 
 #: Sums over neighbors that are compared, in Å: how far, how sharply, how many functions and combinations of them.
 _RADIUS = 5.0
@@ -39,33 +41,40 @@ _CHUNK = 4096
 _STEP = 1e-5
 
 
-def sums_of(frames: Sequence[Atoms], species: Sequence[int]) -> FloatArray:
+def sums_of(frames: Sequence[Atoms], species: tuple[int, ...]) -> FloatArray:
     """Return combinations of sums over neighbors in the compiled core, [n_structures, n_combinations].
 
     Those of a structure do not depend on the other structures, nor on species that it does not have.
     """
+    spectrum, weights = _compared(species or (1,))
+    rows = np.zeros((len(frames), _N_COMBINATIONS))
+    for start, stop in pieces(frames, _CHUNK):
+        rows[start:stop] = spectrum.transform(frames[start:stop]).per_structure() @ weights
+    return rows
+
+
+@lru_cache(maxsize=16)
+def _compared(species: tuple[int, ...]) -> tuple[RadialSpectrum, FloatArray]:
+    """Return the features that are compared, and the weights of their combinations, [n_columns, n_combinations]."""
     from orbas.bases import GTO
     from orbas.density.expansion import DensityExpansion
     from orbas.density.weight import Cutoff
     from orbas.invariants.spectra import RadialSpectrum
 
-    numbers = np.array(species or (1,))
     expansion = DensityExpansion(
         cutoff=Cutoff(_RADIUS, 1.0, "smooth"),
         density_width=_WIDTH,
         max_angular=0,
         basis=GTO(_N_RADIAL),
-        species=numbers.tolist(),
+        species=species,
         center_weight=0.0,
+        spline_accuracy=1e-6,
     )
     # Irrational weights keep centers, neighbors and functions apart.
+    numbers = np.array(species)
     phases = numbers[:, None, None] * 2**0.5 + numbers[:, None] * 3**0.5 + np.arange(_N_RADIAL) * 5**0.5
     weights = np.cos(phases.reshape(-1, 1) * np.sqrt(np.arange(1, _N_COMBINATIONS + 1) + 0.25))
-    rows = np.zeros((len(frames), _N_COMBINATIONS))
-    spectrum = RadialSpectrum(expansion)
-    for start, stop in pieces(frames, _CHUNK):
-        rows[start:stop] = spectrum.transform(frames[start:stop]).per_structure() @ weights
-    return rows
+    return RadialSpectrum(expansion), weights
 
 
 def find_copies(frames: Sequence[Atoms], *, nearly: bool = True) -> IntArray:
