@@ -30,10 +30,12 @@ const ROOM: usize = 4 << 20;
 #[derive(Debug, Default)]
 struct Slot {
     pid: u32,
+    /// What [`default_threads`] said when this process first asked: it reads files, which takes longer than small work.
+    default: Option<usize>,
     pool: Option<Arc<ThreadPool>>,
 }
 
-static SLOT: ForkLock<Slot> = ForkLock::new(Slot { pid: 0, pool: None });
+static SLOT: ForkLock<Slot> = ForkLock::new(Slot { pid: 0, default: None, pool: None });
 /// What was asked for; 0 if nothing was.
 static REQUESTED: AtomicUsize = AtomicUsize::new(0);
 
@@ -80,9 +82,15 @@ pub fn set_num_threads(threads: usize) -> Result<()> {
 /// # Errors
 /// [`Error::BadParameter`] if nobody asked for a number and `ORBAS_NUM_THREADS` is none between 1 and 1024.
 pub fn num_threads() -> Result<usize> {
-    match REQUESTED.load(Ordering::Relaxed) {
-        0 => default_threads(),
-        threads => Ok(threads),
+    threads_of(&mut SLOT.lock(Slot::default))
+}
+
+fn threads_of(slot: &mut Slot) -> Result<usize> {
+    forget_if_foreign(slot);
+    match (REQUESTED.load(Ordering::Relaxed), slot.default) {
+        (0, Some(threads)) => Ok(threads),
+        (0, None) => Ok(*slot.default.insert(default_threads()?)),
+        (threads, _) => Ok(threads),
     }
 }
 
@@ -90,6 +98,7 @@ fn forget_if_foreign(slot: &mut Slot) {
     let pid = std::process::id();
     if slot.pid != pid {
         slot.pid = pid;
+        slot.default = None;
         if let Some(pool) = slot.pool.take() {
             std::mem::forget(pool);
         }
@@ -227,7 +236,7 @@ fn pool() -> Result<Arc<ThreadPool>> {
     if let Some(pool) = &slot.pool {
         return Ok(Arc::clone(pool));
     }
-    let threads = num_threads()?;
+    let threads = threads_of(&mut slot)?;
     check_room(threads * STACK + ROOM)?;
     let pool = ThreadPoolBuilder::new()
         .num_threads(threads)
