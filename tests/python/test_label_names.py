@@ -269,7 +269,7 @@ def test_structures_without_labels(load, caplog):
         load(text([(LabelKind.ENERGY, "dft")], 2), unlabeled="skip")
     with pytest.raises(ValueError, match="unlabeled must be one of keep, skip, error"):
         load(content, unlabeled="drop")
-    with pytest.raises(ValueError, match="labels are of"):
+    with pytest.raises(ValueError, match="labels must be one of energy, forces, stress"):
         load(content, labels=["virial"])
 
 
