@@ -22,7 +22,8 @@ from orbas.fit.targets import fit_targets
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from orbas.base.blocks import Features, FloatArray, IntArray
+    from orbas.base.blocks import Features
+    from orbas.base.types import FloatArray, IntArray
     from orbas.fit.regularization import RegularizationLike
 
     Split = tuple[ArrayLike, ArrayLike]

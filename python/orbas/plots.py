@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from orbas.base.blocks import FloatArray, IntArray
-    from orbas.optimal.fitted_basis import FittedBasis
+    from orbas.base.types import FloatArray, IntArray
+    from orbas.density.expansion import DensityExpansion
 
 #: Line colors of neighbor species where chemists expect one; others take matplotlib's.
 _SPECIES_COLORS = {1: "0.55", 6: "black", 7: "#1f5fd6", 8: "#d62728", 9: "#2ca02c", 15: "#ff7f0e", 16: "#c8a800"}
@@ -78,7 +78,40 @@ def plot_parity(parities: Sequence[Parity], title: str) -> Figure:
     return figure
 
 
-def plot_basis(basis: FittedBasis, degrees: Sequence[int] | None, n_functions: int) -> Figure:
+class DrawnBasis(Protocol):
+    """What is drawn of a fitted basis; see :class:`orbas.OptimalBasis`."""
+
+    @property
+    def density(self) -> DensityExpansion:
+        """The primitive expansion."""
+        ...
+
+    @property
+    def per_center(self) -> bool:
+        """Whether every center species has functions of its own."""
+        ...
+
+    @property
+    def mixing(self) -> str:
+        """Whether neighbor species mix: combined or separate."""
+        ...
+
+    @property
+    def species_(self) -> tuple[int, ...]:
+        """Atomic numbers."""
+        ...
+
+    @property
+    def residual_variance_(self) -> Any:
+        """By the number of functions; a dict by center species when every one has functions of its own."""
+        ...
+
+    def radial_functions(self, r: FloatArray) -> Any:
+        """Return the functions at distances."""
+        ...
+
+
+def plot_basis(basis: DrawnBasis, degrees: Sequence[int] | None, n_functions: int) -> Figure:
     """Draw the first optimal functions of some degrees, and the residual variance against their number.
 
     With one neighbor species a degree is one panel; with several it is a row of panels, one for each function, where
@@ -183,7 +216,7 @@ def _draw_mixed(
                 panel.tick_params(labelbottom=False)
 
 
-def _draw_residual(panel: Axes, basis: FittedBasis) -> None:
+def _draw_residual(panel: Axes, basis: DrawnBasis) -> None:
     residual = basis.residual_variance_
     curves = residual if isinstance(residual, dict) else {None: residual}
     for number, curve in curves.items():
@@ -195,7 +228,7 @@ def _draw_residual(panel: Axes, basis: FittedBasis) -> None:
         panel.legend(frameon=False, fontsize="small")
 
 
-def _description(basis: FittedBasis) -> str:
+def _description(basis: DrawnBasis) -> str:
     if len(basis.species_) == 1:
         mixing = f"{symbol(basis.species_[0])} neighbors"
     else:

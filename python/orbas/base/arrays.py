@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from orbas.base.blocks import FloatArray
+    from orbas.base.types import FloatArray
 
     Names = NDArray[np.object_]
 

@@ -9,13 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from orbas.base.gradients import Gradients
-
-    FloatArray = NDArray[np.float64]
-    IntArray = NDArray[np.int64]
-    BoolArray = NDArray[np.bool_]
+    from orbas.base.types import FloatArray, IntArray
 
 
 class BlockKey(NamedTuple):

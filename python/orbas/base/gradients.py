@@ -5,14 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orbas import _core, structures
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from ase import Atoms
-
-    from orbas.base.blocks import FloatArray, IntArray
+    from orbas.base.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,20 +50,3 @@ class Gradients:
     values: FloatArray
     offsets: IntArray
     neighbors: IntArray
-
-
-def rows_of(plan: _core.DensityPlan, invariant: _core.Invariant, frames: list[Atoms]) -> Iterator[JacobianRows]:
-    """Check all structures, then yield the rows of one after the other.
-
-    Parameters
-    ----------
-    plan
-        The compiled expansion below the features.
-    invariant
-        The features.
-    frames
-        Structures.
-    """
-    batch = structures.to_batch(frames)
-    _core.check_species(plan, batch)
-    return (JacobianRows(*_core.rows(invariant, batch, k)) for k in range(len(frames)))

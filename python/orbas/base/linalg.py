@@ -15,7 +15,7 @@ from orbas.parallel import each
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orbas.base.blocks import FloatArray
+    from orbas.base.types import FloatArray
 
 Result = TypeVar("Result")
 

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from orbas._core import SkinList
-    from orbas.base.blocks import FloatArray
     from orbas.base.energies import Energies
-    from orbas.models.potential import Potential
+    from orbas.base.types import FloatArray
+    from orbas.calculators.engine import Evaluator
 
 OnExtrapolation = Literal["warn", "raise", "ignore"]
 
@@ -121,7 +121,7 @@ class OrbasCalculator(Calculator):
 
     def __init__(
         self,
-        potential: Potential,
+        potential: Evaluator,
         *,
         skin: float = 1.0,
         check_every: int | None = 100,
@@ -243,7 +243,7 @@ class OrbasCalculator(Calculator):
         return structure
 
     @property
-    def _model(self) -> Potential:
+    def _model(self) -> Evaluator:
         """The potential, or what it was when the calculator was made if it was fitted again since."""
         now, then = (getattr(model, "_record", None) for model in (self.potential, self._as_fitted))
         return self.potential if now is then else self._as_fitted

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from orbas.base.blocks import FloatArray
+    from orbas.base.types import FloatArray
 
 #: Å that an atom, and the strain that a cell, may change by from one evaluation to the next.
 STEP, STRAIN = 0.25, 1e-3

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas.base.blocks import FloatArray
+    from orbas.base.types import FloatArray
 
 #: Time constants of thermostat and barostat, fs.
 THERMOSTAT, BAROSTAT = 100.0, 1000.0

@@ -13,13 +13,14 @@ from ase.calculators.socketio import IPIProtocol, SocketClosed, actualunixsocket
 
 from orbas.base.fields import checked
 from orbas.base.kinds import Integer, Maybe, Number
+from orbas.calculators.ase_calculator import OrbasCalculator
 from orbas.structures.geometry import without_labels
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from orbas.base.blocks import FloatArray
-    from orbas.models.potential import Potential
+    from orbas.base.types import FloatArray
+    from orbas.calculators.engine import Evaluator
 
 #: Where i-PI listens unless told otherwise.
 DEFAULT_PORT = 31415
@@ -29,7 +30,7 @@ _MOST_BYTES = 2**24
 
 
 def run_driver(
-    potential: Potential,
+    potential: Evaluator,
     atoms: Atoms,
     *,
     unixsocket: str | None = None,
@@ -76,7 +77,7 @@ def run_driver(
     checked(Maybe(Number(1e-3, 1e9, "s"), meaning="forever"), "timeout", timeout)
     own = without_labels(atoms)
     own.set_constraint()  # the server moves the atoms
-    own.calc = potential.calculator(**options)
+    own.calc = OrbasCalculator(potential, **options)
     place = actualunixsocketname(unixsocket) if unixsocket is not None else f"{host}:{port}"
     with _connect(place, unixsocket, host, port) as connection:
         connection.settimeout(timeout)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase import Atoms, units
 
+from orbas.calculators.ase_calculator import OrbasCalculator
 from orbas.structures.species import atomic_number
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from orbas.base.blocks import FloatArray, IntArray
-    from orbas.models.potential import Potential
+    from orbas.base.types import FloatArray, IntArray
+    from orbas.calculators.engine import Evaluator
 
 #: Voigt order of LAMMPS: xx, yy, zz, xy, xz, yz.
 VOIGT = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
@@ -78,13 +79,13 @@ class LammpsCoupling:
     """
 
     def __init__(
-        self, lmp: Any, potential: Potential, species: Sequence[str | int], *, fix_id: str | None = None, **options: Any
+        self, lmp: Any, potential: Evaluator, species: Sequence[str | int], *, fix_id: str | None = None, **options: Any
     ) -> None:
         _check_lammps(lmp, species)
         self.lmp = lmp
         self.fix_id = _free_id(lmp, fix_id)
         self.numbers: IntArray = np.array([0, *map(atomic_number, species)])
-        self.calculator = potential.calculator(**options)
+        self.calculator = OrbasCalculator(potential, **options)
         self._tags: NDArray[np.integer[Any]] = np.zeros(0, dtype=np.int64)
         self._last: FloatArray = np.zeros((0, 3))
         self._error: BaseException | None = None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ase import Atoms
     from ase.calculators.lammps import Prism
 
-    from orbas.base.blocks import FloatArray
+    from orbas.base.types import FloatArray
 
 _WITHOUT_OUTPUT = ("-log", "none", "-screen", "none")
 

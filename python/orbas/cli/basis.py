@@ -14,7 +14,7 @@ from orbas.settings import to_toml
 if TYPE_CHECKING:
     import argparse
 
-    from orbas.base.blocks import FloatArray
+    from orbas.base.types import FloatArray
     from orbas.cli.console import Console
     from orbas.cli.inputs import Structures
     from orbas.optimal.basis import OptimalBasis

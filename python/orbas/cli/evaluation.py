@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas.base.blocks import FloatArray
+    from orbas.base.types import FloatArray
     from orbas.cli.console import Console
     from orbas.cli.inputs import Structures
     from orbas.fit.findings import Finding

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas.base.blocks import FloatArray
+    from orbas.base.types import FloatArray
     from orbas.optimal.fitted_basis import Mixing
 
 SPECIES = (1, 6, 7, 8, 9)

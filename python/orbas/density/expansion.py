@@ -13,11 +13,12 @@ from orbas.base.blocks import Block, BlockKey, EquivariantBlocks
 from orbas.base.energies import Energies
 from orbas.base.estimator import Estimator, Fitted
 from orbas.base.fields import check_settings, check_switches, setting
-from orbas.base.gradients import Gradients, JacobianRows, rows_of
+from orbas.base.gradients import Gradients, JacobianRows
 from orbas.base.kinds import Instance, Integer, Maybe, Number
 from orbas.bases import PrimitiveBasis
 from orbas.density import contraction, tables
 from orbas.density.contraction import ContractedBasis
+from orbas.density.rows import rows_of
 from orbas.density.weight import Cutoff, RadialScaling
 from orbas.structures.species import SpeciesList
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas.base.blocks import FloatArray
+    from orbas.base.types import FloatArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from orbas import _core
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orbas.base.blocks import FloatArray
+    from orbas.base.types import FloatArray
     from orbas.bases import PrimitiveBasis
     from orbas.density.contraction import CenterContraction
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas.base.blocks import FloatArray, IntArray
+    from orbas.base.types import FloatArray, IntArray
 
 #: Structures of a config_type from which it is looked at by itself.
 _FEWEST = 5

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ase import Atoms
     from numpy.typing import ArrayLike
 
-    from orbas.base.blocks import FloatArray, IntArray
+    from orbas.base.types import FloatArray, IntArray
 
 
 #: Of atoms, in eV: all-electron energies of the heaviest reach a million.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas.base.blocks import IntArray
+    from orbas.base.types import IntArray
     from orbas.structures.io import Labels
 
 #: Labels contradict beyond this: eV per square root of atoms, and eV/Å.

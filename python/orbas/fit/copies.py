@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas.base.blocks import FloatArray, IntArray
+    from orbas.base.types import FloatArray, IntArray
     from orbas.invariants.spectra import RadialSpectrum
 
 #: Sums over neighbors that are compared, in Å: how far, how sharply, how many functions and combinations of them.

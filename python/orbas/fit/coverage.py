@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ase import Atoms
     from numpy.typing import NDArray
 
-    from orbas.base.blocks import FloatArray, IntArray
+    from orbas.base.types import FloatArray, IntArray
     from orbas.structures.io import Labels
 
 #: A species seen in fewer environments than this is rare.

@@ -12,7 +12,7 @@ from orbas.fit.regularization import Evidence, Fixed, LeaveOneOut, check_enough_
 from orbas.fit.ridge import Ridge
 
 if TYPE_CHECKING:
-    from orbas.base.blocks import FloatArray, IntArray
+    from orbas.base.types import FloatArray, IntArray
     from orbas.fit.folds import Folds
     from orbas.fit.posterior import Posterior
     from orbas.fit.regularization import Regularization

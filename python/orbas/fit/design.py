@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from orbas._core import SkinList
-    from orbas.base.blocks import Features, FloatArray
+    from orbas.base.blocks import Features
     from orbas.base.energies import Energies
     from orbas.base.gradients import JacobianRows
+    from orbas.base.types import FloatArray
 
 
 class Representation(Protocol):

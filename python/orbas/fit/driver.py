@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ase import Atoms
     from numpy.typing import ArrayLike
 
-    from orbas.base.blocks import FloatArray, IntArray
+    from orbas.base.types import FloatArray, IntArray
     from orbas.fit.baseline import CompositionBaseline
     from orbas.fit.dense import RidgeFit
     from orbas.fit.design import LocalDesign

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas.base.blocks import FloatArray, IntArray
+    from orbas.base.types import FloatArray, IntArray
     from orbas.fit.design import LocalDesign
 
 #: Bytes that rows and features of a piece may take, about.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas.base.blocks import IntArray
+    from orbas.base.types import IntArray
 
 _LOG = logging.getLogger("orbas")
 #: Structures that a message names before it counts the rest.

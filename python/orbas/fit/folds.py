@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas.base.blocks import BoolArray, IntArray
+    from orbas.base.types import BoolArray, IntArray
     from orbas.fit.regularization import Regularization
 
 _LOG = logging.getLogger("orbas")

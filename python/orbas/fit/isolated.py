@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas.base.blocks import BoolArray, FloatArray
+    from orbas.base.types import BoolArray, FloatArray
     from orbas.fit.baseline import CompositionBaseline
     from orbas.fit.noise import Noise
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas.base.blocks import FloatArray, IntArray
     from orbas.base.energies import Energies
+    from orbas.base.types import FloatArray, IntArray
     from orbas.fit.dense import RidgeFit
     from orbas.fit.design import Design
     from orbas.fit.findings import Finding

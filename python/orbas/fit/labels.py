@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ase import Atoms
     from numpy.typing import ArrayLike
 
-    from orbas.base.blocks import FloatArray
+    from orbas.base.types import FloatArray
 
 _LOG = logging.getLogger("orbas")
 BaselineLike = Literal["composition"] | Mapping[str, float] | Mapping[int, float]

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas.base.blocks import FloatArray
     from orbas.base.gradients import JacobianRows
+    from orbas.base.types import FloatArray
     from orbas.structures.trust import Trust
 
 #: Voigt components, and the weight of each so that the sum of squares is that of the full tensor.

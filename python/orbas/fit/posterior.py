@@ -14,7 +14,7 @@ import numpy as np
 from orbas.base.linalg import product
 
 if TYPE_CHECKING:
-    from orbas.base.blocks import FloatArray
+    from orbas.base.types import FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)

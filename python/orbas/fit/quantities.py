@@ -13,7 +13,7 @@ from orbas.base.linalg import product
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from orbas.base.blocks import FloatArray
+    from orbas.base.types import FloatArray
     from orbas.fit.triangle import Triangle
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas.base.blocks import FloatArray
+    from orbas.base.types import FloatArray
     from orbas.fit.design import LocalDesign
 
 #: Training environments looked at, about.

@@ -19,7 +19,7 @@ from orbas.base.fields import check_settings, checked, setting
 from orbas.base.kinds import SEED, Choice, Instance, Integer, Kind, ListOf, Maybe, Number, OneOf, RefusalError, listed
 
 if TYPE_CHECKING:
-    from orbas.base.blocks import IntArray
+    from orbas.base.types import IntArray
 
 #: Half decades from 1e-12 to 1.
 DEFAULT_ALPHAS: tuple[float, ...] = tuple(10.0 ** (exponent / 2) for exponent in range(-24, 1))

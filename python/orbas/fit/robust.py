@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ase import Atoms
     from numpy.typing import NDArray
 
-    from orbas.base.blocks import FloatArray, IntArray
+    from orbas.base.types import FloatArray, IntArray
 
 #: Outliers are so many medians large, and by this ratio larger than the largest of the rest.
 FAR = {Quantity.ENERGY: 15.0, Quantity.FORCES: 5.0, Quantity.VIRIAL: 15.0}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas.base.blocks import BoolArray, IntArray
+    from orbas.base.types import BoolArray, IntArray
     from orbas.fit.folds import Folds
     from orbas.fit.regularization import Regularization
     from orbas.structures.io import Labels

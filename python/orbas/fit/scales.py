@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas.base.blocks import FloatArray
+    from orbas.base.types import FloatArray
     from orbas.fit.quantities import QuantityGrams
 
 #: No unit is closer to another than by this factor: what is may be the model's.

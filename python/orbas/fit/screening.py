@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ase import Atoms
     from numpy.typing import NDArray
 
-    from orbas.base.blocks import FloatArray
+    from orbas.base.types import FloatArray
     from orbas.structures.io import Labels
 
 #: Magnitudes that programs write for "not calculated"; as labels of forces and stresses none of them is real.

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas.base.blocks import FloatArray, IntArray
+    from orbas.base.types import FloatArray, IntArray
     from orbas.fit.design import Design
     from orbas.fit.folds import Folds
     from orbas.fit.noise import Noise, Target

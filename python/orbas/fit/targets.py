@@ -12,7 +12,7 @@ from orbas.fit.regularization import Evidence, Fixed, check_enough_structures
 from orbas.fit.ridge import Ridge
 
 if TYPE_CHECKING:
-    from orbas.base.blocks import FloatArray
+    from orbas.base.types import FloatArray
     from orbas.fit.regularization import Regularization
 
 

@@ -20,7 +20,7 @@ from orbas.parallel import each
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from orbas.base.blocks import FloatArray
+    from orbas.base.types import FloatArray
 
 _BLOCK = 32
 _PANEL = 256

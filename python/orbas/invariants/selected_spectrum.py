@@ -15,7 +15,7 @@ from orbas.invariants.spectra import PowerSpectrum
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from orbas.base.blocks import IntArray
+    from orbas.base.types import IntArray
 
 
 @dataclass(eq=False, repr=False)

@@ -12,8 +12,9 @@ from orbas.base.blocks import Features
 from orbas.base.energies import Energies
 from orbas.base.estimator import Estimator, Fitted
 from orbas.base.fields import check_settings, check_switches, setting
-from orbas.base.gradients import Gradients, JacobianRows, rows_of
+from orbas.base.gradients import Gradients, JacobianRows
 from orbas.density.expansion import DENSITY
+from orbas.density.rows import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from orbas._core import SkinList
-    from orbas.base.blocks import FloatArray
+    from orbas.base.types import FloatArray
     from orbas.density.expansion import DensityExpansion
 
 

@@ -12,7 +12,8 @@ from orbas.fit.regularization import DEFAULT_ALPHAS, Evidence, Fixed, HoldOut, K
 from orbas.fit.ridge import Ridge
 from orbas.models.learning_curve import LearningCurve, learning_curve
 from orbas.models.linear import LinearPotential
-from orbas.models.potential import Potential, Prediction
+from orbas.models.potential import Potential
+from orbas.models.prediction import Prediction
 from orbas.models.recommend import recommended
 from orbas.models.regressor import PerStructure, RidgeRegressor
 from orbas.models.scores import Score, score, score_by_config

@@ -17,16 +17,17 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from orbas import _core, structures
-from orbas.base.gradients import JacobianRows, rows_of
+from orbas.base.gradients import JacobianRows
 from orbas.base.linalg import eigh, product
+from orbas.density.rows import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ase import Atoms
 
-    from orbas.base.blocks import FloatArray
     from orbas.base.energies import Energies
+    from orbas.base.types import FloatArray
     from orbas.invariants.spectra import Spectrum
 
 #: Eigenvalues of K_MM below this fraction of the largest are round-off: near-duplicates among the points.

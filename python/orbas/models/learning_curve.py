@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas.base.blocks import FloatArray, IntArray
+    from orbas.base.types import FloatArray, IntArray
     from orbas.fit.design import Design
     from orbas.fit.regularization import Regularization
     from orbas.models.sparse import SparseGPR

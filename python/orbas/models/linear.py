@@ -12,7 +12,8 @@ from orbas.fit.baseline import check_species
 from orbas.fit.design import Differentiable, LinearDesign
 from orbas.fit.settings import REPRESENTATION
 from orbas.fit.streamed import design_matrix
-from orbas.models.potential import Potential, PotentialRecord, Prediction
+from orbas.models.potential import Potential, PotentialRecord
+from orbas.models.prediction import Prediction
 from orbas.structures.batch import as_frames
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from orbas._core import SkinList
-    from orbas.base.blocks import FloatArray
     from orbas.base.energies import Energies
+    from orbas.base.types import FloatArray
     from orbas.fit.design import Representation
     from orbas.fit.driver import FitResult
 

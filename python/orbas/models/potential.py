@@ -20,6 +20,7 @@ from orbas.fit.findings import Topic, say
 from orbas.fit.labels import with_energies
 from orbas.fit.screening import screened
 from orbas.fit.settings import FitSettings
+from orbas.models.prediction import Prediction
 from orbas.models.scores import Score, score
 from orbas.structures.batch import as_frames
 from orbas.structures.label_table import LabelKeys
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from orbas._core import SkinList
-    from orbas.base.blocks import BoolArray, FloatArray, IntArray
+    from orbas.base.types import BoolArray, FloatArray, IntArray
     from orbas.calculators import OrbasCalculator
     from orbas.fit.baseline import CompositionBaseline
     from orbas.fit.coverage import Coverage
@@ -43,48 +44,6 @@ if TYPE_CHECKING:
     from orbas.fit.noise import Noise
     from orbas.fit.posterior import Posterior
     from orbas.fit.reach import Reach
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Prediction:
-    """What a model predicts.
-
-    Attributes
-    ----------
-    energies
-        In eV, [n_structures].
-    forces
-        In eV/Å, one array [n_atoms, 3] per structure; None if the representation has no derivatives.
-    stress
-        In eV/Å^3, [n_structures, 6], Voigt order and sign of ase (tensile positive), not-a-number where there is no
-        volume; None if the representation has no derivatives.
-    atoms
-        Energies of the atoms in eV, one array [n_atoms] per structure, baseline included; None as above.
-    uncertainty
-        Standard deviation of the energies in eV, [n_structures]; None if it was not asked for.
-    unknown
-        What the training set says nothing of, [n_structures]: 0, or flags of :class:`orbas.models.Unknown`; None for a
-        model of an older file.
-    """
-
-    energies: FloatArray
-    forces: list[FloatArray] | None = None
-    stress: FloatArray | None = None
-    atoms: list[FloatArray] | None = None
-    uncertainty: FloatArray | None = None
-    unknown: IntArray | None = None
-
-    def take(self, structures: Sequence[int] | np.ndarray) -> Prediction:
-        """Return that of some structures."""
-        chosen = np.asarray(structures, dtype=np.int64)
-        return Prediction(
-            self.energies[chosen],
-            None if self.forces is None else [self.forces[k] for k in chosen],
-            None if self.stress is None else self.stress[chosen],
-            None if self.atoms is None else [self.atoms[k] for k in chosen],
-            None if self.uncertainty is None else self.uncertainty[chosen],
-            None if self.unknown is None else self.unknown[chosen],
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas.base.blocks import IntArray
+    from orbas.base.types import IntArray
     from orbas.density.expansion import DensityExpansion
     from orbas.models.potential import Potential
     from orbas.structures.io import Labels

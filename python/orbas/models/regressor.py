@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from orbas.base.arrays import Names
-    from orbas.base.blocks import FloatArray
+    from orbas.base.types import FloatArray
     from orbas.fit.design import Representation
     from orbas.fit.regularization import RegularizationLike
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas.base.blocks import FloatArray
-    from orbas.models.potential import Prediction
+    from orbas.base.types import FloatArray
+    from orbas.models.prediction import Prediction
     from orbas.structures.io import Labels
 
 

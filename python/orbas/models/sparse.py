@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from orbas._core import SkinList
-    from orbas.base.blocks import Features, FloatArray, IntArray
+    from orbas.base.blocks import Features
     from orbas.base.energies import Energies
+    from orbas.base.types import FloatArray, IntArray
     from orbas.fit.driver import FitResult
 
 _LOG = logging.getLogger("orbas")

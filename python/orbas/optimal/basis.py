@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas.base.blocks import FloatArray
+    from orbas.base.types import FloatArray
     from orbas.optimal.fitted_basis import Matrices
 
 _LOG = logging.getLogger("orbas")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
-    from orbas.base.blocks import FloatArray
+    from orbas.base.types import FloatArray
 
 _SECTIONS = ("settings", "species", "n_environments")
 _ORTHONORMAL = 1e-8

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from orbas.base.blocks import FloatArray
+    from orbas.base.types import FloatArray
 
 Mixing = Literal["combined", "separate"]
 

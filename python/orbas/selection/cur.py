@@ -15,7 +15,7 @@ from orbas.base.linalg import svd, upper_factor
 from orbas.selection.base import AXIS, COUNT, SAME, Axis, Selector, compact, first_of_largest
 
 if TYPE_CHECKING:
-    from orbas.base.blocks import FloatArray, IntArray
+    from orbas.base.types import FloatArray, IntArray
 
 #: Below this dimension the full decomposition is faster than Lanczos iterations.
 _SMALL = 64

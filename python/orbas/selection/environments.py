@@ -19,7 +19,7 @@ from orbas.structures.species import atomic_number
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from orbas.base.blocks import IntArray
+    from orbas.base.types import IntArray
 
 
 @fitting

@@ -17,7 +17,7 @@ from orbas.base.linalg import eigh, product, thin_qr
 from orbas.selection.base import AXIS, COUNT, SAME, Axis, Selector, compact, first_of_largest
 
 if TYPE_CHECKING:
-    from orbas.base.blocks import FloatArray, IntArray
+    from orbas.base.types import FloatArray, IntArray
 
 #: Squared distances below this fraction of the squared norms are summed from differences: the norms keep no digit.
 _CANCELLED = 1e-5

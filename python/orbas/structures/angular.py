@@ -14,7 +14,7 @@ from orbas.base.kinds import Integer
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from orbas.base.blocks import FloatArray
+    from orbas.base.types import FloatArray
 
 
 @overload

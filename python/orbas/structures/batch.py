@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas.base.blocks import IntArray
+    from orbas.base.types import IntArray
 
 
 def as_frames(frames: Atoms | Iterable[Atoms]) -> list[Atoms]:

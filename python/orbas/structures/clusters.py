@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas.base.blocks import FloatArray, IntArray
+    from orbas.base.types import FloatArray, IntArray
 
 #: Added to the cutoff, Å: neighbors at the cutoff itself weigh nothing, but round-off must not decide on them.
 _MARGIN = 1e-6

@@ -12,8 +12,8 @@ from orbas.base.blocks import Features
 from orbas.base.energies import Energies
 from orbas.base.estimator import Estimator, Fitted
 from orbas.base.fields import check_settings, setting
-from orbas.base.gradients import rows_of
 from orbas.density.expansion import DENSITY
+from orbas.density.rows import rows_of
 from orbas.invariants.nice.selection import Symmetry, reached, select_couplings
 from orbas.invariants.spectra import spectrum_record
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from orbas._core import SkinList
-    from orbas.base.blocks import FloatArray
     from orbas.base.gradients import JacobianRows
+    from orbas.base.types import FloatArray
     from orbas.density.expansion import DensityExpansion
 
 

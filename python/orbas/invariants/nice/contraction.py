@@ -15,7 +15,7 @@ import numpy as np
 from orbas.optimal.basis import eigenpairs
 
 if TYPE_CHECKING:
-    from orbas.base.blocks import FloatArray
+    from orbas.base.types import FloatArray
 
 #: Ridge of the purification, relative to the mean variance of the components of lower orders.
 RIDGE = 1e-10

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from orbas import _core
-    from orbas.base.blocks import FloatArray, IntArray
+    from orbas.base.types import FloatArray, IntArray
     from orbas.density.expansion import DensityExpansion
 
 #: Coefficients of a chunk, in bytes.

@@ -12,9 +12,9 @@ from orbas.base.blocks import Block, BlockKey, EquivariantBlocks, Features
 from orbas.base.energies import Energies
 from orbas.base.estimator import Estimator, Fitted
 from orbas.base.fields import check_settings, check_switches, checked, setting
-from orbas.base.gradients import rows_of
 from orbas.base.kinds import Choice, Integer, Maybe, Number, Switch
 from orbas.density.expansion import DENSITY
+from orbas.density.rows import rows_of
 from orbas.errors import not_fitted
 from orbas.invariants.nice import environments, report
 from orbas.invariants.nice.iteration import Iteration
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas.base.blocks import FloatArray
     from orbas.base.gradients import JacobianRows
+    from orbas.base.types import FloatArray
     from orbas.density.expansion import DensityExpansion
 
 

@@ -15,7 +15,7 @@ from orbas.invariants.nice.selection import Coupling, Symmetry, parity, reached,
 from orbas.parallel import each
 
 if TYPE_CHECKING:
-    from orbas.base.blocks import FloatArray
+    from orbas.base.types import FloatArray
     from orbas.invariants.nice.limits import Limits
     from orbas.invariants.nice.selection import PairArray
 

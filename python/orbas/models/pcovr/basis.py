@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ase import Atoms
     from numpy.typing import ArrayLike
 
-    from orbas.base.blocks import FloatArray
+    from orbas.base.types import FloatArray
     from orbas.density.expansion import DensityExpansion
     from orbas.fit.dense import RidgeFit
     from orbas.fit.labels import BaselineLike

@@ -14,7 +14,7 @@ from orbas.base.linalg import thin_qr
 from orbas.optimal.basis import eigenpairs, with_fixed_signs
 
 if TYPE_CHECKING:
-    from orbas.base.blocks import FloatArray
+    from orbas.base.types import FloatArray
 
 #: Eigenvalues of the covariance below this fraction of the largest are no variance.
 RANK = 1e-12
