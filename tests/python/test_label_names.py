@@ -192,6 +192,22 @@ def test_columns_of_forces_by_axis_are_named(load, caplog):
     assert "look like forces and are not taken: name them in Properties as forces:R:3" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "comment",
+    ["-97208.4", " -97208.4 ", "-97208.4; [[1, 2, 3]]", "energy: -97208.4 gnorm: 0.1", "ORCA-job test E -97208.4"],
+)
+def test_energies_without_a_key_are_named(load, caplog, comment):
+    for rows in ("Si 0 0 0\n", "Si 0 0 0\nSi 1 1 1\n"):
+        caplog.clear()
+        load(f"{rows.count('Si')}\n{comment}\n{rows}")
+        assert "look like energies (the first in line 2, -97208.4): write energy=NUMBER, in eV" in caplog.text
+    caplog.clear()
+    load(f"1\n{comment} energy=1\nSi 0 0 0\n")
+    load(f"1\n{comment}\nSi 0 0 0\n", labels=["forces"])
+    load("1\nstep 5 of 8 at 300.0 K\nSi 0 0 0\n")
+    assert not caplog.records
+
+
 def test_gradients_are_minus_the_forces(load, caplog):
     load(text([(LabelKind.FORCES, "gradients")]))
     assert "gradients are minus the forces" in caplog.text

@@ -260,6 +260,14 @@ def _left_behind(frames: Sequence[Frame], kinds: Sequence[LabelKind], keys: Labe
         remarks.append(f"the columns {names} look like forces and are not taken: name them in Properties as forces:R:3")
     if any(name.casefold().startswith("grad") for _, name in whole):
         remarks.append("gradients are minus the forces")
+    if LabelKind.ENERGY in kinds and keys.energy is None:
+        bare = [(frame, match) for frame in frames if (match := _BARE_ENERGY.match(frame.raw.comment))]
+        if bare:
+            frame, match = bare[0]
+            remarks.append(
+                f"the comments of {len(bare)} structures hold numbers without a key that look like energies (the first "
+                f"in line {frame.raw.line + 1}, {(match[1] or match[2]).decode()}): write energy=NUMBER, in eV"
+            )
     odd = [frame for frame in frames if frame.n_undeclared]
     if odd:
         raw = odd[0].raw
@@ -270,6 +278,10 @@ def _left_behind(frames: Sequence[Frame], kinds: Sequence[LabelKind], keys: Labe
     return remarks
 
 
+#: A number alone in a comment, or behind a word for energies.
+_BARE_ENERGY = re.compile(
+    rb"\s*([+-]?[0-9]+\.[0-9]+)\s*(?:;|$)|.{0,200}?\b(?i:energy|E|Etot):?\s+([+-]?[0-9]+\.[0-9]+)\b"
+)
 _AXIS = re.compile(r"f_?[xyz]", re.IGNORECASE)
 
 
