@@ -148,7 +148,7 @@ def test_for_people(folder, capsys):
     assert "0 with forces, 0 with stress" in out
     assert "meV per structure" in out
     assert run(capsys, "train", "run.toml", "--output", "s.orbas", *SPARSE, "--model.n_sparse", 500)[2].startswith(
-        "orbas: warning: 500 environments were asked for"
+        "orbas: warning: n_sparse = 500: there are 106 environments, all are taken"
     )
 
 
