@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from orbas.fit.quantities import QuantityGrams
 
 #: Regularizers tried, relative to the mean squared norm of a row.
-ALPHAS = (1e-9, 1e-7, 1e-5, 1e-3)
+ALPHAS = (1e-9, 1e-6, 1e-3)
 #: Stresses contradict energies and forces if the errors of these, multiplied, fall by this factor without stresses.
 #: Only they are judged so: without forces energies of a poor model may become better by far, with no label wrong.
 _SPOILS = 2.5

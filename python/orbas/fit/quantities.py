@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import itertools
 import math
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
     from orbas.base.types import FloatArray
     from orbas.fit.triangle import Triangle
+
+
+#: With more columns trial fits are judged by so many folds.
+_FEW_COLUMNS, _FEW_FOLDS = 300, 3
 
 
 class Quantity(enum.Enum):
@@ -49,14 +54,16 @@ class QuantityGrams:
     """
 
     def __init__(self, triangles: Sequence[Sequence[Triangle]]) -> None:
-        self._factors = [[triangle.factor for triangle in fold] for fold in triangles]
+        # A triangle of fewer rows than columns has no more rows itself.
+        self._factors = [[triangle.factor[: triangle.n_rows] for triangle in fold] for fold in triangles]
         self._grams = [[product(factor.T, factor) for factor in fold] for fold in self._factors]
         #: Held-out rows by kind.
         self._n_rows = [[triangle.n_rows for triangle in fold] for fold in triangles[:-1]]
         self.n_rows = np.sum(self._n_rows, axis=0)
         self.kinds = [kind for kind in Quantity if self.n_rows[kind.place]]
         self.n_folds = len(triangles) - 1
-        self.n_columns = len(self._grams[0][0]) - 1
+        self.n_columns = triangles[0][0].n_columns
+        self._n_tried = self.n_folds if self.n_columns <= _FEW_COLUMNS else min(self.n_folds, _FEW_FOLDS)
 
     def scale(self, kinds: Sequence[Quantity]) -> float:
         """Return the mean squared norm of the rows of some kinds."""
@@ -87,7 +94,7 @@ class QuantityGrams:
             By kind, of all that have rows: Q of every fold that has any, [n_folds, K + 1, K + 1].
         """
         forms: dict[Quantity, list[FloatArray]] = {kind: [] for kind in self.kinds}
-        for k, solved in enumerate(self._solutions(kinds, alpha, factors)):
+        for k, solved in enumerate(itertools.islice(self._solutions(kinds, alpha, factors), self._n_tried)):
             for kind, found in forms.items():
                 if self._n_rows[k][kind.place]:
                     factor = self._factors[k][kind.place]
