@@ -42,8 +42,8 @@ def spectrum(species=(29,), cutoff=4.5):
     density = orbas.DensityExpansion(
         cutoff=orbas.Cutoff(cutoff, 1.0, "smooth"),
         density_width=0.5,
-        max_angular=3,
-        basis=orbas.bases.GTO(5),
+        max_angular=3 if len(species) == 1 else 2,
+        basis=orbas.bases.GTO(5 if len(species) == 1 else 3),
         species=list(species),
     )
     return orbas.PowerSpectrum(density)

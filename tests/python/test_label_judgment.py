@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import runpy
+import tomllib
+from pathlib import Path
+
 import numpy as np
+import orbas
+import orbas.settings
 import pytest
 from labeled_copper import copper, fit, labeled, said, spectrum, topics
 from orbas.fit.agreement import exchange, offset
 from orbas.fit.findings import Topic
 from orbas.fit.quantities import Quantity
 from orbas.fit.robust import centered, huber_weights, looks_shuffled, outliers
-from orbas.models import Evidence, Fixed, HoldOut, LinearPotential, Noise, SparseGPR
+from orbas.models import Evidence, Fixed, HoldOut, LinearPotential, Noise, SparseGPR, settings
 
 TEST = [labeled(k) for k in range(900, 912)]
 HARTREE, BOHR, GPA = 27.211386245988, 0.529177210903, 160.2176634
@@ -250,3 +257,31 @@ def test_findings_are_logged_once(caplog):
         record.getMessage() for record in caplog.records if record.levelname == "WARNING" and "alpha" not in record.msg
     ]
     assert isinstance(model, LinearPotential)
+
+
+def test_the_example_of_damaged_labels(capsys, monkeypatch, tmp_path):
+    path = Path(__file__).parents[2] / "examples" / "damaged_labels.py"
+    monkeypatch.setattr("sys.argv", ["damaged_labels.py", "--quick", "--json", str(tmp_path / "rows.json")])
+    runpy.run_path(str(path), run_name="__main__")
+    text = capsys.readouterr().out
+    for word in ("yz and xz", "gradients", "kbar", "Hartree", "structure 100", "exactly zero", "placeholders", "order"):
+        assert word in text
+    rows = {row["damage"]: row for row in json.loads((tmp_path / "rows.json").read_text())}
+    for name in (
+        "sign of forces",
+        "kbar for eV/Å^3",
+        "one energy off by 20 eV",
+        "zero forces in a fifth",
+        "placeholders",
+    ):
+        assert np.allclose(rows[name]["with"], rows[name]["without"], rtol=0.05)
+
+
+@pytest.mark.parametrize("way", ["outliers", "huber", "none"])
+def test_settings_of_files_know_robust(way):
+    given = tomllib.loads(f'[data]\ntrain = ["a.xyz"]\n[cutoff]\nradius = 4.0\n[density]\ndensity_width = 0.5\n'
+                          f'max_angular = 2\n[basis]\nn_radial = 4\n[model]\nrobust = "{way}"\n')  # fmt: skip
+    assert settings.check_train(given)["model"]["robust"] == way
+    given["model"]["robust"] = "hubert"
+    with pytest.raises(orbas.settings.SettingsError, match="huber"):
+        settings.check_train(given)
