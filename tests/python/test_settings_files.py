@@ -75,6 +75,11 @@ def test_wrong_texts_of_flags_are_named_too(section, field):
             field.parse(text)
 
 
+def test_a_mistyped_flag_is_named_before_one_that_is_missing(capsys):
+    assert main(["basis", "fit", "a.xyz", "--outptu", "b.orbas"]) == 2
+    assert "unknown option --outptu: did you mean '--output'?" in capsys.readouterr().err
+
+
 def test_wrong_flags_end_with_2(capsys):
     for words in (
         ["--cutoff.radius", "1_0"],

@@ -1,7 +1,7 @@
 """The command line, ``orbas COMMAND``: bases, features, potentials, simulations.
 
 - ``program``: the commands, their errors and exit codes;
-- ``arguments``: flags that commands share; every field of :mod:`orbas.settings` is one;
+- ``parser``: how flags are read, ``arguments``: flags that commands share; every field of :mod:`orbas.settings` is one;
 - ``console``: tables, progress bars, the one JSON document;
 - ``inputs``: structures from files, taken in pieces, with errors that name file and structure;
 - ``demo``, ``study``: the demonstration, and what it computes; ``data``: the structures that come with orbas;

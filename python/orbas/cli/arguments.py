@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Never
+from typing import TYPE_CHECKING, Any
+
+from orbas.cli.parser import IMPORT, Parser, Version, of_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from orbas.cli.console import Console
     from orbas.settings import Field, Section, Settings
@@ -18,54 +20,16 @@ if TYPE_CHECKING:
     Check = Callable[[dict[str, Any], Settings], Settings]
     Command = Callable[[argparse.Namespace, Console], None]
 
-#: What is imported before anything else is looked at: flags and files may name what it registers.
-IMPORT = "--import"
 ENSEMBLES = ("nve", "nvt", "npt")
 ON_EXTRAPOLATION = ("warn", "raise", "ignore")
 DATASETS = ("qm9", "silicon")
 REPRESENTATIONS = ("power_spectrum", "radial_spectrum", "density")
 
 
-class _Parser(argparse.ArgumentParser):
-    """Errors are one line that names what was meant; no flag may be abbreviated.
-
-    Flags of settings need the classes that declare them: ``complete`` adds them when the command is used.
-    """
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
-        self.complete: Callable[[], None] | None = None
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse, and let no command have flags or words that it does not know."""
-        if self.complete is not None:
-            complete, self.complete = self.complete, None
-            complete()
-        found, left = super().parse_known_args(args, namespace)
-        unknown = next((word.partition("=")[0] for word in left if word.startswith("-")), None)
-        if unknown is not None:
-            self.error(f"unknown option {unknown}{_meant(unknown, self._option_string_actions)}")
-        return found, left
-
-    def _check_value(self, action: argparse.Action, value: Any) -> None:
-        if action.choices is not None and value not in action.choices:
-            raise argparse.ArgumentError(action, f"invalid choice: {value!r}{_meant(value, action.choices)}")
-
-    def error(self, message: str) -> Never:
-        _, _, command = self.prog.partition(" ")
-        self.exit(2, f"orbas: error: {command + ': ' if command else ''}{message} (--help lists what there is)\n")
-
-
-def _meant(name: str, names: Iterable[str]) -> str:
-    from orbas.base.names import did_you_mean  # with numpy, which --help does without
-
-    return did_you_mean(name, names)
-
-
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole program; ``options.run`` is the command."""
-    top = _Parser(prog="orbas", description="Optimal radial bases: the smallest features that keep the most.")
-    top.add_argument("--version", action=_Version)
+    top = Parser(prog="orbas", description="Optimal radial bases: the smallest features that keep the most.")
+    top.add_argument("--version", action=Version)
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     _add_demo(commands)
     _add_data(commands)
@@ -82,17 +46,6 @@ def parser() -> argparse.ArgumentParser:
     _add_driver(commands)
     _command(commands, "schema", "the JSON schema of the settings of `orbas train`, for editors", "schema")
     return top
-
-
-def imported(argv: Sequence[str]) -> list[str]:
-    """Return the modules that are to be imported first."""
-    found = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    found.add_argument(IMPORT, dest="modules", action="append", default=[])
-    try:
-        modules: list[str] = found.parse_known_args(argv)[0].modules
-    except argparse.ArgumentError:  # without a name: said by the parser of the command
-        return []
-    return modules
 
 
 def read_settings(options: argparse.Namespace, check: Check, sections: Sections) -> Settings:
@@ -349,7 +302,7 @@ def _add_settings(command: argparse.ArgumentParser, sections: Callable[[], Secti
                         help=field.help.replace("%", "%%"),
                     )
 
-    assert isinstance(command, _Parser)
+    assert isinstance(command, Parser)
     command.complete = complete
 
 
@@ -383,42 +336,14 @@ def _train_sections() -> Sections:
     return TRAIN_SECTIONS
 
 
-def _of(name: str, *bounds: Any) -> Callable[[str], Any]:
-    """Return a parser of the texts of a kind of :mod:`orbas.base.kinds`, which is imported when there is one."""
-
-    def parse(text: str) -> Any:
-        from orbas.base import kinds
-
-        kind = getattr(kinds, name)(*bounds)
-        try:
-            return kind.read(kind.parse(text))
-        except kinds.RefusalError:
-            raise argparse.ArgumentTypeError(f"must be {kind.allowed(in_file=True)}, got {text!r}") from None
-
-    return parse
-
-
-_count = _of("Integer", 1)
-_index = _of("Integer", 0)
-_length = _of("Number", 0.0, 1e6, "Å")
-_positive = _of("Number", 1e-12, 1e12)
-_any = _of("Number", -1e12, 1e12)
-_threads = _of("Integer", 1, 1024)
-_port = _of("Integer", 1, 65535)
+_count = of_kind("Integer", 1)
+_index = of_kind("Integer", 0)
+_length = of_kind("Number", 0.0, 1e6, "Å")
+_positive = of_kind("Number", 1e-12, 1e12)
+_any = of_kind("Number", -1e12, 1e12)
+_threads = of_kind("Integer", 1, 1024)
+_port = of_kind("Integer", 1, 65535)
 
 
 def _limit(text: str) -> float:
     return math.inf if text == "inf" else float(_positive(text))
-
-
-class _Version(argparse.Action):
-    """``--version`` without importing the compiled core for anything else."""
-
-    def __init__(self, option_strings: list[str], dest: str) -> None:
-        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help="print the version")
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> Never:
-        import orbas
-
-        print(f"orbas {orbas.__version__}")
-        parser.exit()

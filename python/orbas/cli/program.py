@@ -9,7 +9,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orbas.cli import arguments
+from orbas.cli import arguments, parser
 from orbas.cli.console import Console, plain_warnings
 
 if TYPE_CHECKING:
@@ -65,14 +65,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _import(words: Sequence[str]) -> None:
     """Import the modules of ``--import``, from the working folder too."""
-    if arguments.IMPORT not in " ".join(words):
+    if parser.IMPORT not in " ".join(words):
         return
     import importlib
 
     folder = str(Path.cwd())
     sys.path.insert(0, folder)
     try:
-        for name in arguments.imported(words):
+        for name in parser.imported(words):
             importlib.import_module(name)
     finally:
         sys.path.remove(folder)
