@@ -25,6 +25,7 @@ from orbas.models import (
     LeaveOneOut,
     LinearPotential,
     Noise,
+    RidgeRegressor,
     SparseGPR,
     learning_curve,
     recommended,
@@ -248,6 +249,41 @@ def test_groups_that_are_wrong_are_refused(caplog):
     assert "2 folds of 5 were asked for" in caplog.text
     with pytest.raises(ValueError, match="groups must be"):
         KFold(groups=5)
+    with pytest.raises(ValueError, match="a key of structures"):
+        RidgeRegressor(KFold(groups="run")).fit(np.ones((10, 2)), np.ones(10))
+
+
+@pytest.mark.parametrize("rule", [KFold, LeaveOneOut])
+def test_groups_of_rows_of_a_matrix(rule):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(12, 3)), rng.normal(size=12)
+    options = {"n_folds": 4} if rule is KFold else {}
+    for targets in (y, np.stack([y, 2 * y], axis=1)):
+        grouped = RidgeRegressor(rule(alphas=ALPHAS, groups=np.arange(12) // 3, **options), fit_intercept=False)
+        found = grouped.fit(x, targets).cv_errors_
+        gaps = []
+        for k in range(4):
+            rest = np.arange(12) // 3 != k
+            penalty = ALPHAS[-1] * np.mean(np.sum(x**2, axis=1)) * np.eye(3)
+            gaps.append(
+                np.abs(
+                    targets[~rest]
+                    - x[~rest] @ np.linalg.solve(x[rest].T @ x[rest] + penalty, x[rest].T @ targets[rest])
+                )
+            )
+        assert found[-1] == pytest.approx(np.mean(gaps), rel=1e-9)
+
+
+def test_a_supervised_basis_holds_out_groups_and_leaves_isolated_atoms_out():
+    frames = labeled([copper(seed) for seed in range(10)])
+    for k, atoms in enumerate(frames):
+        atoms.info["run"] = k // 2
+    fits = []
+    for some in (frames, [*frames, isolated("Cu", -1.0, "mace")]):
+        basis = orbas.PCovRBasis(spectrum().density, 2, regularization=KFold(groups="run"))
+        fits.append(basis.fit(some))
+    assert fits[0].weights_ == pytest.approx(fits[1].weights_, rel=1e-9)
+    assert fits[1].baseline_.energies_ == {29: -1.0}
 
 
 def test_groups_of_settings_and_files(tmp_path):

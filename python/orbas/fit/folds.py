@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from orbas.base.names import did_you_mean
 from orbas.fit.regularization import HoldOut, KFold, LeaveOneOut
 
 if TYPE_CHECKING:
@@ -74,27 +75,18 @@ def groups_of(groups: str | tuple[str, ...] | None, frames: Sequence[Atoms]) -> 
     ValueError
         If no structure has the key, or there are not as many labels as structures.
     """
-    alone = np.arange(len(frames))
     if groups is None:
-        return alone
-    labels: list[Any]
-    if isinstance(groups, str):
-        labels = [frame.info.get(groups) for frame in frames]
-        n_missing = sum(label is None for label in labels)
-        if frames and n_missing == len(frames):
-            keys = sorted({str(key) for frame in frames for key in frame.info})
-            raise ValueError(
-                f"no structure has groups={groups!r} in its info, which has {', '.join(keys) or 'nothing'}"
-            )
-        if n_missing:
-            _LOG.warning("%d of %d structures have no %s: each is a group of its own", n_missing, len(frames), groups)
-    else:
-        labels = list(groups)
-        if len(labels) != len(frames):
-            raise ValueError(f"groups has {len(labels)} labels for {len(frames)} structures")
-    numbers: dict[str, int] = {}
-    found = [-1 if label is None else numbers.setdefault(str(label), len(numbers)) for label in labels]
-    return np.where(np.array(found, dtype=np.int64) < 0, len(numbers) + alone, found)
+        return np.arange(len(frames))
+    if not isinstance(groups, str):
+        return _numbered(list(groups), len(frames))
+    labels = [frame.info.get(groups) for frame in frames]
+    n_missing = sum(label is None for label in labels)
+    if frames and n_missing == len(frames):
+        keys = sorted({str(key) for frame in frames for key in frame.info})
+        raise ValueError(f"no structure has groups={groups!r} in its info{did_you_mean(groups, keys)}")
+    if n_missing:
+        _LOG.warning("%d of %d structures have no %s: each is a group of its own", n_missing, len(frames), groups)
+    return _numbered(labels, len(frames))
 
 
 def joined(first: IntArray, second: IntArray) -> IntArray:
@@ -248,5 +240,24 @@ def folds_for(rule: Regularization, units: IntArray, rare: BoolArray, always: Bo
 
 
 def plain_folds(rule: Regularization, n_samples: int) -> Folds:
-    """Return the folds of a rule where every sample is one of its own, and nothing is rare."""
-    return folds_for(rule, np.arange(n_samples), np.zeros((n_samples, 0), dtype=bool), np.zeros(n_samples, dtype=bool))
+    """Return the folds of a rule for rows of a matrix, of which nothing is known but the groups that are given.
+
+    Raises
+    ------
+    ValueError
+        If groups are a key of structures, or there are not as many as rows.
+    """
+    groups = getattr(rule, "groups", None)
+    if isinstance(groups, str):
+        raise ValueError(f"groups={groups!r} is a key of structures, which rows of a matrix have not: give a list")
+    units = np.arange(n_samples) if groups is None else _numbered(list(groups), n_samples)
+    return folds_for(rule, units, np.zeros((n_samples, 0), dtype=bool), np.zeros(n_samples, dtype=bool))
+
+
+def _numbered(labels: list[Any], n_samples: int) -> IntArray:
+    """Return groups as numbers, [n_samples]; what has no label is one of its own."""
+    if len(labels) != n_samples:
+        raise ValueError(f"groups has {len(labels)} labels for {n_samples} structures or samples")
+    numbers: dict[str, int] = {}
+    found = [-1 if label is None else numbers.setdefault(str(label), len(numbers)) for label in labels]
+    return np.where(np.array(found, dtype=np.int64) < 0, len(numbers) + np.arange(n_samples), found)

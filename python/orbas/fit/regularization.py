@@ -10,7 +10,7 @@ is flat to 1 % over two decades of alpha where the mean magnitude has a clear mi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -224,6 +224,13 @@ def resolve_regularization(given: RegularizationLike) -> Regularization:
     """
     rule = checked(RULE, "regularization", given)
     return _BY_NAME[rule] if isinstance(rule, str) else rule
+
+
+def without_labels(rule: RegularizationLike) -> RegularizationLike:
+    """Return a rule as a fitted model keeps it: the groups of training structures, one by one, are none of a model."""
+    if isinstance(getattr(rule, "groups", None), tuple):
+        return replace(rule, groups=None)  # type: ignore[type-var]
+    return rule
 
 
 def check_enough_structures(rule: Regularization, n_structures: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -18,6 +18,7 @@ from orbas.fit.driver import fit_potential
 from orbas.fit.environments import environments, piece_of, summed
 from orbas.fit.findings import Topic, say
 from orbas.fit.labels import with_energies
+from orbas.fit.regularization import without_labels
 from orbas.fit.screening import screened
 from orbas.fit.settings import FitSettings
 from orbas.models.prediction import Prediction
@@ -249,9 +250,9 @@ class Potential(FitSettings, Estimator):
 
     def _settled(self, frames: list[Atoms]) -> dict[str, Any]:
         """Return the parameters as a record keeps them: what is done to the model's own does not reach them."""
-        params = {**self._settled_params(species_of(frames)), "progress": False}  # of a fit, not of the model
-        if isinstance(getattr(params["regularization"], "groups", None), tuple):
-            params["regularization"] = replace(params["regularization"], groups=None)  # of structures, likewise
+        params = self._settled_params(species_of(frames))
+        # What is of a fit, and not of the model.
+        params |= {"progress": False, "regularization": without_labels(self.regularization)}
         return params
 
     def _label_noise(self) -> Noise | None:

@@ -13,9 +13,13 @@ from orbas.base.fields import check_settings, setting
 from orbas.base.kinds import Number, Switch
 from orbas.density.expansion import DENSITY
 from orbas.fit.baseline import BASELINE, CompositionBaseline
+from orbas.fit.copies import find_copies
+from orbas.fit.folds import groups_of
+from orbas.fit.isolated import isolated_atoms, set_aside
 from orbas.fit.labels import targets_of
 from orbas.fit.noise import NOISE, Noise
-from orbas.fit.regularization import RULE, check_enough_structures, resolve_regularization
+from orbas.fit.regularization import RULE, check_enough_structures, resolve_regularization, without_labels
+from orbas.fit.samples import Samples, kinds_of
 from orbas.fit.streamed import fit_streamed
 from orbas.models.pcovr.projector import captured, orthonormal, projector
 from orbas.models.pcovr.target import TwoBodyDesign
@@ -166,7 +170,12 @@ class PCovRBasis(FittedBasis):
         variance.fit(listed)
         design = TwoBodyDesign.of(self.density, variance.species_, self.per_center)
         noise = Noise() if labels.forces is not None and self.noise is None else self.noise
-        fit = fit_streamed(design, chosen, targets_of(chosen, labels, baseline), noise, rule)
+        rows = np.flatnonzero(~set_aside(chosen, self.noise))
+        fitted, labels = [chosen[k] for k in rows.tolist()], labels.take(rows)
+        groups = groups_of(getattr(rule, "groups", None), listed)[labeled][rows]
+        kinds, copies = kinds_of(fitted, labels), find_copies(fitted)
+        folds = Samples(fitted, groups, kinds, isolated_atoms(fitted), copies).folds(rule)
+        fit = fit_streamed(design, fitted, targets_of(fitted, labels, baseline), noise, rule, folds)
         self._record = self._contract(variance, fit, baseline)
         return self
 
@@ -200,7 +209,7 @@ class PCovRBasis(FittedBasis):
                 curves += [np.cumsum(v)[: m.shape[1]] for v, m in zip(values[kind][l], matrices[l], strict=True)]
             total = sum(float(v.sum()) for groups in values[kind] for v in groups)
             residuals[kind] = _residual(curves, total)
-        params = self._settled_params(principal.species)
+        params = {**self._settled_params(principal.species), "regularization": without_labels(self.regularization)}
         return PCovRRecord(
             **PCovRRecord.fields_of(params, principal.species, kept),
             n_environments=principal.n_environments,
