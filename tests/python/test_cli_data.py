@@ -79,6 +79,26 @@ def test_a_basis_that_does_not_fit_is_refused_before_work(folder, capsys, molecu
 
 
 @pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("train a.xyz --output m.orbas", "a.xyz is not TOML: it looks like structures (XYZ)"),
+        ("train model.orbas --output m.orbas", "model.orbas is not TOML: it looks like a file of orbas (.orbas)"),
+        ("eval model.orbas model.orbas", "not extended XYZ: it looks like a file of orbas (.orbas)"),
+        ("eval a.xyz model.orbas", "a.xyz: not a model file: it looks like structures (XYZ)"),
+        ("inspect model.toml", "model.toml: not a model file: it looks like settings (TOML)"),
+        ("featurize model.toml --config basis.toml --output f.npz", "not extended XYZ: it looks like settings (TOML)"),
+        ("basis show model.orbas", "model.orbas: a model, not a basis: see it with `orbas inspect`"),
+    ],
+)
+def test_files_in_the_wrong_place_are_named(folder, capsys, words, message):
+    model_files.small().save("model.orbas")
+    (folder / "basis.toml").write_text(DENSITY)
+    code, _, err = run(capsys, *words.split())
+    assert code in (1, 2)
+    assert message in err
+
+
+@pytest.mark.parametrize(
     "words", ["inspect b.orbas", "eval b.orbas a.xyz", "md b.orbas a.xyz", "report b.orbas --output r.md"]
 )
 def test_a_basis_where_a_model_is_wanted_is_named(folder, capsys, molecules, words):

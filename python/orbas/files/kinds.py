@@ -48,7 +48,7 @@ _LOOKS = (
     (rb"\x89HDF", "an HDF5 file"),
     (rb"\s*[0-9]+[ \t]*\r?\n", "structures (XYZ)"),
     (rb"(\s|#[^\n]*\n)*\[[A-Za-z_.]+\]", "settings (TOML)"),
-    (rb"\s*[{\[]", "JSON"),
+    (rb"\s*(\{\s*\"|\[\s*[\[{\"])", "JSON"),
 )
 
 

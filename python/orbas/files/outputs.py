@@ -125,7 +125,7 @@ def _check_place(path: Path) -> None:
     """Raise if ``path``, or what it links to, cannot be written."""
     target = Path(os.path.realpath(path))
     try:
-        status = target.stat()
+        status = path.stat()
     except FileNotFoundError:
         status = None
     if status is None:

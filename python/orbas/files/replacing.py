@@ -45,7 +45,7 @@ def replacing(path: str | os.PathLike[str], *, backup: Path | None = None) -> It
     target = Path(os.path.realpath(path))
     temporary: Path | None = None
     try:
-        before = _status(target)
+        before = _status(Path(path))
         temporary, descriptor = temporary_in(target.parent, private=before is not None)
         with os.fdopen(descriptor, "wb") as file:
             yield file

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from orbas.base.fields import SettingsError
 from orbas.errors import NotAFileError
 from orbas.files.door import open_input
+from orbas.files.kinds import looks_like
 
 if TYPE_CHECKING:
     import os
@@ -108,7 +109,9 @@ def read_toml(path: str | os.PathLike[str]) -> TomlFile:
         _check_levels(code)
         tables = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # of TOML or of UTF-8
-        raise SettingsError(f"{path} is not TOML: {error or 'its tables are nested too deep'}") from error
+        seen = looks_like(content[:256])
+        hint = f"it looks like {seen}" if seen and "TOML" not in seen else error or "its tables are nested too deep"
+        raise SettingsError(f"{path} is not TOML: {hint}") from error
     _check_numbers(path, code)
     return TomlFile(path, text, tables)
 

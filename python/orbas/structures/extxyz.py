@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from orbas.errors import StructureFileError
+from orbas.files.door import open_input
+from orbas.files.kinds import looks_like
 from orbas.structures.columns import RowError, parse_rows
 from orbas.structures.comment import CommentError, parse_comment
 from orbas.structures.label_table import LARGEST
@@ -143,10 +145,21 @@ def _number_of_atoms(path: Path, head: bytes, number: int, index: int) -> int:
         for opening, name in _OTHER_FORMATS:
             if head.startswith(opening):
                 raise StructureFileError(f"{path}, line 1: not extended XYZ, but {name}")
+        if not text.isdigit() and (seen := looks_like(_start(path, head))) is not None:
+            raise StructureFileError(f"{path}, line 1: not extended XYZ: it looks like {seen}")
     kind = "not text" if b"\0" in text else f"got {_decoded(text[:60])!r}"
     raise StructureFileError(
         f"{path}, line {number}: expected the number of atoms of structure {index}, {kind}{_whole(index)}"
     )
+
+
+def _start(path: Path, head: bytes) -> bytes:
+    """Return the first bytes of a file, whose first line may be any part of binary data; of a pipe the first line."""
+    try:
+        with open_input(path, unpack=True, pipes=False) as file:
+            return file.read(256)
+    except (OSError, ValueError):
+        return head[:256]
 
 
 def _decoded(text: bytes) -> str:
