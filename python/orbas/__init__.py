@@ -21,7 +21,7 @@ _HOMES = {
     "Gradients": "base",
     "JacobianRows": "base",
     "OptimalBasis": "optimal",
-    "load": "models.file",
+    "load": "models",
     "PCovRBasis": "models.pcovr",
     "load_basis": "optimal.basis_file",
     "save_basis": "optimal.basis_file",
@@ -105,7 +105,7 @@ if TYPE_CHECKING:
         UnknownSpeciesError,
     )
     from orbas.invariants import NICE, Bispectrum, PowerSpectrum, RadialSpectrum, SelectedPowerSpectrum
-    from orbas.models.file import load
+    from orbas.models import load
     from orbas.models.pcovr import PCovRBasis
     from orbas.optimal import OptimalBasis
     from orbas.optimal.basis_file import load_basis, save_basis

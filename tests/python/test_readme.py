@@ -202,20 +202,6 @@ def test_files_named_by_the_architecture_exist():
     assert not missing
 
 
-def test_no_module_imports_against_the_arrow():
-    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    (arrow,) = re.findall(r"^(error < .+)$", text, flags=re.MULTILINE)
-    modules = arrow.split(" < ")
-    source = ROOT / "src"
-    assert {path.stem for path in source.iterdir()} == {*modules, "lib"}
-    for place, module in enumerate(modules):
-        files = [*(source / module).rglob("*.rs"), *source.glob(f"{module}.rs")]
-        assert files
-        used = {name for path in files for name in re.findall(r"\bcrate::(\w+)", path.read_text(encoding="utf-8"))}
-        against = (used & set(modules)) - set(modules[: place + 1])
-        assert not against, f"{module} uses {against}"
-
-
 #: Those that take minutes run on less.
 EXAMPLE_ARGUMENTS = {"qm9_nice": ["--quick"], "nve_drift": ["--quick"]}
 #: Needs files that do not come with the package.

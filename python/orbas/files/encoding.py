@@ -119,9 +119,22 @@ def _is_empty(value: Any) -> bool:
     return value is None or (hasattr(value, "__len__") and len(value) == 0)
 
 
-def components(value: Any, codecs: Iterable[Codec]) -> Iterator[Any]:
+#: Where codecs come from: filled by the modules that know the classes, when these are loaded.
+_SOURCES: list[Callable[[], Iterable[Codec]]] = []
+
+
+def register_codecs(source: Callable[[], Iterable[Codec]]) -> None:
+    """Let files hold the classes of some codecs; the source is asked whenever a file is written or read."""
+    _SOURCES.append(source)
+
+
+def _codecs() -> list[Codec]:
+    return [codec for source in _SOURCES for codec in source()]
+
+
+def components(value: Any) -> Iterator[Any]:
     """Yield all objects of known classes that a value is made of, outer ones first."""
-    known = {codec.cls: codec for codec in codecs}
+    known = {codec.cls: codec for codec in _codecs()}
 
     def walk(value: Any) -> Iterator[Any]:
         if type(value) in known:
@@ -134,7 +147,7 @@ def components(value: Any, codecs: Iterable[Codec]) -> Iterator[Any]:
     return walk(value)
 
 
-def encode(value: Any, codecs: Iterable[Codec]) -> tuple[Any, dict[str, np.ndarray]]:
+def encode(value: Any) -> tuple[Any, dict[str, np.ndarray]]:
     """Return JSON and tensors of a value.
 
     Raises
@@ -143,10 +156,10 @@ def encode(value: Any, codecs: Iterable[Codec]) -> tuple[Any, dict[str, np.ndarr
         If there is something in it that no file can hold; says what and where.
     """
     tensors: dict[str, np.ndarray] = {}
-    return _Encoder({codec.cls: codec for codec in codecs}, tensors).walk(value, "model"), tensors
+    return _Encoder({codec.cls: codec for codec in _codecs()}, tensors).walk(value, "model"), tensors
 
 
-def decode(node: Any, tensors: Mapping[str, np.ndarray], codecs: Iterable[Codec]) -> tuple[Any, set[str]]:
+def decode(node: Any, tensors: Mapping[str, np.ndarray]) -> tuple[Any, set[str]]:
     """Return the value that :func:`encode` was given, and the names of the tensors that it is made of.
 
     Raises
@@ -154,7 +167,7 @@ def decode(node: Any, tensors: Mapping[str, np.ndarray], codecs: Iterable[Codec]
     ModelFileError
         If the JSON does not describe known objects that fit together; says what and where.
     """
-    decoder = _Decoder({codec.kind: codec for codec in codecs}, dict(tensors))
+    decoder = _Decoder({codec.kind: codec for codec in _codecs()}, dict(tensors))
     return decoder.walk(node, "model"), tensors.keys() - decoder.left.keys()
 
 

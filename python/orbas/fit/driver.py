@@ -31,6 +31,7 @@ from orbas.fit.robust import Robust
 from orbas.fit.samples import Samples, kinds_of
 from orbas.fit.screening import screened, usual_energies
 from orbas.fit.streamed import design_matrix, fit_streamed, keeping
+from orbas.structures.labels import known_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,7 +136,7 @@ def fit_potential(
     rule = resolve_regularization(settings.regularization)
     if settings.noise is not None:
         settings.noise.check_configs(frames)
-    all_labels = keys.collect(frames) if energies is None else with_energies(frames, keys, energies)
+    all_labels = known_labels(frames, keys) if energies is None else with_energies(frames, keys, energies)
     all_labels, findings = screened(frames, all_labels)
     say(findings)
     aside = set_aside(frames, settings.noise)
@@ -145,7 +146,7 @@ def fit_potential(
     usual = np.flatnonzero(usual_energies(frames, all_labels.energies))
     some = [frames[k] for k in usual.tolist()]
     baseline = fit_baseline(settings.baseline, some, all_labels.energies[usual])
-    say_isolated(some, all_labels.energies[usual], baseline)
+    say_isolated(some, all_labels.energies[usual], baseline.energies_)
 
     chosen = np.flatnonzero(~aside)
     fitted, labels = [frames[k] for k in chosen.tolist()], all_labels.take(chosen)

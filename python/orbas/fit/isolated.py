@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ase import Atoms
 
     from orbas.base.types import BoolArray, FloatArray
-    from orbas.fit.baseline import CompositionBaseline
     from orbas.fit.noise import Noise
 
 _LOG = logging.getLogger("orbas")
@@ -70,14 +69,13 @@ def set_aside(frames: Sequence[Atoms], noise: Noise | None) -> BoolArray:
     return aside if not aside.all() else np.zeros(len(frames), dtype=bool)
 
 
-def say_isolated(frames: Sequence[Atoms], energies: FloatArray, baseline: CompositionBaseline) -> None:
+def say_isolated(frames: Sequence[Atoms], energies: FloatArray, zeros: Mapping[int, float]) -> None:
     """Say which species have the energy of an isolated atom for their zero, and which were given another one."""
     from ase.data import chemical_symbols
 
     found = isolated_energies(frames, energies)
     if not found:
         return
-    zeros = baseline.energies_
     others = [number for number, energy in found.items() if abs(zeros[number] - energy) > _SAME]
     if others:
         _LOG.warning(

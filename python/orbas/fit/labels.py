@@ -14,7 +14,7 @@ from orbas.fit.baseline import CompositionBaseline
 from orbas.fit.noise import Target
 from orbas.fit.quantities import Quantity
 from orbas.structures.label_table import LabelKeys
-from orbas.structures.labels import Labels, collect_labels
+from orbas.structures.labels import Labels, collect_labels, known_labels
 from orbas.structures.trust import FULL_TRUST
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def labels_of(
     LabelError
         If no structure has what was named, or a label is unusable.
     """
-    return LabelKeys(energy_key, forces_key, stress_key, virial_key).collect(frames)
+    return known_labels(frames, LabelKeys(energy_key, forces_key, stress_key, virial_key))
 
 
 def energies_of(frames: Sequence[Atoms], energy_key: str) -> FloatArray:
@@ -77,7 +77,7 @@ def with_energies(frames: list[Atoms], keys: LabelKeys, energies: ArrayLike) -> 
     bad = np.flatnonzero(~np.isfinite(values))
     if bad.size:
         raise LabelError(f"y must be finite energies in eV, that of structure {bad[0]} is {values[bad[0]]}")
-    others = replace(keys, energy=None).collect(frames)
+    others = known_labels(frames, replace(keys, energy=None))
     weights = [trust.weights[0] for trust in others.trust] or 1.0
     return replace(others, energies=np.where(np.asarray(weights) > 0, values, np.nan))
 

@@ -10,6 +10,7 @@ from orbas.fit.noise import Noise
 from orbas.fit.posterior import Posterior
 from orbas.fit.regularization import DEFAULT_ALPHAS, Evidence, Fixed, HoldOut, KFold, LeaveOneOut, Regularization
 from orbas.fit.ridge import Ridge
+from orbas.models.file import load
 from orbas.models.learning_curve import LearningCurve, learning_curve
 from orbas.models.linear import LinearPotential
 from orbas.models.potential import Potential
@@ -50,6 +51,7 @@ __all__ = [
     "Topic",
     "Unknown",
     "learning_curve",
+    "load",
     "recommended",
     "score",
     "score_by_config",

@@ -6,28 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from orbas.files.encoding import estimator_codec, is_integer, is_number, record_codec
-from orbas.fit.baseline import BaselineRecord
+from orbas.files.encoding import estimator_codec, is_integer, is_number, record_codec, register_codecs
+from orbas.fit.baseline import BaselineRecord, CompositionBaseline
 from orbas.fit.coverage import Coverage
+from orbas.fit.noise import Noise
+from orbas.fit.posterior import Posterior
 from orbas.fit.reach import Reach
-from orbas.fit.regularization import resolve_regularization
+from orbas.fit.regularization import Evidence, Fixed, HoldOut, KFold, LeaveOneOut, resolve_regularization
 from orbas.invariants.spectra import Spectrum
-from orbas.models import (
-    CompositionBaseline,
-    Evidence,
-    Fixed,
-    HoldOut,
-    KFold,
-    LeaveOneOut,
-    LinearPotential,
-    Noise,
-    Posterior,
-    SparseGPR,
-)
 from orbas.models.kernel import KernelDesign, KernelTerm
-from orbas.models.linear import LinearRecord
+from orbas.models.linear import LinearPotential, LinearRecord
 from orbas.models.representation_codecs import check_species, n_features
-from orbas.models.sparse import SparseRecord
+from orbas.models.sparse import SparseGPR, SparseRecord
 
 
 def _check_baseline(baseline: CompositionBaseline) -> None:
@@ -198,3 +188,5 @@ CODECS = (
         check=_check_sparse,
     ),
 )
+
+register_codecs(lambda: CODECS)

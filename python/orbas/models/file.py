@@ -4,9 +4,9 @@
 - :mod:`orbas.files.encoding`: the walk from objects to JSON and arrays, and back;
 - ``representation_codecs``, ``codecs``: the table of known classes, each with what is checked when it is read.
 
-To add a class, add its codec to a table: :func:`~orbas.files.encoding.estimator_codec` with the names of its
-fitted attributes, or :func:`~orbas.files.encoding.record_codec` for a dataclass. What is read predicts the same
-bits as what was written.
+To add a class, add its codec to a table: :func:`~orbas.files.encoding.estimator_codec` with the names of its fitted
+attributes, or :func:`~orbas.files.encoding.record_codec` for a dataclass; :func:`~orbas.files.encoding.register_codecs`
+takes others. What is read predicts the same bits as what was written.
 """
 
 from __future__ import annotations
@@ -18,20 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 from orbas.errors import ModelFileError, NotFittedError
 from orbas.files import container
-from orbas.files.encoding import components, decode, encode
-from orbas.files.outputs import FileKind, check_output
-from orbas.models import Potential, codecs, representation_codecs
+from orbas.files.encoding import components, decode
+from orbas.models import codecs, representation_codecs  # noqa: F401  registered by being loaded
+from orbas.models.potential import UNITS, Potential
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
     from orbas.files.container import Contents
-    from orbas.files.encoding import Codec
 
-__all__ = ["ModelFile", "components_of", "load", "open_model", "save"]
-
-UNITS = {"length": "Angstrom", "energy": "eV"}
+__all__ = ["ModelFile", "components_of", "load", "open_model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +37,6 @@ class ModelFile:
 
     model: Potential
     contents: Contents
-
-
-def save(potential: Potential, path: str | os.PathLike[str]) -> None:
-    """Write a fitted potential; see :meth:`orbas.models.Potential.save`."""
-    check_output(path, FileKind.MODEL)
-    species = list(potential.species_)
-    model, tensors = encode(potential, _codecs())
-    container.write(path, {"units": UNITS, "species": species, "model": model}, tensors)
 
 
 def load(path: str | os.PathLike[str]) -> Potential:
@@ -74,7 +63,7 @@ def open_model(path: str | os.PathLike[str]) -> ModelFile:
 
 def components_of(model: Potential) -> Iterator[Any]:
     """Yield the objects that a model is made of, the model first."""
-    return components(model, _codecs())
+    return components(model)
 
 
 def _model_of(contents: Contents) -> Potential:
@@ -87,7 +76,7 @@ def _model_of(contents: Contents) -> Potential:
         raise ModelFileError(f"its document has unknown sections: {reprlib.repr(sorted(unknown))}")
     if document["units"] != UNITS:
         raise ModelFileError(f"its units are {reprlib.repr(document['units'])}, those of orbas {UNITS}")
-    model, used = decode(document["model"], contents.tensors, _codecs())
+    model, used = decode(document["model"], contents.tensors)
     if not isinstance(model, Potential):
         raise ModelFileError(f"it holds a {type(model).__name__}, which is no potential")
     unused = contents.tensors.keys() - used
@@ -104,8 +93,3 @@ def _check_species(model: Potential, species: Any) -> None:
         raise ModelFileError(f"its model is not fitted: {error}") from error
     if species != fitted:
         raise ModelFileError(f"its species are {reprlib.repr(species)}, those of its model {fitted}")
-
-
-def _codecs() -> tuple[Codec, ...]:
-    """Return the codecs of all classes that a model may be made of."""
-    return (*representation_codecs.codecs(), *codecs.CODECS)

@@ -11,6 +11,9 @@ import numpy as np
 from orbas.base.energies import Energies
 from orbas.base.estimator import Estimator, Fitted
 from orbas.base.fields import check_settings, check_switches
+from orbas.files import container
+from orbas.files.encoding import encode
+from orbas.files.outputs import FileKind, check_output
 from orbas.fit.baseline import check_species, count_atoms, species_of
 from orbas.fit.copies import common, imprints
 from orbas.fit.design import pieces
@@ -25,6 +28,7 @@ from orbas.models.prediction import Prediction
 from orbas.models.scores import Score, score
 from orbas.structures.batch import as_frames
 from orbas.structures.label_table import LabelKeys
+from orbas.structures.labels import known_labels
 
 if TYPE_CHECKING:
     import os
@@ -45,6 +49,10 @@ if TYPE_CHECKING:
     from orbas.fit.noise import Noise
     from orbas.fit.posterior import Posterior
     from orbas.fit.reach import Reach
+
+
+#: Of all numbers in model files.
+UNITS = {"length": "Angstrom", "energy": "eV"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -417,7 +425,7 @@ class Potential(FitSettings, Estimator):
         check_species(listed, self._fitted().species)
         key, energies = _key_or_energies(y, energy_key)
         keys = LabelKeys(key, forces_key, stress_key, virial_key)
-        labels = keys.collect(listed) if energies is None else with_energies(listed, keys, energies)
+        labels = known_labels(listed, keys) if energies is None else with_energies(listed, keys, energies)
         labels, findings = screened(listed, labels)
         say(findings)
         return score(self.predict(listed), labels, listed)
@@ -444,9 +452,10 @@ class Potential(FitSettings, Estimator):
         OSError
             If the file cannot be written; an older file of that name is then as it was.
         """
-        from orbas.models.file import save
-
-        save(self, path)
+        check_output(path, FileKind.MODEL)
+        species = list(self.species_)
+        model, tensors = encode(self)
+        container.write(path, {"units": UNITS, "species": species, "model": model}, tensors)
 
     def calculator(self, **options: Any) -> OrbasCalculator:
         """Return an ase calculator; options are those of :class:`orbas.calculators.OrbasCalculator`."""

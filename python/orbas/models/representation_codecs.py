@@ -13,7 +13,15 @@ from orbas.bases.base import Setup
 from orbas.density.contraction import CenterContraction, Channels, ContractedBasis
 from orbas.density.expansion import DensityExpansion, DensityRecord
 from orbas.density.weight import Cutoff, RadialScaling
-from orbas.files.encoding import Codec, check_names, estimator_codec, is_integer, is_number, record_codec
+from orbas.files.encoding import (
+    Codec,
+    check_names,
+    estimator_codec,
+    is_integer,
+    is_number,
+    record_codec,
+    register_codecs,
+)
 from orbas.invariants.nice import NICE, Bispectrum
 from orbas.invariants.nice.estimator import NiceRecord
 from orbas.invariants.nice.iteration import Contraction, Iteration, Order
@@ -247,6 +255,9 @@ CODECS = (
 )
 
 
-def codecs() -> tuple[Codec, ...]:
+def _all() -> tuple[Codec, ...]:
     """Return those of all bases that are registered by now, and of what is made of them."""
     return (*(record_codec(basis) for basis in BASES.values()), *CODECS)
+
+
+register_codecs(_all)

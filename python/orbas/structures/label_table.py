@@ -9,14 +9,6 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from ase import Atoms
-
-    from orbas.structures.labels import Labels
 
 #: In front of the names that labels have after ``read``. ase does not know them, hence leaves them where they are.
 REFERENCE = "REF_"
@@ -98,13 +90,6 @@ class LabelKeys:
         """Return the name of one kind."""
         name: str | None = getattr(self, kind.plain)
         return name
-
-    def collect(self, frames: Iterable[Atoms]) -> Labels:
-        """Return the labels of structures; some may be without, but not all of any kind that has a name."""
-        from orbas.structures.batch import as_frames
-        from orbas.structures.labels import labels_under
-
-        return labels_under(as_frames(frames), self, partial=True)
 
     def named(self, kinds: tuple[LabelKind, ...]) -> tuple[str, ...]:
         """Return the names of some kinds that have one."""

@@ -20,7 +20,7 @@ from orbas.structures.label_table import LARGEST, TENSORS, LabelKeys, LabelKind
 from orbas.structures.trust import FULL_TRUST, Trust, trust_of, unknown_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from ase import Atoms
 
@@ -107,6 +107,11 @@ def collect_labels(
         If none, or only some, of the structures carry what was asked for, or a label is unusable (see ``read``).
     """
     return labels_under(as_frames(frames), LabelKeys(energy_key, forces_key, stress_key, virial_key), partial=partial)
+
+
+def known_labels(frames: Iterable[Atoms], keys: LabelKeys) -> Labels:
+    """Return the labels of structures; some may be without, but not all of any kind that has a name."""
+    return labels_under(as_frames(frames), keys, partial=True)
 
 
 def labels_under(frames: list[Atoms], keys: LabelKeys, *, partial: bool) -> Labels:

@@ -26,7 +26,7 @@ from orbas.models.pcovr.target import TwoBodyDesign
 from orbas.optimal.basis import MIXING, PER_DEGREE, OptimalBasis
 from orbas.optimal.fitted_basis import BasisRecord, FittedBasis, Mixing
 from orbas.structures.label_table import LabelKeys
-from orbas.structures.labels import Labels
+from orbas.structures.labels import Labels, known_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -241,7 +241,7 @@ def _labels(
     if (energies is None and forces is not None) or (energies is not None and forces_key is not None):
         raise ValueError("give energies and forces both as arrays, or both by their keys")
     if energies is None:
-        return LabelKeys(energy_key, forces_key).collect(frames)
+        return known_labels(frames, LabelKeys(energy_key, forces_key))
     totals = np.asarray(energies, dtype=np.float64)
     if totals.shape != (len(frames),):
         raise ValueError(f"{len(frames)} structures need one energy each, got the shape {totals.shape}")
