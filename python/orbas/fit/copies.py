@@ -37,8 +37,9 @@ _EQUAL = 1e-5
 _CLOSE = 3e-3
 #: Atoms worked on at once.
 _CHUNK = 4096
-#: An imprint counts in these steps.
-_STEP = 1e-5
+#: An imprint has so many numbers, per atom, and counts in these steps.
+_N_NUMBERS = 4
+_STEP = 2e-5
 
 
 def sums_of(frames: Sequence[Atoms], species: tuple[int, ...]) -> FloatArray:
@@ -105,19 +106,22 @@ def find_copies(frames: Sequence[Atoms], *, nearly: bool = True) -> IntArray:
 
 
 def imprints(frames: Sequence[Atoms]) -> IntArray:
-    """Return two numbers for every structure that its copies share, to one step: [n_structures, 2]."""
-    rows = sums_of(frames, species_of(frames))[:, :2]
+    """Return four numbers for every structure that its copies share, to one step: [n_structures, 4]."""
+    rows = sums_of(frames, species_of(frames))[:, :_N_NUMBERS]
     for row, atoms in zip(rows, frames, strict=True):
+        row /= max(len(atoms), 1)
         # Compositions count too, and atoms without neighbors.
-        row += len(atoms) * np.sqrt([5.0, 7.0]) + float(atoms.numbers.sum()) * np.sqrt([11.0, 13.0])
+        row += len(atoms) * np.sqrt([5.0, 7.0, 11.0, 13.0]) + float(atoms.numbers.sum()) * np.sqrt([3.0, 5.0, 7.0, 2.0])
     return np.rint(rows / _STEP).astype(np.int64)
 
 
 def common(some: IntArray, others: IntArray) -> IntArray:
     """Return which of some imprints are among others, as rising indices."""
-    steps = np.array([(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1)])
-    known = set(map(tuple, (others[:, None] + steps).reshape(-1, 2).tolist()))
-    return np.flatnonzero([tuple(imprint) in known for imprint in some.tolist()])
+    others = others[np.argsort(others[:, 0])]
+    first = np.searchsorted(others[:, 0], some[:, 0] - 1, "left")
+    last = np.searchsorted(others[:, 0], some[:, 0] + 1, "right")
+    near = [(np.abs(others[a:b] - row) <= 1).all(axis=1).any() for row, a, b in zip(some, first, last, strict=True)]
+    return np.flatnonzero(near)
 
 
 def _alike(frames: Sequence[Atoms]) -> list[IntArray]:

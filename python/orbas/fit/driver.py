@@ -81,7 +81,7 @@ class FitResult:
     coverage
         What of compositions, species and neighbors was trained on.
     imprints
-        By which training structures are known again, [n_structures, 2].
+        By which training structures are known again, [n_structures, 4].
     """
 
     design: LocalDesign

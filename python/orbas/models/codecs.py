@@ -65,8 +65,8 @@ def _check_fit(potential: Any, n_columns: int) -> None:
     if not isinstance(posterior, Posterior) or posterior.directions.shape[0] != n_columns:
         raise ValueError(f"posterior_ does not belong to {n_columns} weights")
     imprints = potential.imprints_
-    if not isinstance(imprints, np.ndarray) or imprints.dtype != np.int64 or imprints.shape != (len(imprints), 2):
-        raise TypeError("imprints_ must be int64 of two columns")
+    if not isinstance(imprints, np.ndarray) or imprints.dtype != np.int64 or imprints.shape != (len(imprints), 4):
+        raise TypeError("imprints_ must be int64 of four columns")
     reach = potential.reach_
     if not isinstance(reach, dict) or not all(isinstance(one, Reach) for one in reach.values()):
         raise TypeError("reach_ must be a dict with the reach of every species")

@@ -73,7 +73,7 @@ class PotentialRecord(ABC):
     cv_errors: FloatArray
     posterior: Posterior
     reach: dict[int, Reach] = field(default_factory=dict)
-    imprints: IntArray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
+    imprints: IntArray = field(default_factory=lambda: np.zeros((0, 4), dtype=np.int64))
     noise: Noise | None = None
     findings: tuple[Finding, ...] = ()
     coverage: Coverage | None = None
@@ -137,7 +137,7 @@ class Potential(FitSettings, Estimator):
     reach_
         By atomic number: what :meth:`extrapolation` knows of the training environments, a :class:`Reach`.
     imprints_
-        By which :meth:`trained_on` knows training structures again, [n_structures, 2]; none in files of before.
+        By which :meth:`trained_on` knows training structures again, [n_structures, 4]; none in files of before.
     baseline_
         The fitted :class:`CompositionBaseline`.
     species_
