@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import runpy
 import tomllib
-from pathlib import Path
 
 import numpy as np
 import orbas
@@ -257,24 +254,6 @@ def test_findings_are_logged_once(caplog):
         record.getMessage() for record in caplog.records if record.levelname == "WARNING" and "alpha" not in record.msg
     ]
     assert isinstance(model, LinearPotential)
-
-
-def test_the_example_of_damaged_labels(capsys, monkeypatch, tmp_path):
-    path = Path(__file__).parents[2] / "examples" / "damaged_labels.py"
-    monkeypatch.setattr("sys.argv", ["damaged_labels.py", "--quick", "--json", str(tmp_path / "rows.json")])
-    runpy.run_path(str(path), run_name="__main__")
-    text = capsys.readouterr().out
-    for word in ("yz and xz", "gradients", "kbar", "Hartree", "structure 100", "exactly zero", "placeholders", "order"):
-        assert word in text
-    rows = {row["damage"]: row for row in json.loads((tmp_path / "rows.json").read_text())}
-    for name in (
-        "sign of forces",
-        "kbar for eV/Å^3",
-        "one energy off by 20 eV",
-        "zero forces in a fifth",
-        "placeholders",
-    ):
-        assert np.allclose(rows[name]["with"], rows[name]["without"], rtol=0.05)
 
 
 @pytest.mark.parametrize("way", ["outliers", "huber", "none"])

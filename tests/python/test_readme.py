@@ -203,7 +203,7 @@ def test_files_named_by_the_architecture_exist():
 
 
 #: Those that take minutes run on less.
-EXAMPLE_ARGUMENTS = {"qm9_nice": ["--quick"], "nve_drift": ["--quick"]}
+EXAMPLE_ARGUMENTS = {"qm9_nice": ["--quick"], "nve_drift": ["--quick"], "damaged_labels": ["--quick"]}
 #: Needs files that do not come with the package.
 NEEDS_DATA = "potentials"
 EXAMPLES = [path for path in sorted((ROOT / "examples").glob("*.py")) if path.stem != NEEDS_DATA]
