@@ -3,18 +3,13 @@
 //! Distances, weights and harmonics with one pair per lane; then the radial rows with one channel per lane; then,
 //! degree by degree, the rank-one updates `c[m, q] += Y[m, j] R[j, q]` with `c` held in registers.
 
+use super::layout::{PAIRS, STRIDE};
 use super::plan::{CenterTables, DensityPlan};
 use crate::angular::n_harmonics;
 use crate::error::Result;
 use crate::math::b_spline::{ORDER, value_weights_of};
 use crate::neighbors::Search;
 use crate::simd::{Aligned, Simd, accumulate_all, spline_row};
-
-/// Most pairs of a block.
-pub(crate) const PAIRS: usize = 64;
-
-/// From a harmonic to the next: no power of two, whose rows would share few sets of the cache.
-pub(crate) const STRIDE: usize = PAIRS + 8;
 
 /// One block of pairs.
 #[derive(Debug)]

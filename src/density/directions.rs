@@ -1,8 +1,8 @@
 //! How the coefficients of a center change when an atom around it moves, or its surroundings are strained: directions in
 //! the space of coefficients, side by side, so that kernels along them have a direction in every lane.
 
-use super::block::PAIRS;
 use super::center::Scratch;
+use super::layout::PAIRS;
 use super::pairs::{Accumulate, Component, Evaluate, Lanes, PairRun};
 use super::plan::DensityPlan;
 use crate::error::Result;

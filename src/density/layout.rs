@@ -1,4 +1,10 @@
-//! Where channel q of degree l stands: padded to whole vectors inside, packed outside.
+//! Where channel q of degree l stands, padded to whole vectors inside, packed outside; and the pairs of a block.
+
+/// Most pairs of a block.
+pub(crate) const PAIRS: usize = 64;
+
+/// From a harmonic to the next: no power of two, whose rows would share few sets of the cache.
+pub(crate) const STRIDE: usize = PAIRS + 8;
 
 /// Channels of one degree that the same neighbor species fill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,6 +13,7 @@
 //! | `block` | the kernel: a block of pairs of one center |
 //! | `center` | all neighbors of one center |
 //! | `backward` | derivatives of a block's radial functions and harmonics, and the pull of a pair |
+//! | `passes` | forward from the pairs of a center, and back to the atoms |
 //! | `pairs` | what a run of pairs does to the coefficients |
 //! | `directions` | how the coefficients of a center change with every atom around it |
 //! | `reference` | the sum as it is written above; the oracle |
@@ -23,14 +24,17 @@ mod center;
 mod directions;
 mod layout;
 mod pairs;
+mod passes;
 mod plan;
 pub mod reference;
 
-pub(crate) use backward::{Backward, Forward, Pulls};
-pub(crate) use block::{Block, PAIRS};
+pub(crate) use backward::Backward;
+pub(crate) use block::Block;
 pub(crate) use center::{Around, Expand, Scratch, Workspace};
 pub(crate) use directions::{Directions, VOIGT};
 pub use layout::Layout;
+pub(crate) use layout::PAIRS;
 pub use pairs::PairRun;
 pub(crate) use pairs::{Accumulate, Component, Evaluate, Lanes, Reversed};
+pub(crate) use passes::{Forward, Pulls};
 pub use plan::{CenterTables, DegreeData, DensityPlan, PlanSettings};

@@ -10,7 +10,8 @@
 use std::ops::Range;
 
 use super::backward::Backward;
-use super::block::{Block, PAIRS, STRIDE};
+use super::block::Block;
+use super::layout::{PAIRS, STRIDE};
 use super::plan::{CenterTables, DensityPlan};
 use crate::error::Result;
 use crate::memory::Grow;

@@ -3,8 +3,7 @@
 use std::f64::consts::PI;
 use std::ops::Range;
 
-use super::block::PAIRS;
-use super::layout::Layout;
+use super::layout::{Layout, PAIRS};
 use crate::angular::{Harmonics, n_harmonics};
 use crate::error::{Error, Result};
 use crate::memory::{collected, filled};

@@ -8,11 +8,13 @@
 //! | `energies` | energies, forces and virials |
 //! | `rows` | derivatives of the summed features of one structure by positions and strain |
 //! | `pair_rows` | the same from sums over pairs |
+//! | `columns` | what stands where in a row |
 //! | `gradients` | derivatives of the features of every center by the positions around it |
 //! | `strain` | derivatives of the features of every center by the strain |
 //! | `environments` | the same for densities that are there already, without structures |
 //! | `numbers` | output in double or single precision |
 
+mod columns;
 mod energies;
 mod environments;
 mod gradients;

@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use super::rows::{Columns, STRAINS};
+use super::columns::{Columns, STRAINS};
 use super::tasks::{Job, Task, drive_structure};
 use crate::density::{
     Accumulate, Backward, Block, Component, DensityPlan, Evaluate, Expand, Lanes, PAIRS, PairRun, Reversed,

@@ -6,13 +6,16 @@
 //! | `coefficients` | the coefficients themselves |
 //! | `radial_spectrum` | those of degree 0 |
 //! | `power_spectrum` | Eq. 10 |
+//! | `arrangement` | where its features and their channels stand |
 //! | `quadratic` | energies linear in it, as quadratic forms of the coefficients |
 //! | `pair_sums` | its derivatives, summed over pairs |
-//! | `products` | selected features of it, and derivatives along directions |
+//! | `products` | it as a list of products, and derivatives along directions |
+//! | `selected` | selected features of it |
 //! | `iteration` | Eq. 11-16: the body-order iteration |
 //! | `kernel` | polynomial kernels on any of these |
 //! | `check` | what any of them must keep |
 
+mod arrangement;
 mod check;
 mod coefficients;
 pub mod iteration;
@@ -22,15 +25,16 @@ mod power_spectrum;
 mod products;
 mod quadratic;
 mod radial_spectrum;
+mod selected;
 
 pub use check::{Deviations, check};
 pub use coefficients::{Coefficients, WeightedCoefficients};
 pub use iteration::Iteration;
 pub use kernel::{Kernel, SparseKernel, SpeciesPoints};
 pub use power_spectrum::PowerSpectrum;
-pub use products::SelectedPowerSpectrum;
 pub use quadratic::LinearPowerSpectrum;
 pub use radial_spectrum::{LinearRadialSpectrum, RadialSpectrum};
+pub use selected::SelectedPowerSpectrum;
 
 use std::any::Any;
 use std::fmt;

@@ -10,8 +10,7 @@
 use std::f64::consts::SQRT_2;
 use std::ops::Range;
 
-use super::power_spectrum::{PowerMemory, PowerSpectrum};
-use super::{Memory, PairSums};
+use super::arrangement::Arrangement;
 use crate::density::{DensityPlan, PairRun};
 use crate::error::Result;
 use crate::memory::Grow;
@@ -26,7 +25,7 @@ pub(super) struct SquareMemory {
     products: Vec<f64>,
 }
 
-impl PowerSpectrum {
+impl Arrangement {
     /// Adds `g + g^T` of one degree to its features. The rows of `g` are those channels, from the padded channel
     /// `first` on; other rows are zero and not there.
     fn add_symmetrized(l: usize, n: usize, factor: f64, rows: &Rows<'_>, places: &[usize], out: &mut [f64]) {
@@ -147,21 +146,22 @@ fn contract_run<S: Simd>(s: S, run: &PairRun<'_>, l: usize, sums: &mut Vec<f64>)
     Ok(())
 }
 
-impl PairSums for PowerSpectrum {
-    fn along(
+/// What [`super::PairSums`] asks for.
+impl Arrangement {
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn along(
         &self,
         plan: &DensityPlan,
         species: usize,
         [c, delta]: [&[f64]; 2],
         factor: f64,
         row: &mut [f64],
-        memory: &mut Memory,
+        square: &mut Vec<f64>,
     ) -> Result<()> {
         let layout = &plan.center(species).layout;
-        let square = &mut memory.of::<PowerMemory>().square;
         let mut at = 0;
         for (l, places) in self.places[species].iter().enumerate() {
-            let n = self.channels(l);
+            let n = self.channels[l];
             let (start, stride) = layout.padded(l);
             let end = start + (2 * l + 1) * stride;
             square.clear();
@@ -175,25 +175,23 @@ impl PairSums for PowerSpectrum {
         Ok(())
     }
 
-    fn add(&self, plan: &DensityPlan, run: &PairRun<'_>, memory: &mut Memory) -> Result<()> {
-        let memory = &mut memory.of::<PowerMemory>().sums;
+    pub(super) fn add(&self, plan: &DensityPlan, run: &PairRun<'_>, memory: &mut SquareMemory) -> Result<()> {
         self.level.run(AddPairs { n_degrees: plan.max_angular() + 1, run, memory })
     }
 
-    fn close(
+    pub(super) fn close(
         &self,
         plan: &DensityPlan,
         [center, neighbor]: [usize; 2],
         rows: &mut [f64],
         row_stride: usize,
-        memory: &mut Memory,
-    ) -> Result<()> {
+        memory: &mut SquareMemory,
+    ) {
         let kind = plan.center(center);
-        let memory = &mut memory.of::<PowerMemory>().sums;
         let (mut at, mut feature) = (0, 0);
         for (l, places) in self.places[center].iter().enumerate() {
             let section = kind.tables[neighbor].sections()[l];
-            let (n, stride) = (self.channels(l), kind.layout.padded(l).1);
+            let (n, stride) = (self.channels[l], kind.layout.padded(l).1);
             let len = section.count * 3 * stride;
             for x in 0..3 {
                 let products = Rows {
@@ -209,6 +207,5 @@ impl PairSums for PowerSpectrum {
             at += len;
             feature += n * (n + 1) / 2;
         }
-        Ok(())
     }
 }

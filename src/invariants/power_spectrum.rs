@@ -6,70 +6,48 @@
 use std::f64::consts::SQRT_2;
 use std::sync::{Arc, OnceLock};
 
+use super::arrangement::Arrangement;
 use super::pair_sums::SquareMemory;
 use super::products::{Products, TangentKernel};
-use super::quadratic::LinearPowerSpectrum;
-use super::{Along, Energy, Environments, Invariant, Memory, PairSums, Reversible, padded_places};
-use crate::density::{DensityPlan, Layout};
+use super::quadratic::{LinearPowerSpectrum, PullBack};
+use super::{Along, Energy, Environments, Invariant, Memory, PairSums, Reversible};
+use crate::density::{DensityPlan, Layout, PairRun};
 use crate::error::Result;
 use crate::memory::Grow;
-use crate::simd::{self, Level, Simd, upper_products, upper_products_scratch};
+use crate::simd::{self, Simd, upper_products, upper_products_scratch};
 
-/// Arrangement of the power spectrum: degrees slowest, then pairs `q1 <= q2` row by row.
+/// The power spectrum: degrees slowest, then pairs `q1 <= q2` row by row.
 #[derive(Debug, Clone)]
 pub struct PowerSpectrum {
-    /// Channels of each degree; where center species differ, the largest number, and missing channels are zero. [l]
-    channels: Vec<usize>,
-    /// Where each channel stands in a padded row. [species][l][channel]
-    pub(super) places: Vec<Vec<Vec<usize>>>,
-    /// Where a degree begins in padded coefficients, and the length of its rows. [species][l]
-    pub(super) padded: Vec<Vec<(usize, usize)>>,
-    pub(super) level: Level,
+    arrangement: Arrangement,
     /// Made when derivatives along directions are asked for.
     products: OnceLock<Products>,
 }
 
 /// Scratch memory of one worker.
 #[derive(Debug, Default)]
-pub(super) struct PowerMemory {
+struct PowerMemory {
     /// The coefficients of one degree without their padding.
     unpadded: Vec<f64>,
     /// Room for products.
     products: Vec<f64>,
     /// A quadratic form of one degree.
-    pub(super) square: Vec<f64>,
-    pub(super) sums: SquareMemory,
+    square: Vec<f64>,
+    sums: SquareMemory,
 }
 
 impl PowerSpectrum {
-    /// Of the centers of a plan.
+    /// Of the centers of a plan; where center species differ in their channels, the largest number counts and missing
+    /// channels are zero.
     #[must_use]
     pub fn new(plan: &DensityPlan) -> Self {
-        let channels: Vec<usize> = (0..=plan.max_angular()).map(|l| plan.max_channels(l)).collect();
-        let padded = |a| (0..=plan.max_angular()).map(|l| plan.center(a).layout.padded(l)).collect();
-        Self {
-            channels,
-            places: padded_places(plan),
-            padded: (0..plan.species().len()).map(padded).collect(),
-            level: plan.level(),
-            products: OnceLock::new(),
-        }
+        Self { arrangement: Arrangement::new(plan), products: OnceLock::new() }
     }
 
     /// Number of features.
     #[must_use]
     pub fn width(&self) -> usize {
-        (0..self.channels.len()).map(|l| self.width_of(l)).sum()
-    }
-
-    /// Number of channels of a degree.
-    pub(super) fn channels(&self, l: usize) -> usize {
-        self.channels[l]
-    }
-
-    /// Number of features of a degree.
-    pub(super) fn width_of(&self, l: usize) -> usize {
-        self.channels[l] * (self.channels[l] + 1) / 2
+        self.arrangement.width()
     }
 
     /// All products, one by one.
@@ -77,7 +55,7 @@ impl PowerSpectrum {
         if let Some(products) = self.products.get() {
             return Ok(products);
         }
-        let made = Products::new(self, None)?;
+        let made = Products::new(&self.arrangement, None)?;
         Ok(self.products.get_or_init(|| made))
     }
 
@@ -92,10 +70,10 @@ impl PowerSpectrum {
         memory: &mut PowerMemory,
     ) -> Result<()> {
         let PowerMemory { unpadded, products, .. } = memory;
-        let most = self.channels.iter().copied().max().unwrap_or(0);
+        let most = self.arrangement.channels.iter().copied().max().unwrap_or(0);
         products.try_resize(upper_products_scratch(most), 0.0)?;
         let mut start = 0;
-        for (l, &n) in self.channels.iter().enumerate() {
+        for (l, &n) in self.arrangement.channels.iter().enumerate() {
             let n_m = 2 * l + 1;
             let (c, stride) = if layout.in_order(l) && layout.channels(l) == n {
                 let (first, stride) = layout.padded(l);
@@ -144,7 +122,7 @@ impl simd::Kernel for Values<'_, '_> {
 
 impl Invariant for PowerSpectrum {
     fn n_degrees(&self) -> usize {
-        self.channels.len()
+        self.arrangement.channels.len()
     }
 
     fn width(&self, _: usize) -> usize {
@@ -156,7 +134,7 @@ impl Invariant for PowerSpectrum {
     }
 
     fn values(&self, e: Environments<'_>, x: &mut [f64], memory: &mut Memory) -> Result<()> {
-        self.level.run(Values { spectrum: self, e, x, memory: memory.of() })
+        self.arrangement.level.run(Values { spectrum: self, e, x, memory: memory.of() })
     }
 
     fn tangents(
@@ -168,7 +146,7 @@ impl Invariant for PowerSpectrum {
         _: &mut Memory,
     ) -> Result<()> {
         let products = self.products()?.of(e.species);
-        self.level.run(TangentKernel { products, c: e.density(which), along, out });
+        self.arrangement.level.run(TangentKernel { products, c: e.density(which), along, out });
         Ok(())
     }
 
@@ -181,6 +159,60 @@ impl Invariant for PowerSpectrum {
     }
 
     fn linear(&self, weights: &[f64]) -> Option<Result<Arc<dyn Energy>>> {
-        Some(LinearPowerSpectrum::new(self, weights).map(|energy| Arc::new(energy) as Arc<dyn Energy>))
+        Some(
+            LinearPowerSpectrum::of(&self.arrangement, weights)
+                .map(|energy| Arc::new(energy) as Arc<dyn Energy>),
+        )
+    }
+}
+
+impl Reversible for PowerSpectrum {
+    fn pull_back(&self, e: Environments<'_>, s: &[f64], g: &mut [f64], memory: &mut Memory) -> Result<()> {
+        let square = &mut memory.of::<PowerMemory>().square;
+        let (arrangement, species, layout, c) = (&self.arrangement, e.species, e.layout, e.density(0));
+        let (slopes, gradient) = (s, g);
+        arrangement.level.run(PullBack { arrangement, species, layout, c, slopes, gradient, square })
+    }
+}
+
+impl PairSums for PowerSpectrum {
+    fn along(
+        &self,
+        plan: &DensityPlan,
+        species: usize,
+        c_and_delta: [&[f64]; 2],
+        factor: f64,
+        row: &mut [f64],
+        memory: &mut Memory,
+    ) -> Result<()> {
+        let square = &mut memory.of::<PowerMemory>().square;
+        self.arrangement.along(plan, species, c_and_delta, factor, row, square)
+    }
+
+    fn add(&self, plan: &DensityPlan, run: &PairRun<'_>, memory: &mut Memory) -> Result<()> {
+        self.arrangement.add(plan, run, &mut memory.of::<PowerMemory>().sums)
+    }
+
+    fn close(
+        &self,
+        plan: &DensityPlan,
+        center_and_neighbor: [usize; 2],
+        rows: &mut [f64],
+        stride: usize,
+        memory: &mut Memory,
+    ) -> Result<()> {
+        let sums = &mut memory.of::<PowerMemory>().sums;
+        self.arrangement.close(plan, center_and_neighbor, rows, stride, sums);
+        Ok(())
+    }
+}
+
+impl LinearPowerSpectrum {
+    /// From weights [species, feature].
+    ///
+    /// # Errors
+    /// [`crate::Error::BadParameter`] if there are not as many weights as features, or one is not finite.
+    pub fn new(spectrum: &PowerSpectrum, weights: &[f64]) -> Result<Self> {
+        Self::of(&spectrum.arrangement, weights)
     }
 }

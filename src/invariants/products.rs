@@ -1,37 +1,34 @@
-//! Features as a list of products `f sum_m c_m1 c_m2`: selected ones of the power spectrum, and derivatives of all of
-//! them along directions.
+//! Features of the power spectrum as a list of products `f sum_m c_m1 c_m2`, and their derivatives along directions.
 
 use std::f64::consts::SQRT_2;
-use std::sync::Arc;
 
-use super::power_spectrum::PowerSpectrum;
-use super::{Along, Energy, Environments, Invariant, Memory, Reversible, check_weights};
-use crate::density::DensityPlan;
-use crate::error::{Error, Result};
-use crate::memory::{Grow, all_of, collected, filled};
-use crate::simd::{self, Level, Simd};
+use super::Along;
+use super::arrangement::Arrangement;
+use crate::error::Result;
+use crate::memory::{Grow, all_of, collected};
+use crate::simd::{self, Simd};
 
 /// A feature: places of both channels at the first m, from one m to the next, how many m, and the factor.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Product {
-    first: usize,
-    second: usize,
-    stride: usize,
-    n_m: usize,
-    factor: f64,
+    pub(super) first: usize,
+    pub(super) second: usize,
+    pub(super) stride: usize,
+    pub(super) n_m: usize,
+    pub(super) factor: f64,
 }
 
 /// The products of every center species; none where a species lacks a channel, and the feature is zero.
 #[derive(Debug, Clone)]
-pub(super) struct Products(Vec<Vec<Option<Product>>>);
+pub(super) struct Products(pub(super) Vec<Vec<Option<Product>>>);
 
 impl Products {
     /// Those of a power spectrum, or some of them in an order of their own.
-    pub(super) fn new(spectrum: &PowerSpectrum, columns: Option<&[usize]>) -> Result<Self> {
+    pub(super) fn new(spectrum: &Arrangement, columns: Option<&[usize]>) -> Result<Self> {
         let of_species = |(padded, places): (&Vec<(usize, usize)>, &Vec<Vec<usize>>)| {
             let mut all = Vec::new();
             for (l, (&(start, stride), places)) in padded.iter().zip(places).enumerate() {
-                let n = spectrum.channels(l);
+                let n = spectrum.channels[l];
                 let scale = 1.0 / ((2 * l + 1) as f64).sqrt();
                 for q1 in 0..n {
                     for q2 in q1..n {
@@ -96,117 +93,5 @@ impl simd::Kernel for TangentKernel<'_> {
                 }
             }
         }
-    }
-}
-
-/// Some features of a power spectrum: nothing else is computed.
-#[derive(Debug, Clone)]
-pub struct SelectedPowerSpectrum {
-    full: PowerSpectrum,
-    columns: Vec<usize>,
-    products: Products,
-    n_degrees: usize,
-    level: Level,
-}
-
-impl SelectedPowerSpectrum {
-    /// From indices of the features of [`PowerSpectrum`], in an order of their own.
-    ///
-    /// # Errors
-    /// [`Error::BadParameter`] if one is out of range.
-    pub fn new(plan: &DensityPlan, columns: &[usize]) -> Result<Self> {
-        let full = PowerSpectrum::new(plan);
-        if let Some(bad) = columns.iter().find(|&&k| k >= full.width()) {
-            let (name, requirement) = ("columns", "those of the power spectrum");
-            return Err(Error::BadParameter { name, requirement, value: bad.to_string() });
-        }
-        let products = Products::new(&full, Some(columns))?;
-        let degrees = products.0.iter().flatten().flatten().map(|p| p.n_m / 2 + 1);
-        let n_degrees = degrees.max().unwrap_or(0);
-        Ok(Self {
-            full,
-            columns: collected(columns.iter().copied())?,
-            products,
-            n_degrees,
-            level: plan.level(),
-        })
-    }
-}
-
-impl Invariant for SelectedPowerSpectrum {
-    fn n_degrees(&self) -> usize {
-        self.n_degrees
-    }
-
-    fn width(&self, _: usize) -> usize {
-        self.columns.len()
-    }
-
-    fn memory(&self) -> Result<Memory> {
-        Ok(Memory::new(()))
-    }
-
-    fn values(&self, e: Environments<'_>, x: &mut [f64], _: &mut Memory) -> Result<()> {
-        for (which, row) in x.chunks_exact_mut(self.columns.len().max(1)).enumerate() {
-            let c = e.density(which);
-            for (x, product) in row.iter_mut().zip(self.products.of(e.species)) {
-                *x = product.map_or(0.0, |p| {
-                    let terms = (0..p.n_m).map(|m| c[p.first + m * p.stride] * c[p.second + m * p.stride]);
-                    p.factor * terms.sum::<f64>()
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn tangents(
-        &self,
-        e: Environments<'_>,
-        which: usize,
-        along: Along<'_>,
-        out: &mut [f64],
-        _: &mut Memory,
-    ) -> Result<()> {
-        let products = self.products.of(e.species);
-        self.level.run(TangentKernel { products, c: e.density(which), along, out });
-        Ok(())
-    }
-
-    fn reversible(self: Arc<Self>) -> Option<Arc<dyn Reversible>> {
-        Some(self)
-    }
-
-    /// A quadratic form has the size of that of all features: it costs less than the density.
-    fn linear(&self, weights: &[f64]) -> Option<Result<Arc<dyn Energy>>> {
-        let (n_species, width) = (self.products.0.len(), self.columns.len());
-        let zeros = check_weights(weights, n_species, width)
-            .and_then(|()| filled(n_species * self.full.width(), 0.0));
-        let mut spread = match zeros {
-            Ok(zeros) => zeros,
-            Err(error) => return Some(Err(error)),
-        };
-        for (row, from) in spread.chunks_exact_mut(self.full.width()).zip(weights.chunks_exact(width)) {
-            for (&column, weight) in self.columns.iter().zip(from) {
-                row[column] = *weight;
-            }
-        }
-        self.full.linear(&spread)
-    }
-}
-
-impl Reversible for SelectedPowerSpectrum {
-    fn pull_back(&self, e: Environments<'_>, s: &[f64], g: &mut [f64], _: &mut Memory) -> Result<()> {
-        g.fill(0.0);
-        let c = e.density(0);
-        for (product, slope) in self.products.of(e.species).iter().zip(s) {
-            let Some(p) = product else { continue };
-            let weight = p.factor * slope;
-            for m in 0..p.n_m {
-                let (first, second) = (p.first + m * p.stride, p.second + m * p.stride);
-                g[first] += weight * c[second];
-                g[second] += weight * c[first];
-            }
-        }
-        Ok(())
     }
 }

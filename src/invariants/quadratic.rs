@@ -2,19 +2,19 @@
 
 use std::f64::consts::FRAC_1_SQRT_2;
 
-use super::power_spectrum::{PowerMemory, PowerSpectrum};
-use super::{Energy, Environments, Memory, Reversible, check_weights};
+use super::arrangement::Arrangement;
+use super::{Energy, Environments, Memory, check_weights};
 use crate::density::Layout;
 use crate::error::Result;
 use crate::memory::{Grow, all_of, filled};
 use crate::simd::{self, Level, Simd, accumulate};
 
-impl PowerSpectrum {
+impl Arrangement {
     /// For weights w of the features of one degree, the matrix `2 A` with `w . p = sum_m c^T A c`, padded.
     #[inline(always)]
     fn quadratic_form(&self, species: usize, l: usize, weights: &[f64], matrix: &mut [f64]) {
         matrix.fill(0.0);
-        let (n, places) = (self.channels(l), &self.places[species][l]);
+        let (n, places) = (self.channels[l], &self.places[species][l]);
         let stride = self.padded[species][l].1;
         let scale = 1.0 / ((2 * l + 1) as f64).sqrt();
         let mut start = 0;
@@ -32,14 +32,15 @@ impl PowerSpectrum {
 }
 
 /// `dE/dc` of one environment from `dE/dp`.
-struct PullBack<'a> {
-    spectrum: &'a PowerSpectrum,
-    species: usize,
-    layout: &'a Layout,
-    c: &'a [f64],
-    slopes: &'a [f64],
-    gradient: &'a mut [f64],
-    square: &'a mut Vec<f64>,
+pub(super) struct PullBack<'a> {
+    pub(super) arrangement: &'a Arrangement,
+    pub(super) species: usize,
+    pub(super) layout: &'a Layout,
+    pub(super) c: &'a [f64],
+    pub(super) slopes: &'a [f64],
+    pub(super) gradient: &'a mut [f64],
+    /// Scratch: a quadratic form of one degree.
+    pub(super) square: &'a mut Vec<f64>,
 }
 
 impl simd::Kernel for PullBack<'_> {
@@ -47,14 +48,14 @@ impl simd::Kernel for PullBack<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Result<()> {
-        let Self { spectrum, species, layout, c, slopes, gradient, square } = self;
+        let Self { arrangement, species, layout, c, slopes, gradient, square } = self;
         gradient.fill(0.0);
         let mut feature = 0;
-        for (l, &(_, stride)) in spectrum.padded[species].iter().enumerate() {
+        for (l, &(_, stride)) in arrangement.padded[species].iter().enumerate() {
             square.try_resize(stride * stride, 0.0)?;
-            spectrum.quadratic_form(species, l, &slopes[feature..], square);
+            arrangement.quadratic_form(species, l, &slopes[feature..], square);
             times_form(s, l, layout, c, square, gradient);
-            feature += spectrum.width_of(l);
+            feature += arrangement.width_of(l);
         }
         Ok(())
     }
@@ -69,15 +70,6 @@ fn times_form<S: Simd>(s: S, l: usize, layout: &Layout, c: &[f64], matrix: &[f64
     accumulate(s, c, stride, matrix, stride, 0..stride, g, stride, 2 * l + 1, stride / S::LANES);
 }
 
-impl Reversible for PowerSpectrum {
-    fn pull_back(&self, e: Environments<'_>, s: &[f64], g: &mut [f64], memory: &mut Memory) -> Result<()> {
-        let square = &mut memory.of::<PowerMemory>().square;
-        let (layout, species) = (e.layout, e.species);
-        let c = e.density(0);
-        self.level.run(PullBack { spectrum: self, species, layout, c, slopes: s, gradient: g, square })
-    }
-}
-
 /// `E_i = sum_k w_ak p_k` with the power spectrum `p` (Eq. 10) and weights for each center species a.
 ///
 /// As a quadratic form of the coefficients it is `sum_lm c^T A_al c`; the gradient is `2 A c`.
@@ -90,24 +82,21 @@ pub struct LinearPowerSpectrum {
 
 impl LinearPowerSpectrum {
     /// From weights [species, feature].
-    ///
-    /// # Errors
-    /// [`crate::Error::BadParameter`] if there are not as many weights as features, or one is not finite.
-    pub fn new(spectrum: &PowerSpectrum, weights: &[f64]) -> Result<Self> {
-        let width = spectrum.width();
-        check_weights(weights, spectrum.places.len(), width)?;
+    pub(super) fn of(arrangement: &Arrangement, weights: &[f64]) -> Result<Self> {
+        let width = arrangement.width();
+        check_weights(weights, arrangement.n_species(), width)?;
         let of_species = |a: usize| {
             let mut start = a * width;
             let of_degree = |(l, &(_, stride)): (usize, &(usize, usize))| {
                 let mut matrix = filled(stride * stride, 0.0)?;
-                spectrum.quadratic_form(a, l, &weights[start..], &mut matrix);
-                start += spectrum.width_of(l);
+                arrangement.quadratic_form(a, l, &weights[start..], &mut matrix);
+                start += arrangement.width_of(l);
                 Ok(matrix)
             };
-            all_of(spectrum.padded[a].iter().enumerate().map(of_degree))
+            all_of(arrangement.padded[a].iter().enumerate().map(of_degree))
         };
-        let matrices = all_of((0..spectrum.places.len()).map(of_species))?;
-        Ok(Self { matrices, level: spectrum.level })
+        let matrices = all_of((0..arrangement.n_species()).map(of_species))?;
+        Ok(Self { matrices, level: arrangement.level })
     }
 }
 

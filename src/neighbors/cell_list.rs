@@ -1,7 +1,7 @@
 //! The fast search: atoms sorted into bins over the reduced cell.
 
-use super::grid::{Grid, Window};
-use super::neighborhood::{Gathered, Run, Source};
+use super::grid::Grid;
+use super::neighborhood::{Gathered, Gathering, Run, Source};
 use super::{Neighborhood, Search, cell_shift, check};
 use crate::error::{Error, Result};
 use crate::memory::{Grow, collected};
@@ -84,11 +84,35 @@ impl<'a> CellList<'a> {
 
     /// Begins a search that uses (and overwrites) some scratch memory.
     pub fn search<'s>(&'s self, scratch: &'s mut Neighborhood) -> Search<'s, 'a> {
-        Search::new(Source::Cells(self), self.frame, self.cutoff, scratch)
+        Search::new(self, self.frame, self.cutoff, scratch)
     }
 
-    /// Appends what may be near the atoms of a window; `wrap` is that of the centers.
-    pub(super) fn gather(&self, window: Window, wrap: [i32; 3], out: &mut Gathered) -> Result<()> {
+    /// Shift along the user's cell vectors of an image (in reduced cells) as seen from a center, before the wraps of
+    /// the neighbor are taken off.
+    #[inline(always)]
+    fn shift_of(&self, image: [i64; 3], wrap: [i32; 3]) -> [i64; 3] {
+        let reduction = &self.frame.cell.reduction;
+        std::array::from_fn(|d| {
+            let cells: i64 = (0..3).map(|k| image[k] * reduction[k][d]).sum();
+            cells + i64::from(wrap[d])
+        })
+    }
+
+    /// [`CellList::shift_of`] with the wraps of the neighbor taken off.
+    #[inline(always)]
+    fn shift_to(&self, cells: [i64; 3], atom: u32) -> [i64; 3] {
+        let wrap = self.wraps[atom as usize];
+        std::array::from_fn(|d| cells[d] - i64::from(wrap[d]))
+    }
+}
+
+impl Source for CellList<'_> {
+    fn shared_by(&self, center: usize) -> Option<Gathering> {
+        Some((self.grid.window_of(center), self.wraps[center]))
+    }
+
+    fn gather(&self, _: &Frame<'_>, center: usize, out: &mut Gathered) -> Result<()> {
+        let (window, wrap) = (self.grid.window_of(center), self.wraps[center]);
         let [x, y, z] = &self.sorted;
         self.grid.rows_around(window, |row, image| {
             if row.is_empty() {
@@ -116,28 +140,16 @@ impl<'a> CellList<'a> {
         out.points.seal()
     }
 
-    /// Whole cells by which an atom was moved.
-    #[inline(always)]
-    pub(super) fn wrap_of(&self, atom: usize) -> [i32; 3] {
-        self.wraps[atom]
-    }
-
-    /// Shift along the user's cell vectors of an image (in reduced cells) as seen from a center, before the wraps of
-    /// the neighbor are taken off.
-    #[inline(always)]
-    fn shift_of(&self, image: [i64; 3], wrap: [i32; 3]) -> [i64; 3] {
-        let reduction = &self.frame.cell.reduction;
-        std::array::from_fn(|d| {
-            let cells: i64 = (0..3).map(|k| image[k] * reduction[k][d]).sum();
-            cells + i64::from(wrap[d])
-        })
-    }
-
-    /// [`CellList::shift_of`] with the wraps of the neighbor taken off.
-    #[inline(always)]
-    pub(super) fn shift_to(&self, cells: [i64; 3], atom: u32) -> [i64; 3] {
-        let wrap = self.wraps[atom as usize];
-        std::array::from_fn(|d| cells[d] - i64::from(wrap[d]))
+    fn shifts(&self, _: usize, gathered: &Gathered, slots: &[u32], out: &mut [[i64; 3]]) {
+        let Gathered { atoms, runs, .. } = gathered;
+        let mut run = 0;
+        for (&slot, to) in slots.iter().zip(out) {
+            while runs[run].end <= slot {
+                run += 1;
+            }
+            let Run { cells, moved, .. } = runs[run];
+            *to = if moved { self.shift_to(cells, atoms[slot as usize]) } else { cells };
+        }
     }
 }
 

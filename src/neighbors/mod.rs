@@ -10,13 +10,15 @@
 mod brute_force;
 mod cell_list;
 mod grid;
+mod list;
 mod neighborhood;
 mod pair_list;
 mod skin;
 
 pub use brute_force::{brute_force, brute_force_until};
 pub use cell_list::CellList;
-pub use neighborhood::{NeighborList, Neighborhood, Search};
+pub use list::NeighborList;
+pub use neighborhood::{Neighborhood, Search};
 pub use pair_list::{PairArrays, PairList, count_pairs, fill_pairs};
 pub use skin::{SkinList, SkinLists};
 

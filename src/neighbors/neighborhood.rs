@@ -1,7 +1,9 @@
 //! The neighbors of one center, in arrays that are reused from center to center.
 
+use std::fmt::Debug;
+
 use super::grid::Window;
-use super::{COINCIDENT, CellList, SkinList, separation};
+use super::{COINCIDENT, separation};
 use crate::error::{Error, Result};
 use crate::simd::{Candidates, Near, Simd, count_near, select_near};
 use crate::structure::{Frame, Vector, dot};
@@ -43,27 +45,39 @@ pub struct Neighborhood {
 }
 
 /// Where the neighbors of a structure are looked up.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Source<'s, 'a> {
-    Cells(&'s CellList<'a>),
-    Skin(&'s SkinList),
+pub(super) trait Source: Debug + Sync {
+    /// Whom the candidates of a center serve too: centers of the same window, moved by the same whole cells. `None` if
+    /// nobody.
+    fn shared_by(&self, center: usize) -> Option<Gathering>;
+
+    /// What may be near a center, itself among it.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    fn gather(&self, frame: &Frame<'_>, center: usize, out: &mut Gathered) -> Result<()>;
+
+    /// Lattice shifts of candidates of a center, by rising slots.
+    fn shifts(&self, center: usize, gathered: &Gathered, slots: &[u32], out: &mut [[i64; 3]]);
 }
+
+/// Centers that have their candidates in common.
+pub(super) type Gathering = (Window, [i32; 3]);
 
 /// A search through one structure: centers in spatial order are found fastest.
 #[derive(Debug)]
 pub struct Search<'s, 'a> {
-    source: Source<'s, 'a>,
+    source: &'s (dyn Source + 's),
     frame: Frame<'a>,
     cutoff: f64,
     scratch: &'s mut Neighborhood,
-    /// Whose candidates of cells are gathered: centers of a window, all moved by the same whole cells.
-    gathered_for: Option<(Window, [i32; 3])>,
+    /// Whose candidates are gathered, if others may have the same.
+    gathered_for: Option<Gathering>,
     center: usize,
 }
 
 impl<'s, 'a> Search<'s, 'a> {
     pub(super) fn new(
-        source: Source<'s, 'a>,
+        source: &'s (dyn Source + 's),
         frame: Frame<'a>,
         cutoff: f64,
         scratch: &'s mut Neighborhood,
@@ -100,21 +114,13 @@ impl<'s, 'a> Search<'s, 'a> {
     #[inline(always)]
     fn approach(&mut self, center: usize) -> Result<(Vector, [f64; 2])> {
         self.center = center;
-        let gathered = &mut self.scratch.gathered;
-        match self.source {
-            Source::Cells(cells) => {
-                let wanted = (cells.grid.window_of(center), cells.wrap_of(center));
-                if self.gathered_for != Some(wanted) {
-                    self.gathered_for = None;
-                    gathered.clear();
-                    cells.gather(wanted.0, wanted.1, gathered)?;
-                    self.gathered_for = Some(wanted);
-                }
-            }
-            Source::Skin(list) => {
-                gathered.clear();
-                list.gather(&self.frame, center, gathered)?;
-            }
+        let wanted = self.source.shared_by(center);
+        if wanted.is_none() || self.gathered_for != wanted {
+            self.gathered_for = None;
+            let gathered = &mut self.scratch.gathered;
+            gathered.clear();
+            self.source.gather(&self.frame, center, gathered)?;
+            self.gathered_for = wanted;
         }
         Ok((self.frame.positions[center], [COINCIDENT * COINCIDENT, self.cutoff * self.cutoff]))
     }
@@ -185,74 +191,15 @@ impl<'s, 'a> Search<'s, 'a> {
     }
 
     /// Writes the lattice shifts `S` of the neighbors along the user's cell vectors.
-    #[inline(always)]
     pub fn shifts_into(&self, out: &mut [[i64; 3]]) {
         let slots = &self.scratch.near.slots[..self.len()];
-        match self.source {
-            Source::Cells(cells) => {
-                let Gathered { atoms, runs, .. } = &self.scratch.gathered;
-                let mut run = 0;
-                for (&slot, to) in slots.iter().zip(out) {
-                    while runs[run].end <= slot {
-                        run += 1;
-                    }
-                    let Run { cells: shift, moved, .. } = runs[run];
-                    *to = if moved { cells.shift_to(shift, atoms[slot as usize]) } else { shift };
-                }
-            }
-            Source::Skin(list) => {
-                for (&slot, to) in slots.iter().zip(out) {
-                    *to = list.shift(self.center, slot as usize);
-                }
-            }
-        }
+        self.source.shifts(self.center, &self.scratch.gathered, slots, out);
     }
 
     /// Lattice shift of a candidate.
     fn shift_of(&self, slot: usize) -> [i64; 3] {
-        match self.source {
-            Source::Cells(cells) => {
-                let Gathered { atoms, runs, .. } = &self.scratch.gathered;
-                let run = runs.partition_point(|run| run.end as usize <= slot);
-                cells.shift_to(runs[run].cells, atoms[slot])
-            }
-            Source::Skin(list) => list.shift(self.center, slot),
-        }
-    }
-}
-
-/// The neighbors of one structure, freshly sorted or remembered.
-#[derive(Debug)]
-pub enum NeighborList<'a> {
-    /// Sorted for this search.
-    Cells(Box<CellList<'a>>),
-    /// Remembered; it must serve the structure.
-    Skin(&'a SkinList, Frame<'a>),
-}
-
-impl<'a> NeighborList<'a> {
-    /// Sorts the atoms of a structure.
-    ///
-    /// # Errors
-    /// As [`CellList::new`].
-    pub fn new(frame: Frame<'a>, cutoff: f64) -> Result<Self> {
-        CellList::new(frame, cutoff).map(|cells| Self::Cells(Box::new(cells)))
-    }
-
-    /// Centers in the order in which a search is fastest.
-    #[must_use]
-    pub fn spatial_order(&self) -> &[u32] {
-        match self {
-            Self::Cells(cells) => cells.spatial_order(),
-            Self::Skin(list, _) => list.visits(),
-        }
-    }
-
-    /// Begins a search within `cutoff`, which is that of the list, that uses (and overwrites) some scratch memory.
-    pub fn search<'s>(&'s self, cutoff: f64, scratch: &'s mut Neighborhood) -> Search<'s, 'a> {
-        match self {
-            Self::Cells(cells) => cells.search(scratch),
-            Self::Skin(list, frame) => Search::new(Source::Skin(list), *frame, cutoff, scratch),
-        }
+        let mut shift = [[0; 3]];
+        self.source.shifts(self.center, &self.scratch.gathered, &[slot as u32], &mut shift);
+        shift[0]
     }
 }

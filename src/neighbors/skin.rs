@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::neighborhood::Gathered;
+use super::neighborhood::{Gathered, Gathering, Source};
 use super::{CellList, Neighborhood, cell_shift, check};
 use crate::error::{Error, Result};
 use crate::memory::{Grow, collected};
@@ -87,10 +87,15 @@ impl SkinList {
     pub(super) fn visits(&self) -> &[u32] {
         &self.visits
     }
+}
 
-    /// What may be near a center, itself first.
-    #[inline(always)]
-    pub(super) fn gather(&self, frame: &Frame<'_>, center: usize, out: &mut Gathered) -> Result<()> {
+impl Source for SkinList {
+    fn shared_by(&self, _: usize) -> Option<Gathering> {
+        None
+    }
+
+    /// The center itself first.
+    fn gather(&self, frame: &Frame<'_>, center: usize, out: &mut Gathered) -> Result<()> {
         let pairs = self.starts[center]..self.starts[center + 1];
         let (atoms, shifts) = (&self.atoms[pairs.clone()], &self.shifts[pairs]);
         out.points.resize(atoms.len() + 1)?;
@@ -105,9 +110,12 @@ impl SkinList {
         out.points.seal()
     }
 
-    /// Lattice shift of a candidate of a center.
-    pub(super) fn shift(&self, center: usize, slot: usize) -> [i64; 3] {
-        if slot == 0 { [0; 3] } else { self.shifts[self.starts[center] + slot - 1].map(i64::from) }
+    fn shifts(&self, center: usize, _: &Gathered, slots: &[u32], out: &mut [[i64; 3]]) {
+        let first = self.starts[center];
+        for (&slot, to) in slots.iter().zip(out) {
+            let pair = (slot as usize).checked_sub(1);
+            *to = pair.map_or([0; 3], |pair| self.shifts[first + pair].map(i64::from));
+        }
     }
 }
 
