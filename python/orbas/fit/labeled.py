@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from orbas.fit.triangle import Triangle
 
 #: Kinds of labels are judged up to this number of columns (memory), and from this number of structures on.
-_MOST_COLUMNS = 3000
+_MOST_COLUMNS = 1500
 _FEWEST = 10
 #: Folds to judge by, where the regularizer needs none.
 _N_FOLDS = 3
@@ -232,11 +232,12 @@ def _fit(
     check_rule(rule, targets, chunk)
     if not folds.count and len(frames) >= _FEWEST:
         folds = Folds(np.arange(len(frames)) % _N_FOLDS)
+    judged = folds.count > 0 and len(frames) >= _FEWEST and design.n_columns <= _MOST_COLUMNS
     with keeping(checkpoint, design, frames, targets, noise, folds.fold, chunk) as keeper:
-        kinds = accumulate(design, frames, targets, noise, folds.fold, chunk, progress, keeper)
+        kinds = accumulate(design, frames, targets, noise, folds.fold, chunk, progress, keeper, apart=judged)
     grams, factors, findings = None, NoiseEstimate({}), []
     suspects: tuple[Quantity, ...] = ()
-    if folds.count and len(frames) >= _FEWEST and design.n_columns <= _MOST_COLUMNS:
+    if judged:
         grams = QuantityGrams(kinds)
         volume = _typical_volume(frames)
         found = scales.suspicious(grams, volume)

@@ -170,12 +170,14 @@ def accumulate(
     chunk: int = CHUNK,
     progress: bool = False,
     checkpoint: Checkpoint | None = None,
+    *,
+    apart: bool = False,
 ) -> list[list[Triangle]]:
     """Return the triangular factors of the rows of every fold, and last those of the rows in none (fold -1).
 
-    One for each kind of label, in the order of :class:`Quantity`; where there are energies alone, one.
+    One for all kinds of labels, or if they are kept ``apart`` one for each, in the order of :class:`Quantity`.
     """
-    n_kinds = len(Quantity) if any(target.has_derivatives for target in targets) else 1
+    n_kinds = len(Quantity) if apart else 1
     n_folds = int(fold.max(initial=-1)) + 2
     triangles = [Triangle(design.n_columns) for _ in range(n_kinds * n_folds)]
     done = 0 if checkpoint is None else checkpoint.restore(triangles)
@@ -192,7 +194,7 @@ def accumulate(
                 own = next(slopes) if targets[k].has_derivatives else None
                 added = weighted_rows(rows[k - start], own, targets[k], noise, frames[k])
                 for quantity, (values, labels) in added.items():
-                    triangles[n_kinds * (fold[k] % n_folds) + quantity.place].add(values, labels)
+                    triangles[n_kinds * (fold[k] % n_folds) + quantity.place * apart].add(values, labels)
             bar.update(stop - start)
             if checkpoint is not None:
                 checkpoint.save(triangles, stop)
