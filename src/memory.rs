@@ -22,7 +22,7 @@ pub trait Grow<T> {
     where
         T: Clone;
 
-    /// [`Vec::extend`]; room is made for as many as the iterator says there are at least.
+    /// [`Vec::extend`]; room is made for as many as the iterator says there are.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`].
@@ -52,7 +52,12 @@ impl<T> Grow<T> for Vec<T> {
     #[inline]
     fn try_extend(&mut self, items: impl IntoIterator<Item = T>) -> Result<()> {
         let items = items.into_iter();
-        self.make_room(items.size_hint().0)?;
+        let (least, most) = items.size_hint();
+        self.make_room(least)?;
+        if most == Some(least) {
+            self.extend(items);
+            return Ok(());
+        }
         for item in items {
             if self.len() == self.capacity() {
                 self.make_room(1)?;

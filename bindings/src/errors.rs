@@ -1,6 +1,7 @@
 //! Rust errors to Python's; panics to `InternalError`; signals to what Python makes of them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 
 use orbas::Error;
 use pyo3::create_exception;
@@ -44,6 +45,9 @@ pub fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> orbas::Result<T>
     }
 }
 
+/// How long a signal waits at least: to ask costs microseconds.
+const PATIENCE: Duration = Duration::from_millis(5);
+
 /// As [`detached`], for work that asks now and then whether it should stop: Python's signals are polled there, and the
 /// exception of a signal handler is the one raised.
 pub fn interruptible<T: Send>(
@@ -51,9 +55,14 @@ pub fn interruptible<T: Send>(
     work: impl FnOnce(&mut dyn FnMut() -> bool) -> orbas::Result<T> + Send,
 ) -> PyResult<T> {
     let mut raised = None;
+    let mut asked = Instant::now();
     let result = detached(py, || {
         work(&mut || {
-            raised = Python::attach(|py| py.check_signals()).err();
+            // Between short calls the interpreter looks by itself.
+            if asked.elapsed() >= PATIENCE {
+                raised = Python::attach(|py| py.check_signals()).err();
+                asked = Instant::now();
+            }
             raised.is_some()
         })
     });
