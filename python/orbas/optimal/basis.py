@@ -476,15 +476,16 @@ def _add_chunk(
         if scales is not None:
             values = values * scales[numbers == key.center_species][:, None, None]
         rows = values.reshape(-1, values.shape[2])  # [sample * m, a * n]
-        parts = np.split(np.arange(rows.shape[1]), len(species)) if rows.shape[1] else []
+        n = rows.shape[1] // max(1, len(species))
+        parts = [slice(a * n, (a + 1) * n) for a in range(len(species))] if n else []
         if params["mixing"] == "combined":
             product = rows.T @ rows
             for a, first in zip(species, parts, strict=False):
                 for b, second in zip(species, parts, strict=False):
-                    covariance.add(l, a, b, product[np.ix_(first, second)])
+                    covariance.add(l, a, b, product[first, second].copy())
         else:
             for a, part in zip(species, parts, strict=False):
-                own = rows[:, part]
+                own = np.ascontiguousarray(rows[:, part])
                 covariance.add(l, a, a, own.T @ own)
 
 
