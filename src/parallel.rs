@@ -87,10 +87,13 @@ pub fn num_threads() -> Result<usize> {
 
 fn threads_of(slot: &mut Slot) -> Result<usize> {
     forget_if_foreign(slot);
-    match (REQUESTED.load(Ordering::Relaxed), slot.default) {
-        (0, Some(threads)) => Ok(threads),
-        (0, None) => Ok(*slot.default.insert(default_threads()?)),
-        (threads, _) => Ok(threads),
+    let requested = REQUESTED.load(Ordering::Relaxed);
+    if requested != 0 {
+        return Ok(requested);
+    }
+    match slot.default {
+        Some(threads) => Ok(threads),
+        None => Ok(*slot.default.insert(default_threads()?)),
     }
 }
 

@@ -21,6 +21,7 @@ from orbas.base.fields import SettingsError, checked
 from orbas.base.kinds import SKIN, Choice, Integer, Maybe
 from orbas.base.locks import ForkSafeLock
 from orbas.base.names import unknown_name
+from orbas.base.process import default_errors
 from orbas.calculators.continuation import Continuation
 from orbas.errors import NotFittedError
 
@@ -187,6 +188,7 @@ class OrbasCalculator(Calculator):
             name in _DIAGNOSTICS and name not in self.diagnostics for name in properties
         )
 
+    @default_errors
     def calculate(
         self,
         atoms: Atoms | None = None,
