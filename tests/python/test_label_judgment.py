@@ -149,6 +149,27 @@ def test_one_energy_far_off_decides_nothing(kinds, size, caplog):
     assert (errors(model) < 1.05 * errors(fit(best, kinds=kinds))).all()
 
 
+@pytest.mark.parametrize("damage", [lambda stress: stress + 1.0, lambda stress: -30.0 * stress])
+def test_one_stress_far_off_decides_nothing(damage, caplog):
+    frames, best = copper(60), copper(60)
+    frames[8].info["REF_stress"] = damage(frames[8].info["REF_stress"])
+    del best[8].info["REF_stress"]
+    model = fit(frames)
+    assert topics(model) == {Topic.OUTLIER}
+    assert "stresses of 1 structure" in said(caplog)
+    assert (errors(model) < 1.05 * errors(fit(best))).all()
+
+
+@pytest.mark.parametrize("factor", [-1.0, 8.0])
+def test_forces_of_one_structure_decide_nothing(factor):
+    frames, best = copper(60), copper(60)
+    frames[10].arrays["REF_forces"] *= factor
+    del best[10].arrays["REF_forces"]
+    found, expected = fit(frames, kinds="EF"), fit(best, kinds="EF")
+    assert Topic.OUTLIER in topics(found)
+    assert (errors(found) < 1.05 * errors(expected)).all()
+
+
 def test_outliers_are_kept_on_request(caplog):
     frames = copper(60)
     frames[7].info["REF_energy"] += 20.0
@@ -189,6 +210,7 @@ def test_shuffled_forces_of_one_structure(caplog):
     assert "structure 11" in said(caplog)
     assert "in another order" in said(caplog)
     assert looks_shuffled(forces[::-1], forces)
+    assert not looks_shuffled(-forces, forces)
     assert not looks_shuffled(forces, forces)
 
 

@@ -311,18 +311,23 @@ def _derived(design: Design, frames: Sequence[Atoms], done: _Pass, chunk: int) -
 def _sizes(
     frames: Sequence[Atoms], targets: Sequence[Target], derived: Derived, suspects: Sequence[Quantity]
 ) -> dict[Quantity, FloatArray]:
-    """Return the sizes of residuals by kind, [n_structures]: of energies in eV per root of atoms, of forces in eV/Å."""
+    """Return the sizes of residuals by kind, [n_structures].
+
+    Of energies in eV per root of atoms; root mean squares of forces in eV/Å and of stresses in eV/Å^3.
+    """
     result = {}
     labels = np.array([target.energy for target in targets])
     gaps = (labels - derived.energies) / np.sqrt(np.maximum(count_atoms(frames), 1))
-    # One number far off may be all that makes energies suspect. What forces leave open of them is a constant.
+    # One label far off may be all that makes a kind suspect. What forces leave open of energies is a constant.
     result[Quantity.ENERGY] = robust.centered(frames, gaps) if Quantity.ENERGY in suspects else gaps
-    if Quantity.FORCES not in suspects and any(target.forces is not None for target in targets):
+    if any(target.forces is not None for target in targets):
         sizes = np.full(len(frames), np.nan)
         for k, (target, own) in enumerate(zip(targets, derived.forces, strict=True)):
             if target.forces is not None and target.forces.size:
                 sizes[k] = np.sqrt(np.nanmean((target.forces - own) ** 2))
         result[Quantity.FORCES] = sizes
+    if any(target.virial is not None for target in targets):
+        result[Quantity.VIRIAL] = np.sqrt(np.mean((_stress(frames, targets) - derived.stress) ** 2, axis=1))
     return result
 
 

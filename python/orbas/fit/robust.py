@@ -30,8 +30,8 @@ FAR = {Quantity.ENERGY: 15.0, Quantity.FORCES: 5.0, Quantity.VIRIAL: 15.0}
 _GAP = 2.5
 #: Fraction of the structures that outliers may be, at most.
 _FEW = 0.05
-#: No median is taken for smaller than this, in eV per square root of atoms, or in eV/Å.
-_LEAST = {Quantity.ENERGY: 1e-4, Quantity.FORCES: 1e-3, Quantity.VIRIAL: 1e-3}
+#: No median is taken for smaller than this, in eV per square root of atoms, eV/Å, eV/Å^3.
+_LEAST = {Quantity.ENERGY: 1e-4, Quantity.FORCES: 1e-3, Quantity.VIRIAL: 1e-4}
 #: Structures of a config_type from which it has a median of its own.
 _FEWEST = 8
 #: Structures with such a label from which on outliers are looked for.
@@ -64,7 +64,7 @@ class Outliers:
     structures
         Indices, rising.
     sizes
-        Residuals: of energies in eV per square root of atoms, of forces the root mean square in eV/Å.
+        Residuals: of energies in eV per square root of atoms, of forces and stresses root mean squares in eV/Å, eV/Å^3.
     medians
         How large those of the others of their config_type are.
     """
@@ -186,7 +186,7 @@ def finding(
 def _size(quantity: Quantity, size: float, frame: Atoms) -> str:
     if quantity is Quantity.ENERGY:
         return f"{size * np.sqrt(max(len(frame), 1)):.3g} eV"
-    return f"{size:.3g} eV/Å"
+    return f"{size:.3g} {quantity.unit}"
 
 
 def _config(frame: Atoms) -> str:
@@ -200,8 +200,8 @@ def looks_shuffled(label: FloatArray, derived: FloatArray) -> bool:
 
     known = np.isfinite(label).all(axis=1)
     label, derived = label[known], derived[known]
-    if len(label) < 3 or len(label) > 500:
+    if len(label) < 5 or len(label) > 500:
         return False
     costs = np.sum((label[:, None] - derived[None]) ** 2, axis=2)
     rows, columns = linear_sum_assignment(costs)
-    return bool(costs[rows, columns].sum() < 0.25 * np.trace(costs))
+    return bool(costs[rows, columns].sum() < 0.1 * np.trace(costs))
