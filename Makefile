@@ -39,6 +39,7 @@ check-rust:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	cargo test --quiet
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --package orbas
 
 check-python: $(STAMP)-test
 	$(BIN)/ruff format --check python tests benches scripts examples

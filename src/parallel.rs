@@ -113,7 +113,7 @@ fn forget_if_foreign(slot: &mut Slot) {
 /// With one thread, or one item, the calling thread does it: its caches hold what it has just prepared.
 ///
 /// # Errors
-/// As [`pool`], or [`Error::OutOfMemory`].
+/// [`Error::BadParameter`] if the operating system refuses the threads, [`Error::OutOfMemory`].
 pub fn map<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync + Send) -> Result<Vec<R>> {
     if items.len() <= 1 {
         return collected(items.into_iter().map(work));

@@ -88,7 +88,7 @@ impl Harmonics {
 
 /// `Y_lm` of many vectors, which need not be normalized; gradients with respect to their components on request.
 ///
-/// Shapes: `vectors` [n], `values` [n, (max_angular + 1)^2], `gradients` [n, xyz, (max_angular + 1)^2].
+/// Shapes: `vectors` `[n]`, `values` `[n, (max_angular + 1)^2]`, `gradients` `[n, xyz, (max_angular + 1)^2]`.
 ///
 /// # Errors
 /// [`Error::BadParameter`] if a vector is zero or not finite: it has no direction.

@@ -33,9 +33,9 @@ pub struct PlanSettings {
     pub center_weight: f64,
     /// Nodes of every table, uniform over [0, cutoff].
     pub n_nodes: usize,
-    /// Number of output channels. [center kind][l]
+    /// Number of output channels. `[center kind][l]`
     pub channels: Vec<Vec<usize>>,
-    /// Radial functions. [center kind][neighbor species][l]
+    /// Radial functions. `[center kind][neighbor species][l]`
     pub functions: Vec<Vec<Vec<DegreeData>>>,
     /// Instruction set.
     pub level: Level,

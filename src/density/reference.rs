@@ -7,10 +7,10 @@ use crate::error::Result;
 use crate::neighbors::brute_force;
 use crate::structure::Batch;
 
-/// Coefficients of every center of one structure, packed as by [`super::density_coefficients`]. [center][width]
+/// Coefficients of every center of one structure, packed as by [`crate::drive::density_coefficients`]. `[center][width]`
 ///
 /// # Errors
-/// As [`super::density_coefficients`].
+/// As [`crate::drive::density_coefficients`].
 pub fn density_coefficients(batch: &Batch, structure: usize, plan: &DensityPlan) -> Result<Vec<Vec<f64>>> {
     let species = plan.species_indices(batch)?;
     let species = &species[batch.atoms_of(structure)];

@@ -44,7 +44,7 @@ fn count(layout: &Layout, density: &[f64]) -> Result<usize> {
     Ok(density.len() / width)
 }
 
-/// Features of packed density coefficients with so many `channels` [l], all of one species: [environment, feature].
+/// Features of packed density coefficients with so many `channels` `[l]`, all of one species: `[environment, feature]`.
 ///
 /// # Errors
 /// [`Error::BadShape`], [`Error::Interrupted`].
@@ -75,7 +75,7 @@ pub fn values_of(
     blocks(&layout, density, grain, parts, || invariant.memory(), work, run)
 }
 
-/// Energies of packed density coefficients, [environment], and their gradients, as the coefficients.
+/// Energies of packed density coefficients, `[environment]`, and their gradients, as the coefficients.
 ///
 /// # Errors
 /// [`Error::BadShape`], [`Error::Interrupted`].

@@ -19,7 +19,7 @@ use crate::structure::Batch;
 pub struct GradientArrays<'o> {
     /// [pair, 3, feature], zero at the start.
     pub values: &'o mut [f64],
-    /// Atom of the structure that moves. [pair]
+    /// Atom of the structure that moves. `[pair]`
     pub neighbors: &'o mut [i64],
 }
 

@@ -67,6 +67,7 @@ fn check_species(n: usize, plan: &DensityPlan) -> Result<()> {
 }
 
 /// `phi` as features, on any others.
+#[derive(Debug)]
 pub struct Kernel {
     inner: Arc<dyn Invariant>,
     zeta: i32,
@@ -228,6 +229,7 @@ impl Invariant for Kernel {
 }
 
 /// `E_i = sum_m w_am phi_m(x_i)` with points and weights for each center species a.
+#[derive(Debug)]
 pub struct SparseKernel {
     inner: Arc<dyn Reversible>,
     zeta: i32,

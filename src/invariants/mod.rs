@@ -112,7 +112,7 @@ impl fmt::Debug for Memory {
 }
 
 /// Features of a center as a differentiable function of its coefficients.
-pub trait Invariant: Send + Sync {
+pub trait Invariant: fmt::Debug + Send + Sync {
     /// Number of degrees that the features depend on.
     fn n_degrees(&self) -> usize;
 
@@ -226,7 +226,7 @@ pub trait PairSums: Sync {
 }
 
 /// An energy of every environment, and its gradient by the coefficients.
-pub trait Energy: Send + Sync {
+pub trait Energy: fmt::Debug + Send + Sync {
     /// How many environments are best worked on together.
     fn grain(&self) -> usize {
         1

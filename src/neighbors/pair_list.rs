@@ -15,30 +15,30 @@ use crate::structure::{Frame, Vector};
 /// Integers are 64 bits wide, as numpy's indices are.
 #[derive(Debug, Clone, Default)]
 pub struct PairList {
-    /// Center of each pair. [pair]
+    /// Center of each pair. `[pair]`
     pub centers: Vec<i64>,
-    /// Neighbor of each pair. [pair]
+    /// Neighbor of each pair. `[pair]`
     pub neighbors: Vec<i64>,
-    /// Lattice shift `S` of the neighbor. [pair]
+    /// Lattice shift `S` of the neighbor. `[pair]`
     pub shifts: Vec<[i64; 3]>,
-    /// `r_ij` in Å. [pair]
+    /// `r_ij` in Å. `[pair]`
     pub vectors: Vec<Vector>,
-    /// `|r_ij|` in Å. [pair]
+    /// `|r_ij|` in Å. `[pair]`
     pub distances: Vec<f64>,
 }
 
 /// Arrays to fill, those that are wanted; each of the length that [`count_pairs`] tells.
 #[derive(Debug, Default)]
 pub struct PairArrays<'o> {
-    /// Center of each pair. [pair]
+    /// Center of each pair. `[pair]`
     pub centers: Option<&'o mut [i64]>,
-    /// Neighbor of each pair. [pair]
+    /// Neighbor of each pair. `[pair]`
     pub neighbors: Option<&'o mut [i64]>,
-    /// Lattice shift of the neighbor. [pair]
+    /// Lattice shift of the neighbor. `[pair]`
     pub shifts: Option<&'o mut [[i64; 3]]>,
-    /// `r_ij`. [pair]
+    /// `r_ij`. `[pair]`
     pub vectors: Option<&'o mut [Vector]>,
-    /// `|r_ij|`. [pair]
+    /// `|r_ij|`. `[pair]`
     pub distances: Option<&'o mut [f64]>,
 }
 

@@ -39,7 +39,7 @@ impl LinearUncertainty {
         })
     }
 
-    /// Standard deviations of the energies. [structure]
+    /// Standard deviations of the energies. `[structure]`
     ///
     /// # Errors
     /// As [`values`].

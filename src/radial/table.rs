@@ -83,7 +83,7 @@ impl RadialTable {
         Ok(Self { n_nodes, spacing, sections, row, coefficients })
     }
 
-    /// Channels of each degree. [l]
+    /// Channels of each degree. `[l]`
     #[must_use]
     pub fn sections(&self) -> &[TableSection] {
         &self.sections

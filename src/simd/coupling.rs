@@ -133,8 +133,9 @@ fn outer_vectors<S: Lanes, const V: usize>(
     }
 }
 
-/// The derivative of [`outer_product`] along directions, one in each lane: `products[m1 n2 + m2] = factor (a[m1] y[m2] +
-/// x[m1] b[m2])` with the channels `a` [n1] and `b` [n2] of one environment and their derivatives `x` and `y` [m, stride].
+/// The derivative of [`outer_product`] along directions, one in each lane:
+/// `products[m1 n2 + m2] = factor (a[m1] y[m2] + x[m1] b[m2])` with the channels `a` and `b` of one environment, `at`, and
+/// their derivatives `x` and `y` `[m, stride]`, `along`.
 ///
 /// # Panics
 /// If a slice is too short.

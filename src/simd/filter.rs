@@ -119,11 +119,11 @@ impl Candidates {
 /// The candidates that are near.
 #[derive(Debug, Clone, Default)]
 pub struct Near {
-    /// `r_ij`. [xyz][pair]; whole vectors can be read beyond the last pair
+    /// `r_ij`. `[xyz][pair]`; whole vectors can be read beyond the last pair
     pub vectors: [Vec<f64>; 3],
-    /// `|r_ij|^2`. [pair]
+    /// `|r_ij|^2`. `[pair]`
     pub distances2: Vec<f64>,
-    /// Places among the candidates. [pair]
+    /// Places among the candidates. `[pair]`
     pub slots: Vec<u32>,
     len: usize,
 }

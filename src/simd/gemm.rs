@@ -15,7 +15,7 @@ pub const ROWS: usize = 6;
 /// Panels of the left operand that stay in the first cache while the columns pass by.
 const PANELS: usize = 3;
 
-/// A left operand `L` [row, depth] in panels. [panel][depth][ROWS]
+/// A left operand `L` `[row, depth]` in panels. `[panel][depth][ROWS]`
 #[derive(Debug)]
 pub struct Packed<T: Element = f64> {
     data: Aligned<T>,
@@ -63,7 +63,7 @@ impl<T: Element> Packed<T> {
 }
 
 impl Packed {
-    /// `L^T w`, [depth].
+    /// `L^T w`, `[depth]`.
     ///
     /// # Errors
     /// [`crate::Error::OutOfMemory`].

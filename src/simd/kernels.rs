@@ -7,7 +7,7 @@ pub const POINTS: usize = 8;
 
 /// `sum_m w_m (x . x_m)^zeta` and its gradient by `x`, which is written.
 ///
-/// Shapes: `x` and `gradient` [stride], `points` [block, feature / 8, point, 8], `weights` [block, point] with blocks of
+/// Shapes: `x` and `gradient` `[stride]`, `points` `[block, feature / 8, point, 8]`, `weights` `[block, point]` with blocks of
 /// [`POINTS`]; what is missing in the last block is zero. So memory is read in its order. `stride` is a multiple of 8.
 ///
 /// # Panics

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::Simd;
 use super::microkernel::{block_of, block_size};
 
-/// Rank-one updates of many blocks, worked out once and done for many centers: what [`accumulate`] does for one degree,
+/// Rank-one updates of many blocks, worked out once and done for many centers: what [`super::accumulate`] does for one degree,
 /// without its divisions, choices and checks.
 #[derive(Debug, Clone, Default)]
 pub struct Schedule {
@@ -86,7 +86,7 @@ fn register_blocks(n_vectors: usize, n_m: usize) -> Vec<(usize, usize, usize, us
     blocks
 }
 
-/// Does all updates of a schedule for the pairs `j` of a range; shapes as in [`accumulate`].
+/// Does all updates of a schedule for the pairs `j` of a range; shapes as in [`super::accumulate`].
 ///
 /// # Panics
 /// If a slice is too short for the schedule, or it was made for other vectors.

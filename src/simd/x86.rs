@@ -76,8 +76,7 @@ static HALVES: [Line<8>; 16] = {
 macro_rules! lanes {
     ($token:ty, $element:ty, $vector:ident, $lanes:literal, $splat:ident, $load:ident, $store:ident, $add:ident,
      $mul:ident, $fma:ident) => {
-        // SAFETY (every block below): `self` is a token, made only by [`super::Level::run`] after the features were detected;
-        // the pointer forms pass their duty to the caller.
+        // A value is a token, made only by [`super::Level::run`] after the features were detected.
         impl Lanes for $token {
             type Element = $element;
             const LANES: usize = $lanes;
@@ -85,26 +84,32 @@ macro_rules! lanes {
 
             #[inline(always)]
             fn splat(self, x: $element) -> Self::V {
+                // SAFETY: the token proves the instructions.
                 unsafe { $splat(x) }
             }
             #[inline(always)]
             unsafe fn load_ptr(self, from: *const $element) -> Self::V {
+                // SAFETY: the token proves the instructions, the caller vouches for the memory.
                 unsafe { $load(from) }
             }
             #[inline(always)]
             unsafe fn store_ptr(self, v: Self::V, to: *mut $element) {
+                // SAFETY: the token proves the instructions, the caller vouches for the memory.
                 unsafe { $store(to, v) }
             }
             #[inline(always)]
             fn add(self, a: Self::V, b: Self::V) -> Self::V {
+                // SAFETY: the token proves the instructions.
                 unsafe { $add(a, b) }
             }
             #[inline(always)]
             fn mul(self, a: Self::V, b: Self::V) -> Self::V {
+                // SAFETY: the token proves the instructions.
                 unsafe { $mul(a, b) }
             }
             #[inline(always)]
             fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+                // SAFETY: the token proves the instructions.
                 unsafe { $fma(a, b, c) }
             }
         }
@@ -164,8 +169,7 @@ lanes!(
 macro_rules! implement {
     ($token:ident, $lanes:literal, $load:ident, $store:ident, $stream:ident, $sub:ident,
      $div:ident, $fnma:ident, $sqrt:ident, $min:ident, $max:ident, $less:expr, $compress:expr, $indices:expr, $split:expr, { $($more:item)* }) => {
-        // SAFETY (every block below): `self` is a token, made only by [`super::Level::run`] after the features were detected;
-        // the slices are checked to hold LANES numbers, the pointer forms pass that duty to their caller.
+        // A value is a token, made only by [`super::Level::run`] after the features were detected.
         impl Simd for $token {
             type Single = Single<Self>;
 
@@ -176,61 +180,75 @@ macro_rules! implement {
             #[inline(always)]
             fn load(self, from: &[f64]) -> Self::V {
                 let from = &from[..$lanes];
+                // SAFETY: the token proves the instructions, the slice is checked above.
                 unsafe { $load(from.as_ptr()) }
             }
             #[inline(always)]
             fn store(self, v: Self::V, to: &mut [f64]) {
                 let to = &mut to[..$lanes];
+                // SAFETY: the token proves the instructions, the slice is checked above.
                 unsafe { $store(to.as_mut_ptr(), v) }
             }
             #[inline(always)]
             unsafe fn stream_ptr(self, v: Self::V, to: *mut f64) {
+                // SAFETY: the token proves the instructions, the caller vouches for the memory.
                 unsafe { $stream(to, v) }
             }
             #[inline(always)]
             fn fence(self) {
+                // SAFETY: the token proves the instructions.
                 unsafe { _mm_sfence() };
             }
             #[inline(always)]
             fn sub(self, a: Self::V, b: Self::V) -> Self::V {
+                // SAFETY: the token proves the instructions.
                 unsafe { $sub(a, b) }
             }
             #[inline(always)]
             fn div(self, a: Self::V, b: Self::V) -> Self::V {
+                // SAFETY: the token proves the instructions.
                 unsafe { $div(a, b) }
             }
             #[inline(always)]
             fn fnma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+                // SAFETY: the token proves the instructions.
                 unsafe { $fnma(a, b, c) }
             }
             #[inline(always)]
             fn sqrt(self, a: Self::V) -> Self::V {
+                // SAFETY: the token proves the instructions.
                 unsafe { $sqrt(a) }
             }
             #[inline(always)]
             fn min(self, a: Self::V, b: Self::V) -> Self::V {
+                // SAFETY: the token proves the instructions.
                 unsafe { $min(a, b) }
             }
             #[inline(always)]
             fn max(self, a: Self::V, b: Self::V) -> Self::V {
+                // SAFETY: the token proves the instructions.
                 unsafe { $max(a, b) }
             }
             #[inline(always)]
             fn less(self, a: Self::V, b: Self::V) -> u32 {
+                // SAFETY: the token proves the instructions.
                 unsafe { $less(a, b) }
             }
             $($more)*
             #[inline(always)]
             fn split(self, x: Self::V, last: f64, indices: &mut [u32]) -> Self::V {
                 let indices = &mut indices[..$lanes];
+                // SAFETY: the token proves the instructions, the slice is checked above.
                 unsafe { $split(x, last, indices.as_mut_ptr()) }
             }
             #[inline(always)]
             unsafe fn compress(self, v: Self::V, lanes: u32, to: *mut f64) {
+                // SAFETY: the token proves the instructions, the caller vouches for the memory.
                 unsafe { $compress(v, lanes, to) }
             }
             #[inline(always)]
             unsafe fn compress_indices(self, first: u32, lanes: u32, to: *mut u32) {
+                // SAFETY: the token proves the instructions, the caller vouches for the memory.
                 unsafe { $indices(first, lanes, to) }
             }
         }

@@ -23,9 +23,9 @@ pub struct Batch {
 pub struct Frame<'a> {
     /// Index in the batch.
     pub structure: usize,
-    /// Positions in Å. [atom]
+    /// Positions in Å. `[atom]`
     pub positions: &'a [Vector],
-    /// Atomic numbers. [atom]
+    /// Atomic numbers. `[atom]`
     pub numbers: &'a [i32],
     /// The cell as the user gave it; rows are vectors.
     pub matrix: &'a Matrix,
@@ -36,7 +36,7 @@ pub struct Frame<'a> {
 impl Batch {
     /// Checks the arrays of `n` frames.
     ///
-    /// Shapes: `positions` [atom], `numbers` [atom], `offsets` [n + 1], `matrices` [n], `pbc` [n].
+    /// Shapes: `positions` `[atom]`, `numbers` `[atom]`, `offsets` `[n + 1]`, `matrices` `[n]`, `pbc` `[n]`.
     ///
     /// # Errors
     /// [`Error::BadShape`], [`Error::BadPosition`], [`Error::BadCell`], [`Error::SingularCell`] or
@@ -76,7 +76,7 @@ impl Batch {
         self.positions.len()
     }
 
-    /// Atomic numbers of all atoms. [atom]
+    /// Atomic numbers of all atoms. `[atom]`
     #[must_use]
     pub fn numbers(&self) -> &[i32] {
         &self.numbers

@@ -123,7 +123,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Channels of the density. [l]
+    /// Channels of the density. `[l]`
     #[must_use]
     pub fn channels(&self) -> &[usize] {
         &self.channels

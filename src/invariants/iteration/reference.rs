@@ -10,7 +10,7 @@ pub type Block = Vec<Vec<f64>>;
 /// All orders of one environment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Environment {
-    /// Equivariants. [nu - 1][block]
+    /// Equivariants. `[nu - 1][block]`
     pub blocks: Vec<Vec<(Symmetry, Block)>>,
     /// Invariants. [nu - 1]
     pub invariants: Vec<Vec<f64>>,

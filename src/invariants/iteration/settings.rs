@@ -87,7 +87,7 @@ pub struct StepSettings {
 /// A whole iteration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlanSettings {
-    /// Channels of the density. [l]
+    /// Channels of the density. `[l]`
     pub channels: Vec<usize>,
     /// Orders 2, 3, ...
     pub steps: Vec<StepSettings>,
