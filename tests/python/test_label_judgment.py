@@ -79,6 +79,22 @@ def test_stresses_that_are_virials():
     assert any("virials" in finding.message for finding in model.findings_)
 
 
+def test_energies_per_atom(caplog):
+    frames = copper(60)
+    for atoms in frames:
+        atoms.info["REF_energy"] /= len(atoms)
+    assert topics(fit(frames, kinds="EF")) == {Topic.SCALE}
+    assert "as if in eV per atom" in said(caplog)
+
+
+def test_smaller_outliers_hide_behind_larger_ones(caplog):
+    frames = copper(60)
+    frames[7].info["REF_energy"] += 50.0
+    frames[20].info["REF_energy"] -= 3.0
+    found = [finding for finding in fit(frames, kinds="EF").findings_ if finding.topic is Topic.OUTLIER]
+    assert {k for finding in found for k in finding.structures} == {7, 20}
+
+
 @pytest.mark.parametrize("pair", [(a, b) for a in range(6) for b in range(a)])
 def test_every_exchange_of_two_components_is_found(pair):
     rng = np.random.default_rng(0)

@@ -18,10 +18,11 @@ from orbas.fit.contradictions import contradicting_copies
 from orbas.fit.copies import find_copies, imprints
 from orbas.fit.coverage import Coverage, forces_without_neighbors, training_findings, without_neighbors
 from orbas.fit.dense import fit_ridge
+from orbas.fit.energies import fit_energies
 from orbas.fit.findings import say
 from orbas.fit.folds import groups_of
 from orbas.fit.isolated import isolated_atoms, say_isolated, set_aside
-from orbas.fit.labeled import fit_energies, fit_labeled
+from orbas.fit.labeled import fit_labeled
 from orbas.fit.labels import fit_baseline, targets_of, with_energies
 from orbas.fit.noise import Noise
 from orbas.fit.quantities import Quantity

@@ -22,7 +22,7 @@ from orbas.fit.robust import Robust
 from orbas.fit.streamed import CHUNK, accumulate, check_rule, choose, keeping, stacked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from os import PathLike
 
     from ase import Atoms
@@ -44,11 +44,14 @@ _FEWEST = 10
 _N_FOLDS = 3
 #: Energies are judged by fits in which their noise is raised so many times: one of them cannot pull the others then.
 _LIGHT = 5.0
+#: Passes without outliers, at most.
+_N_SEARCHES = 3
 #: Fits with weights from the residuals of the one before.
-_N_REWEIGHTED = 3
+N_REWEIGHTED = 3
 
 
-_CONSEQUENCES = {
+#: What becomes of outliers, for messages.
+CONSEQUENCES = {
     Robust.OUTLIERS: "they are left out of the fit (robust='none' keeps them)",
     Robust.HUBER: "they have little weight in the fit",
     Robust.NONE: "robust='outliers' or 'huber' keeps them from deciding the fit",
@@ -142,78 +145,38 @@ def fit_labeled(
     if derived is None or not isinstance(design, Evaluable):
         return LabeledFit(first.ridge, first.noise, first.findings)
     sizes = _sizes(frames, targets, derived, first.suspects)
-    named = [found for q, size in sizes.items() if (found := robust.outliers(frames, q, size)) is not None]
-    for weights in (derived.weights, first.ridge.weights):
-        judged = [
-            found if found.quantity in first.suspects else _contradicting(design, frames, targets, weights, found)
-            for found in named
-        ]
-        named = [found for found in judged if found is not None]
-    last = _without_exchanged(design, frames, targets, first, derived, rule, chunk) if estimate_noise else first
+    named = _outliers(design, frames, targets, first, derived, sizes)
+    last = first
     if robustness is Robust.HUBER:
-        for _ in range(_N_REWEIGHTED):
+        for _ in range(N_REWEIGHTED):
             shares = {q: robust.huber_weights(frames, size) for q, size in sizes.items()}
             last = once([t.weighted({q: float(w[k]) for q, w in shares.items()}) for k, t in enumerate(targets)])
             derived = _derived(design, frames, last, chunk) or derived
             sizes = _sizes(frames, targets, derived, first.suspects)
     elif named and robustness is Robust.OUTLIERS:
-        second = once(_without(targets, named))
-        again = _derived(design, frames, second, chunk) or derived
-        sizes = _sizes(frames, targets, again, second.suspects)
-        named = [
-            found
-            for found in named
-            if found.quantity not in second.suspects and _confirmed(frames, found, sizes.get(found.quantity))
-        ]
-        if named:
-            last, derived = second, again
-    return _result(last, frames, numbers, targets, derived, named, _CONSEQUENCES[robustness])
-
-
-def fit_energies(
-    frames: Sequence[Atoms],
-    weights: FloatArray,
-    numbers: IntArray,
-    robustness: Robust,
-    fit: Callable[[FloatArray], tuple[RidgeFit, FloatArray]],
-    residual: Callable[[RidgeFit, int], float],
-) -> LabeledFit:
-    """Fit energies alone.
-
-    Parameters
-    ----------
-    frames, weights
-        Structures, and the weights of their energies, 0 for those that are not known.
-    numbers
-        What structures are called in messages, [n_structures].
-    robustness
-        What is done about labels far from all others.
-    fit
-        Fits with weights of structures [n_structures], 0 for those left out, and returns held-out residuals of all in
-        eV; not-a-number where there are none.
-    residual
-        Returns the residual of one structure in eV, with given weights.
-    """
-    weights = weights.copy()
-    roots = np.sqrt(np.maximum(count_atoms(frames), 1))
-    ridge, residuals = fit(weights)
-    found = robust.outliers(frames, Quantity.ENERGY, residuals / roots)
-    if found is not None:
-        # What a fit that knows a label can describe is unlike the others, but contradicts nothing.
-        sizes = np.array([abs(residual(ridge, k)) / roots[k] for k in found.structures])
-        found = found.take(np.flatnonzero(sizes > robust.FAR[Quantity.ENERGY] * np.array(found.medians)))
-    if robustness is Robust.HUBER:
-        for _ in range(_N_REWEIGHTED):
-            ridge, residuals = fit(weights * robust.huber_weights(frames, residuals / roots))
-    if found is None:
-        return LabeledFit(ridge, None)
-    if robustness is Robust.OUTLIERS:
-        weights[list(found.structures)] = 0.0
-        second, residuals = fit(weights)
-        if not _confirmed(frames, found, residuals / roots):
-            return LabeledFit(ridge, None)
-        ridge = second
-    return LabeledFit(ridge, None, (robust.finding(frames, numbers, found, _CONSEQUENCES[robustness]),))
+        sure: list[Outliers] = []
+        for _ in range(_N_SEARCHES):
+            second = once(_without(targets, [*sure, *named]))
+            again = _derived(design, frames, second, chunk) or derived
+            sizes = _sizes(frames, targets, again, second.suspects)
+            named = [
+                found
+                for found in named
+                if found.quantity not in second.suspects and confirmed(frames, found, sizes.get(found.quantity))
+            ]
+            if not named:
+                break
+            sure, last, derived = [*sure, *named], second, again
+            # Smaller ones hide behind those that are gone.
+            for found in sure:
+                sizes[found.quantity][list(found.structures)] = np.nan
+            named = _outliers(design, frames, targets, second, again, sizes)
+            if not named:
+                break
+        named = sure
+    if estimate_noise:
+        last = _without_exchanged(design, frames, targets, last, derived, rule, chunk)
+    return _result(last, frames, numbers, targets, derived, named, CONSEQUENCES[robustness])
 
 
 def _fit(
@@ -239,13 +202,13 @@ def _fit(
     suspects: tuple[Quantity, ...] = ()
     if judged:
         grams = QuantityGrams(kinds)
-        volume = _typical_volume(frames)
-        found = scales.suspicious(grams, volume)
+        sizes = scales.Sizes.of(frames)
+        found = scales.suspicious(grams, sizes)
         suspects = tuple(scale.quantity for scale in found)
         for scale in found:
             judges = [kind for kind in grams.kinds if kind not in suspects]
             members = _labeled(targets, scale.quantity)
-            findings.append(scales.finding(scale, judges, frames, members, volume, lowered=estimate_noise))
+            findings.append(scales.finding(scale, judges, frames, members, sizes, lowered=estimate_noise))
         factors = estimate(grams, suspects, applied=estimate_noise)
         findings += factors.findings
     spoiling = 1.0 < factors.factors.get(Quantity.VIRIAL, 1.0) < LEFT_OUT
@@ -331,6 +294,25 @@ def _sizes(
     return result
 
 
+def _outliers(
+    design: Evaluable,
+    frames: Sequence[Atoms],
+    targets: Sequence[Target],
+    done: _Pass,
+    derived: Derived,
+    sizes: dict[Quantity, FloatArray],
+) -> list[Outliers]:
+    """Return the few labels of each kind that are far from all others and that no fit describes."""
+    named = [found for q, size in sizes.items() if (found := robust.outliers(frames, q, size)) is not None]
+    for known in (derived.weights, done.ridge.weights):
+        judged = [
+            found if found.quantity in done.suspects else _contradicting(design, frames, targets, known, found)
+            for found in named
+        ]
+        named = [found for found in judged if found is not None]
+    return named
+
+
 def _contradicting(
     design: Evaluable, frames: Sequence[Atoms], targets: Sequence[Target], weights: FloatArray, found: Outliers
 ) -> Outliers | None:
@@ -353,7 +335,7 @@ def _contradicting(
     return found.take(np.flatnonzero(wrong))
 
 
-def _confirmed(frames: Sequence[Atoms], found: Outliers, sizes: FloatArray | None) -> bool:
+def confirmed(frames: Sequence[Atoms], found: Outliers, sizes: FloatArray | None) -> bool:
     """Whether outliers are still such, seen from a fit without them."""
     again = None if sizes is None else robust.outliers(frames, found.quantity, sizes)
     return again is not None and set(found.structures) <= set(again.structures)
@@ -408,11 +390,6 @@ def _labeled(targets: Sequence[Target], quantity: Quantity) -> list[int]:
     """Return which structures have labels of a kind."""
     values = [getattr(target, quantity.noise) for target in targets]
     return [k for k, value in enumerate(values) if value is not None and np.isfinite(value).any()]
-
-
-def _typical_volume(frames: Sequence[Atoms]) -> float:
-    volumes = [abs(np.linalg.det(frame.cell.array)) for frame in frames if all(frame.pbc)]
-    return float(np.median(volumes)) if volumes else float("nan")
 
 
 __all__ = ["Derived", "Evaluable", "LabeledFit", "fit_labeled"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -70,15 +70,29 @@ class Scale:
     gain: float
 
 
-def suspicious(grams: QuantityGrams, volume: float) -> list[Scale]:
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What structures typically are: their volume in Å^3, not-a-number if there is none, and number of atoms."""
+
+    volume: float
+    n_atoms: float
+
+    @classmethod
+    def of(cls, frames: Sequence[Atoms]) -> Self:
+        """Return the medians."""
+        volumes = [abs(np.linalg.det(frame.cell.array)) for frame in frames if all(frame.pbc)]
+        return cls(float(np.median(volumes)) if volumes else math.nan, float(np.median([len(f) for f in frames])))
+
+
+def suspicious(grams: QuantityGrams, sizes: Sizes) -> list[Scale]:
     """Return the kinds of labels with another sign or unit than the others.
 
     Parameters
     ----------
     grams
         Of rows divided by the expected noise.
-    volume
-        Typical volume of a structure in Å^3, for virials given as stresses; not-a-number if there is none.
+    sizes
+        Of structures, for virials given as stresses, and energies per atom.
     """
     if len(grams.kinds) < 2:
         return []
@@ -100,7 +114,7 @@ def suspicious(grams: QuantityGrams, volume: float) -> list[Scale]:
         inverse = Scale(Quantity.ENERGY, 1.0 / energy_forces.factor, energy_forces.gain)
         if (Quantity.FORCES, Quantity.VIRIAL) in pairs:
             return [inverse]
-        return [min((energy_forces, inverse), key=_strangeness)]
+        return [min((energy_forces, inverse), key=lambda scale: _strangeness(scale, sizes))]
     return list(wrong.values())
 
 
@@ -109,7 +123,7 @@ def finding(
     judges: Sequence[Quantity],
     frames: Sequence[Atoms],
     structures: Sequence[int],
-    volume: float,
+    sizes: Sizes,
     *,
     lowered: bool,
 ) -> Finding:
@@ -123,7 +137,7 @@ def finding(
         The kinds of labels that say so.
     frames, structures
         All structures, and which have such labels.
-    volume
+    sizes
         As of :func:`suspicious`.
     lowered
         Whether the fit gives them little weight.
@@ -131,7 +145,7 @@ def finding(
     others = " and ".join(kind.plural for kind in judges)
     size = abs(scale.factor)
     sign = "minus " if scale.factor < 0 else ""
-    looks = _looks(scale, volume)
+    looks = _looks(scale, sizes)
     if scale.factor < 0 and 1 / _NEAR < size < _NEAR:
         text = _SIGNS[scale.quantity]
     elif looks:
@@ -180,19 +194,27 @@ def _costs(first: FloatArray, second: FloatArray, factors: FloatArray | None) ->
     return costs
 
 
-def _strangeness(scale: Scale) -> float:
+def _strangeness(scale: Scale, sizes: Sizes) -> float:
     """Return how far a factor is from one that a kind is known for, as a logarithm; forces for a mere sign."""
     if scale.factor < 0 and 1 / _NEAR < -scale.factor < _NEAR:
         return 0.0 if scale.quantity is Quantity.FORCES else 1.0
-    return min(abs(math.log(abs(scale.factor) / known)) for known, _ in _LOOKS[scale.quantity])
+    return min(abs(math.log(abs(scale.factor) / known)) for known, _ in _known(scale.quantity, sizes))
 
 
-def _looks(scale: Scale, volume: float) -> list[str]:
+def _looks(scale: Scale, sizes: Sizes) -> list[str]:
     """Return the units that a factor stands for: the one it is, or those it is near to."""
-    known = list(_LOOKS[scale.quantity])
-    if scale.quantity is Quantity.VIRIAL and math.isfinite(volume):
-        known += [(volume, "virials, in eV, given as stresses"), (1 / volume, "stresses given as virials")]
+    known = _known(scale.quantity, sizes)
     gaps = sorted((abs(math.log(abs(scale.factor) / factor)), name) for factor, name in known)
     if gaps[0][0] < math.log(_SURE):
         return [gaps[0][1]]
     return [name for gap, name in gaps[:2] if gap < math.log(_NEAR)]
+
+
+def _known(quantity: Quantity, sizes: Sizes) -> list[tuple[float, str]]:
+    """Return the factors that labels of a kind are known for, and what they look like."""
+    known = list(_LOOKS[quantity])
+    if quantity is Quantity.VIRIAL and math.isfinite(sizes.volume):
+        known += [(sizes.volume, "virials, in eV, given as stresses"), (1 / sizes.volume, "stresses given as virials")]
+    if quantity is Quantity.ENERGY and sizes.n_atoms > 1:
+        known.append((1 / sizes.n_atoms, "eV per atom"))
+    return known
