@@ -38,11 +38,9 @@ def training(seed=0):
 
 
 def density(center_weight, smoothing, **options):
-    settings = {"max_angular": 2, "basis": orbas.bases.GTO(3), "species": [6, 14]}
+    settings = {"max_angular": 2, "basis": orbas.bases.GTO(3), "species": [6, 14], "density_width": 0.5}
     cutoff = orbas.Cutoff(RADIUS, 1.0, smoothing)
-    return orbas.DensityExpansion(
-        cutoff=cutoff, density_width=0.5, center_weight=center_weight, **{**settings, **options}
-    )
+    return orbas.DensityExpansion(cutoff=cutoff, center_weight=center_weight, **{**settings, **options})
 
 
 def optimal(center_weight, smoothing, mixing):
@@ -118,6 +116,29 @@ def test_sums_of_kernels_are_continuous(center_weight):
     terms = [radial(center_weight, "cosine"), power(center_weight, "smooth"), selected(center_weight, "cosine")]
     model = SparseGPR(terms, n_sparse=8, zeta=[1, 2, 3], delta=[1.0, 0.5, 0.2], regularization=Fixed(1e-4))
     check(model.fit(training(), forces_key="REF_forces"))
+
+
+@pytest.mark.parametrize("center_weight", [1.0, 0.0])
+def test_a_basis_that_does_not_see_the_center(center_weight):
+    """Functions that vanish at the origin, of a delta density: a lone atom has no features, whatever its weight."""
+    basis = orbas.bases.Custom([lambda r: r**2 * np.exp(-r), lambda r: r**2 * np.exp(-2 * r)], support=12.0)
+    for spectrum in (orbas.RadialSpectrum, orbas.PowerSpectrum):
+        representation = spectrum(density(center_weight, "cosine", basis=basis, density_width=0.0))
+        for zeta in (1, 4):
+            model = SparseGPR(representation, n_sparse=12, zeta=zeta, regularization=Fixed(1e-4))
+            check(model.fit(training(), forces_key="REF_forces"))
+
+
+@pytest.mark.parametrize("mixing", ["combined", "separate"])
+def test_optimal_functions_without_a_center_have_no_spikes(mixing):
+    """They are fitted to neighbors and are small at the origin: the kernel fades out over tenths of an Å, not less."""
+    representation = orbas.PowerSpectrum(optimal(0.0, "cosine", mixing))
+    model = SparseGPR(representation, n_sparse=12, zeta=2, regularization=Fixed(1e-4))
+    model.fit(training(), forces_key="REF_forces")
+    pairs = [Atoms([6, 14], [(0, 0, 0), (d, 0, 0)]) for d in np.linspace(RADIUS - 0.5, RADIUS - 1e-3, 200)]
+    forces = np.array(model.predict(pairs).forces)[:, 0, 0]
+    assert np.abs(forces).max() < 3.0
+    assert np.abs(np.diff(forces)).max() < 0.05
 
 
 @pytest.mark.parametrize("name", KERNELS)

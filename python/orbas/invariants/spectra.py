@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from orbas.base.types import FloatArray
     from orbas.density.expansion import DensityExpansion
 
+#: A basis hardly sees the center if the norm of a lone atom is less than this part of that of one with a neighbor.
+_BLIND = 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class SpectrumRecord:
@@ -176,15 +179,17 @@ class Spectrum(Estimator):
 
         What an atom without neighbors lacks of its norm in the whole spectrum with ``center_weight=1``: zero there.
         Where it has no features, directions mean nothing, and a kernel of directions would jump when the last neighbor
-        leaves. With the floor it goes to zero with the features.
+        leaves. With the floor it goes to zero with the features. Where a basis hardly sees the center, the norm with one
+        neighbor, at half the cutoff radius, takes the place of that of the atom itself.
         """
         from ase import Atoms
 
-        whole = self._whole()
-        if whole is self:
-            return dict.fromkeys(species, 0.0)
+        whole, apart = self._whole(), [[0.0, 0.0, 0.0], [0.5 * self.density.cutoff.radius, 0.0, 0.0]]
         lone = [Atoms(numbers=[number]) for number in species]
-        most, least = (np.sum(one.transform(lone).values ** 2, axis=1) for one in (whole, self))
+        pairs = [Atoms(numbers=[number] * 2, positions=apart) for number in species]
+        center, pair = (np.sum(features.values**2, axis=1) for features in map(whole.transform, (lone, pairs)))
+        most = np.where(center < _BLIND**2 * pair[::2], pair[::2], center)
+        least = np.sum(self.transform(lone).values ** 2, axis=1)
         floors = np.sqrt(np.maximum(most - least, 0.0))
         return dict(zip(species, floors.tolist(), strict=True))
 
