@@ -179,7 +179,7 @@ class Spectrum(Estimator):
 
         What an atom without neighbors lacks of its norm in the whole spectrum with ``center_weight=1``: zero there.
         Where it has no features, directions mean nothing, and a kernel of directions would jump when the last neighbor
-        leaves. With the floor it goes to zero with the features. Where a basis hardly sees the center, the norm with one
+        leaves. With the floor it goes to zero with the features. Where a basis hardly sees the center, the norm with a
         neighbor, at half the cutoff radius, takes the place of that of the atom itself.
         """
         from ase import Atoms
