@@ -54,6 +54,19 @@ def test_a_thousand_steps_with_wrapping(kind):
     assert 20 <= remembered.n_listed < 500  # once per wrap at least, by far not at every step
 
 
+@pytest.mark.parametrize("kind", [orbas.Bispectrum, lambda density: orbas.NICE(density, 3, n_pairs=20, n_components=5)])
+def test_iterations_remember_too(kind):
+    """Blocks of many centers, whose neighbors are looked up on the way forward and back."""
+    model, atoms, rng = spectrum(kind).fit([silicon()]), silicon(), np.random.default_rng(0)
+    weights, remembered = weights_of(model, atoms), SkinList(0.8)
+    for _ in range(10):
+        atoms.positions += 0.02 * rng.normal(size=(len(atoms), 3))
+        assert_same(
+            model.linear_energies([atoms], weights, skin_list=remembered), model.linear_energies([atoms], weights)
+        )
+    assert 1 <= remembered.n_listed < 5
+
+
 def test_listed_anew_when_needed_and_only_then():
     model, atoms = spectrum(), silicon()
     weights, remembered = weights_of(model, atoms), SkinList(skin=0.6)
