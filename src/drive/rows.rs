@@ -125,7 +125,9 @@ fn follow(
         }
         Ok(())
     };
-    let grain = invariant.grain_of_rows().max(2);
+    // Small blocks where there are few centers: two for each thread. No number depends on it.
+    let share = species.len().div_ceil(2 * parallel::num_threads()?);
+    let grain = invariant.grain_of_rows().min(share).max(2);
     drive_structure(frame.structure, neighbors, plan, species, grain, &job, items, &mut merge, interrupt)?;
     for (atom, row) in rows.chunks_exact(3 * n).enumerate() {
         for (to, [x, y]) in strain.chunks_exact_mut(n).zip(VOIGT) {

@@ -148,6 +148,10 @@ impl Invariant for Kernel {
         GRAIN.max(self.inner.grain())
     }
 
+    fn grain_of_rows(&self) -> usize {
+        self.inner.grain_of_rows()
+    }
+
     fn memory(&self) -> Result<Memory> {
         Ok(Memory::new(KernelMemory {
             inner: self.inner.memory()?,

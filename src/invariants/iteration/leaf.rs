@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::invariants::{Along, Energy, Environments, Invariant, Memory, check_weights};
 use crate::memory::filled;
 
-/// Environments that share a block where each is followed by many directions: few, so that threads share a structure.
-const GRAIN_OF_ROWS: usize = 8;
+/// Environments that share a block where each is followed by many directions: those of one vector of lanes or two.
+const GRAIN_OF_ROWS: usize = 16;
 
 /// The iteration of one kind of center.
 #[derive(Debug, Clone)]
