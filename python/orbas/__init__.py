@@ -1,7 +1,7 @@
 """orbas: optimal radial bases for atom-centered density representations.
 
 Structures in, the smallest features that keep the most information out. Names are loaded on first use, so that
-``import orbas`` costs next to nothing.
+``import orbas`` costs next to nothing. The examples of methods go on from that of their class.
 """
 
 from __future__ import annotations

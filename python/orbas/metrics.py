@@ -70,6 +70,15 @@ def gfre(
     ValueError
         For different numbers of samples, indices out of range, too few training rows for the regularization, features
         that are not finite, or features b without variance.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import orbas
+    >>> x = np.random.default_rng(0).normal(size=(60, 3))
+    >>> whole, part = orbas.metrics.gfre(x, x[:, :1]), orbas.metrics.gfre(x[:, :1], x)
+    >>> round(whole, 3), part > 0.5
+    (0.0, True)
     """
     rule = resolve_regularization(regularization)
     halves = _halves(a, b, split, seed)
@@ -106,6 +115,15 @@ def lfre(
     ------
     ValueError
         As :func:`gfre`, and for more neighbors than training rows or fewer than the regularization needs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import orbas
+    >>> x = np.random.default_rng(0).uniform(0.5, 1.0, size=(60, 2))
+    >>> curved = x**2  # no linear map gives it, but a local one nearly does
+    >>> orbas.metrics.lfre(x, curved, n_neighbors=10) < orbas.metrics.gfre(x, curved)
+    True
     """
     rule = resolve_regularization(regularization)
     halves = _halves(a, b, split, seed)
@@ -136,6 +154,14 @@ def residual_variance(a: ArrayLike | Features, b: ArrayLike | Features) -> float
     ------
     ValueError
         For different numbers of samples, features that are not finite, or b = 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import orbas
+    >>> b = np.diag([3.0, 1.0])
+    >>> round(orbas.metrics.residual_variance(b[:, :1], b), 3)  # 1 / (9 + 1)
+    0.1
     """
     first, second = _pair(a, b)
     total = float(np.sum(second**2))

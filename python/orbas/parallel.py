@@ -33,6 +33,15 @@ def set_num_threads(threads: int) -> None:
     ------
     ValueError
         Unless ``1 <= threads <= 1024``.
+
+    Examples
+    --------
+    >>> import orbas
+    >>> before = orbas.get_num_threads()
+    >>> orbas.set_num_threads(2)
+    >>> orbas.get_num_threads()
+    2
+    >>> orbas.set_num_threads(before)
     """
     if isinstance(threads, bool | np.bool_) or not hasattr(threads, "__index__") or threads < 1:
         raise ValueError(f"the number of threads must be a positive integer, got {threads!r}")
@@ -40,7 +49,14 @@ def set_num_threads(threads: int) -> None:
 
 
 def get_num_threads() -> int:
-    """Return how many threads the next call will use."""
+    """Return how many threads the next call will use.
+
+    Examples
+    --------
+    >>> import orbas
+    >>> orbas.get_num_threads() >= 1
+    True
+    """
     return _core.get_num_threads()
 
 

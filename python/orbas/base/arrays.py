@@ -66,13 +66,28 @@ class ArrayEstimator(Estimator):
         Number of columns in ``fit``.
     feature_names_in_
         Their names, if all were strings.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import orbas
+    >>> table = pd.DataFrame({"a": [1.0, 0.0, 0.0], "b": [0.0, 2.0, 0.0], "c": [0.0, 0.0, 3.0]})
+    >>> selector = orbas.selection.CUR(2).fit(table)
+    >>> selector.n_features_in_
+    3
     """
 
     n_features_in_ = Fitted[int]()
 
     @property
     def feature_names_in_(self) -> Names:
-        """Names of the columns in ``fit``."""
+        """Names of the columns in ``fit``.
+
+        Examples
+        --------
+        >>> selector.feature_names_in_.tolist()
+        ['a', 'b', 'c']
+        """
         record: ColumnsRecord | None = self._record
         if record is None or record.columns.names is None:
             raise AttributeError("fit saw no names of columns")
@@ -132,7 +147,14 @@ class ArrayEstimator(Estimator):
 
 
 class OutputContainer:
-    """``set_output`` of a transformer: arrays, or frames of pandas or polars with names on their columns."""
+    """``set_output`` of a transformer: arrays, or frames of pandas or polars with names on their columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import orbas
+    >>> selector = orbas.selection.CUR(2).fit(np.diag([1.0, 2.0, 3.0]))
+    """
 
     def set_output(self, *, transform: Container | None = None) -> Self:
         """Choose what ``transform`` returns; "default" is an array, None leaves it as it is.
@@ -141,6 +163,12 @@ class OutputContainer:
         ------
         ValueError
             For an unknown container.
+
+        Examples
+        --------
+        >>> table = selector.set_output(transform="pandas").transform(np.diag([1.0, 2.0, 3.0]))
+        >>> table.columns.tolist()
+        ['x1', 'x2']
         """
         if transform is None:
             return self
@@ -150,7 +178,13 @@ class OutputContainer:
         return self
 
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> Names:
-        """Return the names of the columns of ``transform``."""
+        """Return the names of the columns of ``transform``.
+
+        Examples
+        --------
+        >>> selector.get_feature_names_out().tolist()
+        ['x1', 'x2']
+        """
         raise NotImplementedError
 
     def _contained(self, values: Any, like: Any) -> Any:

@@ -36,7 +36,17 @@ class Block:
 
 
 class EquivariantBlocks(Mapping[BlockKey, Block]):
-    """A read-only mapping from (nu, o3_lambda, o3_sigma, center_species) to blocks [sample, m, q]."""
+    """A read-only mapping from (nu, o3_lambda, o3_sigma, center_species) to blocks [sample, m, q].
+
+    Examples
+    --------
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(3)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=1, basis=basis)
+    >>> blocks = density.transform(orbas.datasets.silicon(n=1))
+    >>> blocks[1, 1, 1, 14].values.shape[1:]
+    (3, 3)
+    """
 
     def __init__(self, blocks: dict[BlockKey, Block]) -> None:
         self._blocks = dict(blocks)
@@ -56,15 +66,33 @@ class EquivariantBlocks(Mapping[BlockKey, Block]):
         return len(self._blocks)
 
     def keys(self) -> KeysView[BlockKey]:
-        """Block keys, ordered by o3_lambda, then center species."""
+        """Block keys, ordered by o3_lambda, then center species.
+
+        Examples
+        --------
+        >>> [tuple(key) for key in blocks.keys()]
+        [(1, 0, 1, 14), (1, 1, 1, 14)]
+        """
         return self._blocks.keys()
 
     def values(self) -> ValuesView[Block]:
-        """Blocks in the order of the keys."""
+        """Blocks in the order of the keys.
+
+        Examples
+        --------
+        >>> [block.values.shape[1:] for block in blocks.values()]
+        [(1, 3), (3, 3)]
+        """
         return self._blocks.values()
 
     def items(self) -> ItemsView[BlockKey, Block]:
-        """Pairs of key and block."""
+        """Pairs of key and block.
+
+        Examples
+        --------
+        >>> {o3_lambda: block.values.shape[1] for (_, o3_lambda, _, _), block in blocks.items()}
+        {0: 1, 1: 3}
+        """
         return self._blocks.items()
 
     def __repr__(self) -> str:
@@ -90,6 +118,18 @@ class Features:
         Number of structures, those without atoms included.
     gradients
         Derivatives by the positions, samples as the rows of ``values``; None unless they were asked for.
+
+    Examples
+    --------
+    >>> import ase.build
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(2)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=1, basis=basis)
+    >>> features = orbas.PowerSpectrum(density).transform([ase.build.molecule("CH4"), ase.build.molecule("H2O")])
+    >>> features.values.shape, features.species
+    ((8, 42), (1, 6, 8))
+    >>> features.samples[4:6].tolist()
+    [[0, 4], [1, 0]]
     """
 
     values: FloatArray
@@ -105,6 +145,11 @@ class Features:
         Returns
         -------
         Array of shape [n_structures, n_species * n_features]; species vary slowest.
+
+        Examples
+        --------
+        >>> features.per_structure().shape  # 2 structures; 3 center species times 42 features
+        (2, 126)
         """
         n_features = self.values.shape[1]
         summed = np.zeros((self.n_structures, len(self.species), n_features))

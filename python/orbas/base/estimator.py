@@ -50,6 +50,13 @@ class Estimator:
     """``get_params``, ``set_params`` and a repr; the constructor of a subclass only stores its arguments.
 
     Public methods of subclasses work under numpy's default error state, fits with one thread of BLAS.
+
+    Examples
+    --------
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(2)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=1, basis=basis)
+    >>> spectrum = orbas.PowerSpectrum(density)
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -77,7 +84,15 @@ class Estimator:
         return _parameters_of(cls.__init__)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the constructor's parameters, those of nested estimators too when ``deep``."""
+        """Return the constructor's parameters, those of nested estimators too when ``deep``.
+
+        Examples
+        --------
+        >>> density.get_params()["max_angular"]
+        1
+        >>> spectrum.get_params()["density__max_angular"]
+        1
+        """
         params: dict[str, Any] = {}
         for name in self._parameter_names():
             value = getattr(self, name)
@@ -102,7 +117,14 @@ class Estimator:
         return twin
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters by name; ``nested__name`` reaches into a nested estimator."""
+        """Set parameters by name; ``nested__name`` reaches into a nested estimator.
+
+        Examples
+        --------
+        >>> spectrum = spectrum.set_params(density__max_angular=3)
+        >>> density.max_angular
+        3
+        """
         names = self._parameter_names()
         for key, value in params.items():
             name, _, rest = key.partition("__")
@@ -122,6 +144,13 @@ class Estimator:
         """Return a copy that later changes and fits of this one, and of what it stands on, do not reach.
 
         Where neither a setting nor a fit has decided on the species, the copy has those that are given.
+
+        Examples
+        --------
+        >>> copy = spectrum.settled((1, 6))
+        >>> density.max_angular = 4
+        >>> copy.density.max_angular, copy.density.species_
+        (1, (1, 6))
         """
         twin = type(self).__new__(type(self))
         twin.__dict__.update({name: settled(value, species) for name, value in self.__dict__.items()})

@@ -27,6 +27,13 @@ class SettingsError(ValueError, TypeError):
     ----------
     path
         Section and field with a dot between, where the setting stands in a file; else None.
+
+    Examples
+    --------
+    >>> import orbas
+    >>> orbas.Cutoff(radius=-1.0)
+    Traceback (most recent call last):
+    orbas.base.fields.SettingsError: Cutoff.radius must be a number from 1e-6 to 1e6 Å, got -1.0
     """
 
     def __init__(self, message: str, path: str | None = None) -> None:

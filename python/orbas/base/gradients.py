@@ -23,6 +23,16 @@ class JacobianRows:
         By the positions, in 1/Å: shape [n_atoms, 3, n_columns].
     strain
         By the strain, ``r -> (1 + strain) r``: shape [3, 3, n_columns].
+
+    Examples
+    --------
+    >>> import ase.build
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(2)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=1, basis=basis)
+    >>> rows = next(orbas.PowerSpectrum(density).jacobian_rows([ase.build.molecule("H2O")]))
+    >>> rows.positions.shape, rows.strain.shape
+    ((3, 3, 40), (3, 3, 40))
     """
 
     positions: FloatArray
@@ -45,6 +55,19 @@ class Gradients:
         Shape [n_samples + 1].
     neighbors
         Shape [n_pairs]: the atom that moves, as an index into its structure.
+
+    Examples
+    --------
+    >>> import ase.build
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(2)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=1, basis=basis)
+    >>> spectrum = orbas.PowerSpectrum(density)
+    >>> gradients = spectrum.transform([ase.build.molecule("H2O")], gradients=True).gradients
+    >>> gradients.offsets.tolist(), gradients.neighbors.tolist()
+    ([0, 3, 6, 9], [0, 1, 2, 0, 1, 2, 0, 1, 2])
+    >>> gradients.values.shape
+    (9, 3, 20)
     """
 
     values: FloatArray

@@ -34,7 +34,14 @@ FUNCTIONS = Integer(1, 1000)
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """The checked surroundings of a basis: lengths in Å, ``max_angular`` inclusive."""
+    """The checked surroundings of a basis: lengths in Å, ``max_angular`` inclusive.
+
+    Examples
+    --------
+    >>> from orbas.bases import Setup
+    >>> Setup(max_angular=2, cutoff_radius=4.0, density_width=0.5)
+    Setup(max_angular=2, cutoff_radius=4.0, density_width=0.5)
+    """
 
     max_angular: int = field(metadata=setting(DEGREE, "largest degree l"))
     cutoff_radius: float = field(metadata=setting(LENGTH, "cutoff radius"))
@@ -75,6 +82,17 @@ def register(cls: type[Basis]) -> type[Basis]:
         If it is no such class.
     ValueError
         If another class has its name.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> from orbas import bases
+    >>> @bases.register
+    ... @dataclass(frozen=True, slots=True)
+    ... class Quadrature(bases.DVR):
+    ...     pass
+    >>> bases.BASES.pop("Quadrature") is Quadrature  # taken out again
+    True
     """
     if not (isinstance(cls, type) and issubclass(cls, PrimitiveBasis) and is_dataclass(cls)):
         raise TypeError(f"a basis is a dataclass derived from orbas.bases.PrimitiveBasis, got {cls!r}")
@@ -101,13 +119,28 @@ class PrimitiveBasis(ABC):
     - ``cutoff_radius``: in Å, positive;
     - ``density_width``: of the Gaussian, in Å; 0 is the delta density; otherwise at least a thousandth
       of the cutoff radius.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from orbas import bases
+    >>> basis = bases.GTO(3)
+    >>> isinstance(basis, bases.PrimitiveBasis)
+    True
+    >>> setup = {"max_angular": 1, "cutoff_radius": 4.0, "density_width": 0.5}
     """
 
     __slots__ = ()
 
     @abstractmethod
     def counts(self, max_angular: int) -> tuple[int, ...]:
-        """Return the number of radial functions for ``l = 0 .. max_angular``."""
+        """Return the number of radial functions for ``l = 0 .. max_angular``.
+
+        Examples
+        --------
+        >>> basis.counts(2)
+        (3, 3, 3)
+        """
 
     @abstractmethod
     def _sample(self, setup: Setup) -> tuple[NDArray[np.float64], list[NDArray[np.float64]]]:
@@ -138,6 +171,14 @@ class PrimitiveBasis(ABC):
         ------
         ValueError
             If an argument is out of range.
+
+        Examples
+        --------
+        >>> r = np.linspace(0.0, 20.0, 2001)
+        >>> values = basis.functions(r, **setup)[0]
+        >>> overlap = np.einsum("rn,rm,r->nm", values, values, r**2) * (r[1] - r[0])
+        >>> bool(np.allclose(overlap, np.eye(3), atol=1e-6))
+        True
         """
         setup = Setup(max_angular, cutoff_radius, density_width)
         return [values[0] for values in self._evaluate(_check_distances(r), setup, 0)]
@@ -170,6 +211,14 @@ class PrimitiveBasis(ABC):
         ------
         ValueError
             If an argument is out of range, or the functions are linearly dependent.
+
+        Examples
+        --------
+        >>> integrals = basis.integrals([0.0, 1.0, 2.0], **setup)
+        >>> integrals[1].values.shape
+        (3, 3)
+        >>> bool(np.allclose(integrals[1].values[0], 0.0))  # at r = 0 a Gaussian leaves l = 0 alone
+        True
         """
         setup = Setup(max_angular, cutoff_radius, density_width)
         distances = _check_distances(r)
@@ -184,17 +233,39 @@ class OrthonormalizedBasis(PrimitiveBasis):
 
     A subclass gives the number of its functions (:meth:`counts`), the functions (:meth:`primitives`), where they end
     and how fast they vary (:meth:`extent`); ``examples/adding_basis.py`` is one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from orbas import bases
+    >>> basis = bases.GTO(3)
+    >>> isinstance(basis, bases.OrthonormalizedBasis)
+    True
+    >>> setup = bases.Setup(max_angular=1, cutoff_radius=4.0, density_width=0.5)
     """
 
     __slots__ = ()
 
     @abstractmethod
     def primitives(self, r: NDArray[np.float64], degree: int, setup: Setup, order: int) -> NDArray[np.float64]:
-        """Return the functions of one l and ``order`` derivatives, [order + 1, n_r, n_l]; r <= end."""
+        """Return the functions of one l and ``order`` derivatives, [order + 1, n_r, n_l]; r <= end.
+
+        Examples
+        --------
+        >>> basis.primitives(np.linspace(0.0, 4.0, 9), 0, setup, 2).shape
+        (3, 9, 3)
+        """
 
     @abstractmethod
     def extent(self, setup: Setup) -> tuple[float, float]:
-        """Return where the functions end (Å) and the largest wave number in them (1/Å)."""
+        """Return where the functions end (Å) and the largest wave number in them (1/Å).
+
+        Examples
+        --------
+        >>> end, wave_number = basis.extent(setup)
+        >>> end > 4.0, wave_number > 0.0
+        (True, True)
+        """
 
     def _grid(self, setup: Setup) -> Grid:
         end, wave_number = self.extent(setup)
@@ -203,7 +274,13 @@ class OrthonormalizedBasis(PrimitiveBasis):
         return panel_grid(end, wave_number + max(wave_number, density))
 
     def twin(self, degree: int) -> int:
-        """Return the smallest l with the same functions as ``degree``: they are orthonormalized once."""
+        """Return the smallest l with the same functions as ``degree``: they are orthonormalized once.
+
+        Examples
+        --------
+        >>> basis.twin(2)
+        0
+        """
         return degree
 
     def _orthonormalized(self, grid: Grid, setup: Setup) -> dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]]:

@@ -50,6 +50,16 @@ class Custom(OrthonormalizedBasis):
         callable returns a wrong shape or values that are not finite, if functions are linearly dependent, if
         there are fewer sequences than l asked for, or, for the delta density only, if a function is too
         rough to be differentiated.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from orbas import bases
+    >>> basis = bases.Custom([lambda r: np.exp(-r), lambda r: np.exp(-2.0 * r)], support=8.0)
+    >>> setup = bases.Setup(max_angular=1, cutoff_radius=4.0, density_width=0.5)
+    >>> r = np.linspace(0.0, 4.0, 9)
+    >>> basis.functions(r, max_angular=0, cutoff_radius=4.0, density_width=0.5)[0].shape
+    (9, 2)
     """
 
     callables: tuple[RadialFunction, ...] | tuple[tuple[RadialFunction, ...], ...]
@@ -72,7 +82,15 @@ class Custom(OrthonormalizedBasis):
         check_settings(self)
 
     def counts(self, max_angular: int) -> tuple[int, ...]:
-        """Return the number of functions given for each l."""
+        """Return the number of functions given for each l.
+
+        Examples
+        --------
+        >>> basis.counts(2)
+        (2, 2, 2)
+        >>> bases.Custom([[np.cos, np.sin], [np.sin]]).counts(1)
+        (2, 1)
+        """
         checked(DEGREE, "max_angular", max_angular)
         return tuple(len(self._of_degree(degree)) for degree in range(max_angular + 1))
 
@@ -89,16 +107,35 @@ class Custom(OrthonormalizedBasis):
         return setup.cutoff_radius if self.support is None else float(self.support)
 
     def twin(self, degree: int) -> int:
-        """Return 0 if the functions are the same for every l."""
+        """Return 0 if the functions are the same for every l.
+
+        Examples
+        --------
+        >>> basis.twin(2), bases.Custom([[np.cos], [np.sin]]).twin(1)
+        (0, 1)
+        """
         return 0 if callable(self.callables[0]) else degree
 
     def extent(self, setup: Setup) -> tuple[float, float]:
-        """Return where the functions end (Å) and the largest wave number in them (1/Å)."""
+        """Return where the functions end (Å) and the largest wave number in them (1/Å).
+
+        Examples
+        --------
+        >>> end, wave_number = basis.extent(setup)
+        >>> end, round(wave_number, 2)
+        (8.0, 25.13)
+        """
         most = max(self.counts(setup.max_angular))
         return self._end(setup), math.pi * max(_HALF_WAVES, 2 * most) / self._end(setup)
 
     def primitives(self, r: NDArray[np.float64], degree: int, setup: Setup, order: int) -> NDArray[np.float64]:
-        """Return the functions of one l and their derivatives, [order + 1, n_r, n_l]."""
+        """Return the functions of one l and their derivatives, [order + 1, n_r, n_l].
+
+        Examples
+        --------
+        >>> basis.primitives(r, 0, setup, 2).shape
+        (3, 9, 2)
+        """
         functions = self._of_degree(degree)
         values = np.empty((order + 1, len(r), len(functions)))
         for n, function in enumerate(functions):

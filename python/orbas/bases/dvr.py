@@ -38,6 +38,14 @@ class DVR(PrimitiveBasis):
     SettingsError
         If ``n_radial`` is not an integer from 1 to 1000. On use: if the functions or the delta density are
         asked for at r = 0.
+
+    Examples
+    --------
+    >>> from orbas import bases
+    >>> basis = bases.DVR(6)
+    >>> integrals = basis.integrals([1.0, 2.0], max_angular=1, cutoff_radius=4.0, density_width=0.8)
+    >>> integrals[0].values.shape
+    (2, 6)
     """
 
     n_radial: int = field(metadata=setting(FUNCTIONS, "number of nodes, hence of functions for every l"))
@@ -46,7 +54,13 @@ class DVR(PrimitiveBasis):
         check_settings(self)
 
     def counts(self, max_angular: int) -> tuple[int, ...]:
-        """Return ``n_radial`` for every l."""
+        """Return ``n_radial`` for every l.
+
+        Examples
+        --------
+        >>> basis.counts(2)
+        (6, 6, 6)
+        """
         degree: int = checked(DEGREE, "max_angular", max_angular)
         return (self.n_radial,) * (degree + 1)
 

@@ -41,6 +41,15 @@ class GTO(OrthonormalizedBasis):
     SettingsError
         If ``n_radial`` is not an integer from 1 to 1000. On use: if there are too many
         functions to tell apart (more than about 35).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from orbas import bases
+    >>> basis = bases.GTO(4)
+    >>> setup = bases.Setup(max_angular=2, cutoff_radius=4.0, density_width=0.5)
+    >>> basis.functions([0.0, 1.0], max_angular=0, cutoff_radius=4.0, density_width=0.5)[0].shape
+    (2, 4)
     """
 
     n_radial: int = field(metadata=setting(FUNCTIONS, "number of functions for every l"))
@@ -49,7 +58,13 @@ class GTO(OrthonormalizedBasis):
         check_settings(self)
 
     def counts(self, max_angular: int) -> tuple[int, ...]:
-        """Return ``n_radial`` for every l."""
+        """Return ``n_radial`` for every l.
+
+        Examples
+        --------
+        >>> basis.counts(2)
+        (4, 4, 4)
+        """
         degree: int = checked(DEGREE, "max_angular", max_angular)
         return (self.n_radial,) * (degree + 1)
 
@@ -59,11 +74,24 @@ class GTO(OrthonormalizedBasis):
         return widths
 
     def twin(self, degree: int) -> int:
-        """Return 0: the functions are the same for every l."""
+        """Return 0: the functions are the same for every l.
+
+        Examples
+        --------
+        >>> basis.twin(2)
+        0
+        """
         return 0
 
     def extent(self, setup: Setup) -> tuple[float, float]:
-        """Return where the functions end (Å) and the largest wave number in them (1/Å)."""
+        """Return where the functions end (Å) and the largest wave number in them (1/Å).
+
+        Examples
+        --------
+        >>> end, wave_number = basis.extent(setup)
+        >>> end > setup.cutoff_radius  # Gaussians reach beyond the cutoff
+        True
+        """
         widths = self._widths(setup)
         power = np.arange(self.n_radial) + 1.0  # r R_n ~ r^(n+1) exp(..), peak at σ √(n+1)
         stretch = np.full(self.n_radial, 2.0)  # end / peak solves power (ln t - (t² - 1)/2) = -decay
@@ -72,7 +100,13 @@ class GTO(OrthonormalizedBasis):
         return float((widths * np.sqrt(power) * stretch).max()), GAUSSIAN_BAND / float(widths[0])
 
     def primitives(self, r: NDArray[np.float64], degree: int, setup: Setup, order: int) -> NDArray[np.float64]:
-        """Return the functions of one l and their derivatives, [order + 1, n_r, n_l]."""
+        """Return the functions of one l and their derivatives, [order + 1, n_r, n_l].
+
+        Examples
+        --------
+        >>> basis.primitives(np.array([0.0]), 0, setup, 0).round(3).tolist()  # r^n at r = 0
+        [[[1.502, 0.0, 0.0, 0.0]]]
+        """
         widths = self._widths(setup)
         values = np.empty((order + 1, len(r), self.n_radial))
         for n, width in enumerate(widths):

@@ -37,6 +37,16 @@ class LaplacianEigenstates(OrthonormalizedBasis):
     ------
     SettingsError
         If ``n_radial`` is not an integer from 1 to 1000.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from orbas import bases
+    >>> basis = bases.LaplacianEigenstates(4)
+    >>> setup = bases.Setup(max_angular=2, cutoff_radius=4.0, density_width=0.5)
+    >>> values = basis.functions([4.0], max_angular=0, cutoff_radius=4.0, density_width=0.5)[0]
+    >>> bool(np.allclose(values, 0.0))  # they vanish at the cutoff
+    True
     """
 
     n_radial: int = field(metadata=setting(FUNCTIONS, "number of functions at l = 0"))
@@ -45,16 +55,35 @@ class LaplacianEigenstates(OrthonormalizedBasis):
         check_settings(self)
 
     def counts(self, max_angular: int) -> tuple[int, ...]:
-        """Return the ragged number of functions, ``n_radial`` at l = 0 and fewer at higher l."""
+        """Return the ragged number of functions, ``n_radial`` at l = 0 and fewer at higher l.
+
+        Examples
+        --------
+        >>> basis.counts(4)
+        (4, 3, 3, 2, 2)
+        """
         checked(DEGREE, "max_angular", max_angular)
         return tuple(len(bessel_zeros(self.n_radial, degree)) for degree in range(max_angular + 1))
 
     def extent(self, setup: Setup) -> tuple[float, float]:
-        """Return where the functions end (Å) and the largest wave number in them (1/Å)."""
+        """Return where the functions end (Å) and the largest wave number in them (1/Å).
+
+        Examples
+        --------
+        >>> end, wave_number = basis.extent(setup)
+        >>> end, round(wave_number, 3)
+        (4.0, 3.142)
+        """
         return setup.cutoff_radius, self.n_radial * math.pi / setup.cutoff_radius
 
     def primitives(self, r: NDArray[np.float64], degree: int, setup: Setup, order: int) -> NDArray[np.float64]:
-        """Return the functions of one l and their derivatives, [order + 1, n_r, n_l]."""
+        """Return the functions of one l and their derivatives, [order + 1, n_r, n_l].
+
+        Examples
+        --------
+        >>> basis.primitives(np.array([0.0, 2.0, 4.0]), 0, setup, 2).shape
+        (3, 3, 4)
+        """
         from scipy.special import spherical_jn
 
         zeros = np.array(bessel_zeros(self.n_radial, degree))  # [n_l]

@@ -43,6 +43,14 @@ class RadialIntegrals:
         ``dI/dr`` in units of the values per Å, ``[n_r, n_l]``.
     second
         ``d2I/dr2`` in units of the values per Å², ``[n_r, n_l]``.
+
+    Examples
+    --------
+    >>> from orbas import bases
+    >>> per_degree = bases.GTO(3).integrals([1.0, 2.0], max_angular=1, cutoff_radius=4.0, density_width=0.5)
+    >>> integrals = per_degree[1]
+    >>> integrals.values.shape, integrals.first.shape, integrals.second.shape
+    ((2, 3), (2, 3), (2, 3))
     """
 
     values: NDArray[np.float64]

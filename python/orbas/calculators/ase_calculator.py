@@ -50,11 +50,44 @@ _OPTIONS = {
 
 
 class ExtrapolationWarning(UserWarning):
-    """An atom is in an environment farther from the training set than those that the model was trained on."""
+    """An atom is in an environment farther from the training set than those that the model was trained on.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(3)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=1, basis=basis)
+    >>> frames = orbas.datasets.silicon(n=15)
+    >>> model = orbas.models.LinearPotential(orbas.PowerSpectrum(density)).fit(frames)
+    >>> squeezed = frames[0].copy()
+    >>> squeezed.set_cell(0.6 * squeezed.cell, scale_atoms=True)
+    >>> squeezed.calc = model.calculator()
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     energy = squeezed.get_potential_energy()
+    >>> issubclass(caught[0].category, orbas.calculators.ExtrapolationWarning)
+    True
+    """
 
 
 class ExtrapolationError(CalculationFailed):
-    """As :class:`ExtrapolationWarning`, with ``on_extrapolation="raise"``."""
+    """As :class:`ExtrapolationWarning`, with ``on_extrapolation="raise"``.
+
+    Examples
+    --------
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(3)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=1, basis=basis)
+    >>> frames = orbas.datasets.silicon(n=15)
+    >>> model = orbas.models.LinearPotential(orbas.PowerSpectrum(density)).fit(frames)
+    >>> squeezed = frames[0].copy()
+    >>> squeezed.set_cell(0.6 * squeezed.cell, scale_atoms=True)
+    >>> squeezed.calc = model.calculator(on_extrapolation="raise")
+    >>> squeezed.get_potential_energy()
+    Traceback (most recent call last):
+    orbas.calculators.ase_calculator.ExtrapolationError: Si8, evaluation 0, atom 4 (Si) is ...
+    """
 
 
 class OptionError(InputError, SettingsError):
@@ -104,6 +137,19 @@ class OrbasCalculator(Calculator):
     CalculatorSetupError
         If the potential is not fitted. Its subclass ``InputError`` for a wrong option; later, for a structure that
         the potential cannot take: an unknown species, coincident atoms, positions that are not finite.
+
+    Examples
+    --------
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(3)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=1, basis=basis)
+    >>> frames = orbas.datasets.silicon(n=15)
+    >>> model = orbas.models.LinearPotential(orbas.PowerSpectrum(density)).fit(frames)
+    >>> calculator = orbas.calculators.OrbasCalculator(model, on_extrapolation="ignore")
+    >>> atoms = frames[0].copy()
+    >>> atoms.calc = calculator
+    >>> atoms.get_forces().shape == (len(atoms), 3), atoms.get_stress().shape
+    (True, (6,))
     """
 
     # Declared by ase, as a list and a set.
@@ -147,6 +193,11 @@ class OrbasCalculator(Calculator):
         ------
         InputError
             If there is no such option, or its value is of no use.
+
+        Examples
+        --------
+        >>> calculator.set(skin=0.5)
+        {'skin': 0.5}
         """
         for name, value in options.items():
             _check_option(name, value)
@@ -156,7 +207,14 @@ class OrbasCalculator(Calculator):
         return changed
 
     def reset(self) -> None:
-        """Forget results, remembered neighbors, and what was warned of."""
+        """Forget results, remembered neighbors, and what was warned of.
+
+        Examples
+        --------
+        >>> calculator.reset()
+        >>> calculator.results
+        {}
+        """
         super().reset()
         self.diagnostics = {}
         self._forget()
@@ -168,6 +226,13 @@ class OrbasCalculator(Calculator):
         ------
         PropertyNotImplementedError
             If there is no such property of this structure or potential.
+
+        Examples
+        --------
+        >>> calculator.get_property("uncertainty", atoms) > 0.0
+        True
+        >>> calculator.get_property("extrapolation", atoms).shape == (len(atoms),)
+        True
         """
         with self._lock:
             if name not in _DIAGNOSTICS:
@@ -182,7 +247,16 @@ class OrbasCalculator(Calculator):
             return value.copy() if isinstance(value, np.ndarray) else value
 
     def calculation_required(self, atoms: Atoms, properties: Sequence[str]) -> bool:
-        """Whether one of the properties must be computed first."""
+        """Whether one of the properties must be computed first.
+
+        Examples
+        --------
+        >>> calculator.calculation_required(atoms, ["energy"])  # there already
+        False
+        >>> atoms.rattle(0.01, seed=1)
+        >>> calculator.calculation_required(atoms, ["energy"])
+        True
+        """
         results = [name for name in properties if name not in _DIAGNOSTICS]
         return bool(super().calculation_required(atoms, results)) or any(
             name in _DIAGNOSTICS and name not in self.diagnostics for name in properties
@@ -205,6 +279,12 @@ class OrbasCalculator(Calculator):
             If the potential cannot take the structure; names the atom.
         ExtrapolationError
             See ``on_extrapolation``.
+
+        Examples
+        --------
+        >>> calculator.calculate(atoms, ["energy"])
+        >>> sorted(calculator.results)
+        ['energies', 'energy', 'forces', 'free_energy', 'stress']
         """
         with self._lock:
             if system_changes:  # before the structure is another: nobody takes old results for its own

@@ -30,6 +30,15 @@ class EnergyDrift:
         time step.
     resolution
         Standard error of the slope in meV/atom/ps. A slope of this size cannot be told from none: the run is too short.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from orbas.calculators import energy_drift
+    >>> times = np.linspace(0.0, 10.0, 101)  # ps
+    >>> drift = energy_drift(times, 1e-3 * times + 1e-3 * np.cos(40.0 * times))
+    >>> round(drift.slope, 1), drift.resolution < drift.slope
+    (1.0, True)
     """
 
     slope: float
@@ -55,6 +64,14 @@ def energy_drift(times: FloatArray | Sequence[float], energies: FloatArray | Seq
     ValueError
         For fewer than three samples, arrays of different lengths, numbers that are not finite, or times that are all
         one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from orbas.calculators import energy_drift
+    >>> times = np.linspace(0.0, 10.0, 101)  # ps
+    >>> round(energy_drift(times, 0.002 * times).slope, 6)  # meV/atom/ps
+    2.0
     """
     t, energy = np.asarray(times, dtype=np.float64), 1e3 * np.asarray(energies, dtype=np.float64)
     if t.ndim != 1 or t.shape != energy.shape or t.size < 3:
@@ -94,6 +111,17 @@ class ShadowEnergy:
     ----------
     energies
         In eV, of every recorded step but the first and the last one.
+
+    Examples
+    --------
+    >>> import ase.build
+    >>> import numpy as np
+    >>> from ase.calculators.lj import LennardJones
+    >>> from ase.md.verlet import VelocityVerlet
+    >>> from orbas.calculators import ShadowEnergy
+    >>> atoms = ase.build.molecule("H2", calculator=LennardJones(sigma=0.7, epsilon=0.1))
+    >>> dynamics = VelocityVerlet(atoms, timestep=0.05)
+    >>> shadow = ShadowEnergy(atoms, timestep=0.05)
     """
 
     def __init__(self, atoms: Atoms, timestep: float) -> None:
@@ -103,7 +131,15 @@ class ShadowEnergy:
         self._energy, self._velocities = 0.0, np.zeros(0)
 
     def record(self) -> None:
-        """Take in the present step; call it after every one."""
+        """Take in the present step; call it after every one.
+
+        Examples
+        --------
+        >>> for _ in dynamics.irun(20):
+        ...     shadow.record()
+        >>> len(shadow.energies), float(np.ptp(shadow.energies)) < 1e-4
+        (19, True)
+        """
         self._forces = [*self._forces[-2:], self._atoms.get_forces()]
         if len(self._forces) == 3:
             before, now, after = self._forces

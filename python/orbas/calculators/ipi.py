@@ -72,6 +72,27 @@ def run_driver(
         If the server sends what is no message of the protocol, another number of atoms, or numbers that are not finite.
     ase.calculators.calculator.CalculatorError
         As :class:`orbas.calculators.OrbasCalculator`.
+
+    Examples
+    --------
+    >>> import threading
+    >>> import uuid
+    >>> from ase.calculators.socketio import SocketIOCalculator
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(3)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=1, basis=basis)
+    >>> frames = orbas.datasets.silicon(n=15)
+    >>> model = orbas.models.LinearPotential(orbas.PowerSpectrum(density)).fit(frames)
+    >>> atoms, template, name = frames[0].copy(), frames[0].copy(), f"orbas_{uuid.uuid4().hex}"
+    >>> with SocketIOCalculator(unixsocket=name, timeout=30) as server:
+    ...     options = {"unixsocket": name, "timeout": 30, "on_extrapolation": "ignore"}
+    ...     driver = threading.Thread(target=orbas.calculators.run_driver, args=(model, template), kwargs=options)
+    ...     driver.start()
+    ...     atoms.calc = server
+    ...     energy = atoms.get_potential_energy()
+    >>> driver.join()
+    >>> bool(abs(energy - model.evaluate([atoms]).structures[0]) < 1e-9)
+    True
     """
     checked(Integer(1, 65535), "port", port)
     checked(Maybe(Number(1e-3, 1e9, "s"), meaning="forever"), "timeout", timeout)

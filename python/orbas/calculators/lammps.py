@@ -76,6 +76,23 @@ class LammpsCoupling:
     ValueError
         If the units are others, there are several processes, types without a species or a species that is none, a fix
         of this name, or a compute that the potential cannot serve.
+
+    Examples
+    --------
+    >>> import orbas
+    >>> from orbas.calculators import LammpsCoupling, create_atoms, open_lammps
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(3)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=1, basis=basis)
+    >>> frames = orbas.datasets.silicon(n=15)
+    >>> model = orbas.models.LinearPotential(orbas.PowerSpectrum(density)).fit(frames)
+    >>> atoms = frames[0] * (2, 2, 2)
+    >>> lmp = open_lammps()
+    >>> lmp.command("units metal")
+    >>> prism = create_atoms(lmp, atoms, ["Si"])
+    >>> coupling = LammpsCoupling(lmp, model, ["Si"], on_extrapolation="ignore")
+    >>> coupling.run(0)
+    >>> bool(abs(lmp.get_thermo("pe") - model.evaluate([atoms]).structures[0]) < 1e-6)
+    True
     """
 
     def __init__(
@@ -108,6 +125,11 @@ class LammpsCoupling:
             If there is a compute that the potential cannot serve; before LAMMPS sees the text, if it is in there.
         RuntimeError
             After :meth:`close`.
+
+        Examples
+        --------
+        >>> coupling.command("timestep 0.001")
+        >>> lmp.close()
         """
         if not self._is_open():
             raise RuntimeError("the potential was taken out of LAMMPS: make another LammpsCoupling")
@@ -124,13 +146,28 @@ class LammpsCoupling:
         _check_computes(_listed_computes(self.lmp))
 
     def run(self, steps: int) -> None:
-        """Run dynamics, as ``command("run <steps>")``."""
+        r"""Run dynamics, as ``command("run <steps>")``.
+
+        Examples
+        --------
+        >>> coupling.command("velocity all create 300.0 1\nfix move all nve")
+        >>> coupling.run(2)
+        >>> coupling.atoms().get_velocities().shape == (len(atoms), 3)
+        True
+        >>> lmp.close()
+        """
         self.command(f"run {steps}")
 
     def atoms(self) -> Atoms:
         """Return the atoms in rising order of their tags, in the axes of LAMMPS.
 
         With species, box, ``pbc``, masses and velocities; without labels. Raises RuntimeError once LAMMPS is closed.
+
+        Examples
+        --------
+        >>> str(coupling.atoms().symbols) == str(atoms.symbols)
+        True
+        >>> lmp.close()
         """
         if not self.lmp.lmp:
             raise RuntimeError("LAMMPS is closed")
@@ -147,7 +184,16 @@ class LammpsCoupling:
         return atoms
 
     def close(self) -> None:
-        """Take the potential out of LAMMPS, and no other; nothing happens if it is out already."""
+        """Take the potential out of LAMMPS, and no other; nothing happens if it is out already.
+
+        Examples
+        --------
+        >>> coupling.close()
+        >>> coupling.run(1)
+        Traceback (most recent call last):
+        RuntimeError: the potential was taken out of LAMMPS: make another LammpsCoupling
+        >>> lmp.close()
+        """
         if self._is_open():
             self.lmp.command(f"unfix {self.fix_id}")
             self.lmp.callback.pop(self.fix_id)

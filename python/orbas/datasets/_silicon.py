@@ -38,6 +38,15 @@ def silicon(n: int | None = None, seed: int = 0) -> list[Atoms]:
     References
     ----------
     Tersoff, Phys. Rev. B 39, 5566 (1989), DOI 10.1103/PhysRevB.39.5566: the silicon of its Table I.
+
+    Examples
+    --------
+    >>> import orbas
+    >>> frames = orbas.datasets.silicon(n=3)
+    >>> frames[0].info["REF_stress"].shape
+    (6,)
+    >>> frames[0].arrays["REF_forces"].shape == (len(frames[0]), 3)
+    True
     """
     from ase import Atoms
 

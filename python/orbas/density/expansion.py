@@ -73,6 +73,16 @@ class DensityExpansion(Estimator):
         Weight of the center's own density.
     spline_accuracy
         Largest error of the tabulated integrals, relative to ``min(1, their largest value)``.
+
+    Examples
+    --------
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(3)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=2, basis=basis)
+    >>> frames = orbas.datasets.silicon(n=2)
+    >>> blocks = density.transform(frames)
+    >>> blocks[1, 2, 1, 14].values.shape == (sum(len(frame) for frame in frames), 5, 3)
+    True
     """
 
     species_ = Fitted[tuple[int, ...]]()
@@ -98,14 +108,28 @@ class DensityExpansion(Estimator):
     )
 
     def fit(self, frames: Sequence[Atoms], y: object = None) -> Self:
-        """Take the species from structures, unless they were given; ``species_`` holds them."""
+        """Take the species from structures, unless they were given; ``species_`` holds them.
+
+        Examples
+        --------
+        >>> density.fit(frames).species_
+        (14,)
+        """
         self.check()
         listed = structures.as_frames(frames)
         self._record = DensityRecord(self.given_species() or structures.species_of(listed))
         return self
 
     def settled(self, species: tuple[int, ...]) -> Self:
-        """Return a copy that later changes do not reach, with species: those of its settings, its fit, or the given."""
+        """Return a copy that later changes do not reach, with species: those of its settings, its fit, or the given.
+
+        Examples
+        --------
+        >>> copy = density.settled((14,))
+        >>> density.max_angular = 0
+        >>> copy.max_angular, copy.species_
+        (2, (14,))
+        """
         twin = super().settled(species)
         twin._record = DensityRecord(twin.given_species() or (species if twin._record is None else twin.species_))
         return twin
@@ -137,6 +161,14 @@ class DensityExpansion(Estimator):
             For bad structures or coincident atoms; the message names the structure and the atoms.
         orbas.UnknownSpeciesError
             For a species without channels, before any work.
+
+        Examples
+        --------
+        >>> blocks = density.transform(frames, gradients=True, single_precision=True)
+        >>> str(blocks[1, 0, 1, 14].values.dtype)
+        'float32'
+        >>> blocks[1, 0, 1, 14].gradients.values.shape[1:]  # xyz, m, q
+        (3, 1, 3)
         """
         check_switches(gradients=gradients, single_precision=single_precision)
         listed = structures.as_frames(frames)
@@ -177,6 +209,12 @@ class DensityExpansion(Estimator):
             For bad structures or, when their turn comes, coincident atoms.
         orbas.UnknownSpeciesError
             For a species without channels, before any work.
+
+        Examples
+        --------
+        >>> rows = next(density.jacobian_rows(frames))
+        >>> rows.positions.shape == (len(frames[0]), 3, (1 + 3 + 5) * 3)
+        True
         """
         listed = structures.as_frames(frames)
         plan, _ = self.plan_for(listed)
@@ -203,6 +241,13 @@ class DensityExpansion(Estimator):
         ------
         ValueError
             For an unknown key or a wrong shape.
+
+        Examples
+        --------
+        >>> gradients = {key: block.values for key, block in blocks.items()}  # of half the squared norm
+        >>> energies = density.pull_back(frames, gradients)
+        >>> len(energies.forces), energies.virials.shape
+        (2, (2, 3, 3))
         """
         listed = structures.as_frames(frames)
         plan, species = self.plan_for(listed)
@@ -229,12 +274,24 @@ class DensityExpansion(Estimator):
         return Energies.from_core(listed, plan.weighted_coefficients(structures.to_batch(listed), arrays))
 
     def fit_transform(self, frames: Sequence[Atoms], y: object = None) -> EquivariantBlocks:
-        """Fit, then transform the same structures."""
+        """Fit, then transform the same structures.
+
+        Examples
+        --------
+        >>> len(density.fit_transform(frames)), density.species_
+        (3, (14,))
+        """
         listed = structures.as_frames(frames)
         return self.fit(listed).transform(listed)
 
     def channel_counts(self, species: Sequence[int]) -> list[tuple[int, ...]]:
-        """Return the number of channels per degree for every center species: [a][l]."""
+        """Return the number of channels per degree for every center species: [a][l].
+
+        Examples
+        --------
+        >>> density.channel_counts([1, 6])  # 2 neighbor species times 3 functions
+        [(6, 6, 6), (6, 6, 6)]
+        """
         centers = self._centers(len(species))
         counts = [center.counts for center in centers]
         return counts * len(species) if len(counts) == 1 else counts
@@ -246,6 +303,12 @@ class DensityExpansion(Estimator):
 
         The species are those that the settings name; else ``fitted``, of a fit of what stands on the expansion; else
         those of its own fit; without a fit those of the structures.
+
+        Examples
+        --------
+        >>> plan, species = density.plan_for(frames)
+        >>> species
+        (14,)
         """
         record = self._record
         species = self.given_species() or fitted or (None if record is None else record.species) or _species_of(frames)
@@ -287,13 +350,26 @@ class DensityExpansion(Estimator):
         )
 
     def with_center(self) -> DensityExpansion:
-        """Return the same expansion with every center in its own density, ``center_weight=1``."""
+        """Return the same expansion with every center in its own density, ``center_weight=1``.
+
+        Examples
+        --------
+        >>> density.center_weight = 0.0
+        >>> density.with_center().center_weight
+        1.0
+        """
         other = copy(self)
         other.center_weight = 1.0
         return other
 
     def primitive_basis(self) -> PrimitiveBasis:
-        """Return the functions that everything is made of, also below a contracted basis."""
+        """Return the functions that everything is made of, also below a contracted basis.
+
+        Examples
+        --------
+        >>> density.primitive_basis()
+        GTO(n_radial=3)
+        """
         return self.basis.primitive if isinstance(self.basis, ContractedBasis) else self.basis
 
     def _centers(self, n_species: int) -> tuple[contraction.CenterContraction, ...]:
@@ -302,7 +378,15 @@ class DensityExpansion(Estimator):
         return (contraction.primitive(self.basis.counts(self.max_angular), n_species),)
 
     def given_species(self) -> tuple[int, ...] | None:
-        """Return the species that the settings name; None if the data decide."""
+        """Return the species that the settings name; None if the data decide.
+
+        Examples
+        --------
+        >>> density.given_species() is None
+        True
+        >>> density.set_params(species=["Si", "O"]).given_species()
+        (8, 14)
+        """
         if isinstance(self.basis, ContractedBasis):
             return self.basis.species
         if self.species is None:
@@ -310,7 +394,15 @@ class DensityExpansion(Estimator):
         return SpeciesList().take(self.species)
 
     def check(self) -> None:
-        """Raise SettingsError for a setting of a wrong type or out of its range."""
+        """Raise SettingsError for a setting of a wrong type or out of its range.
+
+        Examples
+        --------
+        >>> density.max_angular = -1
+        >>> density.check()
+        Traceback (most recent call last):
+        orbas.base.fields.SettingsError: DensityExpansion.max_angular must be an integer from 0 to 40, got -1
+        """
         check_settings(self)
 
 

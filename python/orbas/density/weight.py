@@ -39,6 +39,12 @@ class Cutoff:
     SettingsError
         If a length is not between 1e-6 and 1e6 Å, the width exceeds the radius, or the smoothing is unknown; it is a
         ValueError and a TypeError.
+
+    Examples
+    --------
+    >>> import orbas
+    >>> orbas.Cutoff(radius=5.0, width=1.0, smoothing="smooth")
+    Cutoff(radius=5.0, width=1.0, smoothing='smooth')
     """
 
     radius: float = field(metadata=setting(LENGTH, "cutoff radius"))
@@ -71,6 +77,14 @@ class RadialScaling:
     SettingsError
         If a number is out of its range, or the weight of a neighbor at 1 Å is not between 1e-30 and 1e30; it is a
         ValueError and a TypeError.
+
+    Examples
+    --------
+    >>> import orbas
+    >>> scaling = orbas.RadialScaling(rate=1.0, scale=2.0, exponent=6.0)
+    >>> weight = scaling.rate / (scaling.rate + (4.0 / scaling.scale) ** scaling.exponent)  # at 4 Å
+    >>> round(weight, 3)
+    0.015
     """
 
     rate: float = field(metadata=setting(Number(0, 1e6), "c of the radial scaling c / (c + (r / r0)^m)"))

@@ -66,6 +66,15 @@ class CompositionBaseline(Estimator):
     binding_
         Likewise, of species whose zero is an isolated atom: what an atom of the other structures is bound by, the
         least squares of what is left. It is part of what is predicted, and of no other use. Empty without such species.
+
+    Examples
+    --------
+    >>> import ase.build
+    >>> import orbas
+    >>> frames = [ase.build.molecule(name) for name in ("H2", "O2", "H2O")]
+    >>> baseline = orbas.models.CompositionBaseline().fit(frames, [-2.0, -4.0, -4.0])
+    >>> {number: round(energy, 3) for number, energy in baseline.energies_.items()}
+    {1: -1.0, 8: -2.0}
     """
 
     energies_ = Fitted[dict[int, float]]()
@@ -91,6 +100,12 @@ class CompositionBaseline(Estimator):
             If there is no structure, shapes disagree, or an energy is not finite.
         UnknownSpeciesError
             If energies are given and a structure has a species without one.
+
+        Examples
+        --------
+        >>> given = orbas.models.CompositionBaseline({"H": -13.6, "O": -2041.0}).fit(frames, [0.0, 0.0, 0.0])
+        >>> given.energies_
+        {1: -13.6, 8: -2041.0}
         """
         check_settings(self)
         frames = as_frames(frames)
@@ -119,6 +134,11 @@ class CompositionBaseline(Estimator):
             Before ``fit``.
         UnknownSpeciesError
             If a structure has a species that was not in the training set or not among the given energies.
+
+        Examples
+        --------
+        >>> baseline.predict([ase.build.molecule("H2O2")]).round(3).tolist()
+        [-6.0]
         """
         record: BaselineRecord | None = self._record
         if record is None:
@@ -131,12 +151,24 @@ class CompositionBaseline(Estimator):
 
     @property
     def table(self) -> FloatArray:
-        """The energy of an atom in eV by atomic number, [256]: zero for species that are not known."""
+        """The energy of an atom in eV by atomic number, [256]: zero for species that are not known.
+
+        Examples
+        --------
+        >>> baseline.table[[1, 8]].round(3).tolist()
+        [-1.0, -2.0]
+        """
         record: BaselineRecord = self._record
         return record.table
 
     def totals(self, frames: Sequence[Atoms]) -> FloatArray:
-        """Return the baseline energies in eV, [n_structures], of structures whose species were checked."""
+        """Return the baseline energies in eV, [n_structures], of structures whose species were checked.
+
+        Examples
+        --------
+        >>> baseline.totals(frames).round(3).tolist()
+        [-2.0, -4.0, -4.0]
+        """
         table = self.table
         return np.array([np.bincount(frame.numbers, minlength=256) @ table for frame in frames], dtype=np.float64)
 

@@ -32,6 +32,13 @@ class Unknown(enum.IntFlag):
     ``COMPOSITION``: it is outside the span of the training compositions, and no energies of atoms were given, so that
     its energy is known up to a constant only. ``NO_NEIGHBORS``: an atom has no neighbor within the cutoff, and no such
     atom of its species was trained on. ``RARE_SPECIES``: a species was seen in fewer than five environments.
+
+    Examples
+    --------
+    >>> from orbas.models import Unknown
+    >>> flags = Unknown.COMPOSITION | Unknown.RARE_SPECIES
+    >>> int(flags), Unknown.NO_NEIGHBORS in flags
+    (5, False)
     """
 
     COMPOSITION = 1
@@ -76,6 +83,18 @@ class Coverage:
         if energies of atoms were given.
     cutoff
         In Å; None if it is not known.
+
+    Examples
+    --------
+    >>> import ase.build
+    >>> import numpy as np
+    >>> import orbas
+    >>> train = [ase.build.molecule("H2O") for _ in range(5)]
+    >>> alone = [np.zeros(3, dtype=bool) for _ in train]
+    >>> known = np.ones(5, dtype=bool)
+    >>> coverage = orbas.models.Coverage.of(train, (1, 8), 4.0, known, alone, energies_given=False)
+    >>> coverage.environments, coverage.lonely
+    ((10, 5), (0, 0))
     """
 
     species: tuple[int, ...]
@@ -111,6 +130,12 @@ class Coverage:
             Which atoms of each structure have no neighbor, from :func:`without_neighbors`.
         energies_given
             Whether the energies of atoms were given, so that compositions need not determine them.
+
+        Examples
+        --------
+        >>> given = orbas.models.Coverage.of(train, (1, 8), 4.0, known, alone, energies_given=True)
+        >>> coverage.compositions.shape, given.compositions.shape
+        ((1, 2), (2, 2))
         """
         counts = count_species(frames, species)
         lonely = np.zeros(256, dtype=np.int64)
@@ -127,7 +152,14 @@ class Coverage:
 
     @property
     def rare(self) -> tuple[int, ...]:
-        """Species seen in fewer than a handful of environments."""
+        """Species seen in fewer than a handful of environments.
+
+        Examples
+        --------
+        >>> few = orbas.models.Coverage.of(train[:1], (1, 8), 4.0, known[:1], alone[:1], energies_given=True)
+        >>> coverage.rare, few.rare
+        ((), (1, 8))
+        """
         return tuple(number for number, count in zip(self.species, self.environments, strict=True) if count < HANDFUL)
 
     def unknown(self, frames: Sequence[Atoms], forces: Sequence[FloatArray] | None = None) -> IntArray:
@@ -139,6 +171,12 @@ class Coverage:
             Structures of known species.
         forces
             What a model predicts: neighbors are searched only where one is exactly zero, as it is without them.
+
+        Examples
+        --------
+        >>> flags = coverage.unknown([ase.build.molecule("H2O"), ase.build.molecule("H2")])
+        >>> flags.tolist(), orbas.models.Unknown(int(flags[1])).name
+        ([0, 1], 'COMPOSITION')
         """
         counts = count_species(frames, self.species)
         sizes = np.maximum(np.linalg.norm(counts, axis=1), 1.0)
@@ -160,7 +198,15 @@ class Coverage:
         return flags
 
     def findings(self, frames: Sequence[Atoms], flags: IntArray) -> list[Finding]:
-        """Say what is unknown of structures, a finding for each reason."""
+        """Say what is unknown of structures, a finding for each reason.
+
+        Examples
+        --------
+        >>> frames = [ase.build.molecule("H2O"), ase.build.molecule("H2")]
+        >>> [finding] = coverage.findings(frames, coverage.unknown(frames))
+        >>> finding.topic.name, finding.structures
+        ('COMPOSITION', (1,))
+        """
         from ase.data import chemical_symbols
 
         found = []

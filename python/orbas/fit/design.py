@@ -28,10 +28,24 @@ if TYPE_CHECKING:
 
 
 class Representation(Protocol):
-    """Anything with ``transform(frames) -> Features``, such as ``PowerSpectrum``."""
+    """Anything with ``transform(frames) -> Features``, such as ``PowerSpectrum``.
+
+    Examples
+    --------
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(2)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=1, basis=basis)
+    >>> representation: orbas.models.Representation = orbas.PowerSpectrum(density)
+    """
 
     def transform(self, frames: Sequence[Atoms], /) -> Features:
-        """Return the invariant features of every atomic environment."""
+        """Return the invariant features of every atomic environment.
+
+        Examples
+        --------
+        >>> representation.transform(orbas.datasets.silicon(n=2)).values.shape[1]
+        6
+        """
         ...
 
 
@@ -102,13 +116,29 @@ class StructureFeatures:
         Shape [n_structures, n_species * n_features]; center species vary slowest.
     species
         The center species that order the columns.
+
+    Examples
+    --------
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(2)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=1, basis=basis)
+    >>> frames = orbas.datasets.silicon(n=5)
+    >>> features = orbas.models.structure_features(orbas.PowerSpectrum(density), frames)
+    >>> features.values.shape, features.species
+    ((5, 6), (14,))
     """
 
     values: FloatArray
     species: tuple[int, ...]
 
     def take(self, rows: Sequence[int] | np.ndarray) -> StructureFeatures:
-        """Return the chosen structures."""
+        """Return the chosen structures.
+
+        Examples
+        --------
+        >>> features.take([4, 0]).values.shape
+        (2, 6)
+        """
         return StructureFeatures(self.values[np.asarray(rows)], self.species)
 
 
@@ -135,6 +165,17 @@ def structure_features(
     ValueError
         If there is no structure, ``chunk < 1``, the features of two pieces do not fit together, or a sum is
         not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(2)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=1, basis=basis)
+    >>> spectrum, frames = orbas.PowerSpectrum(density), orbas.datasets.silicon(n=5)
+    >>> features = orbas.models.structure_features(spectrum, frames, chunk=32)
+    >>> bool(np.allclose(features.values, spectrum.transform(frames).per_structure()))
+    True
     """
     frames = as_frames(frames)
     if len(frames) == 0:

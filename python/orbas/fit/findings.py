@@ -21,7 +21,14 @@ _N_LISTED = 5
 
 
 class Topic(enum.Enum):
-    """What a finding is about."""
+    """What a finding is about.
+
+    Examples
+    --------
+    >>> from orbas.models import Topic
+    >>> Topic.OUTLIER.value
+    'outliers'
+    """
 
     NO_VOLUME = "stress without a volume"
     ZEROS = "labels of exactly zero"
@@ -57,6 +64,14 @@ class Finding:
         A sentence for users: what was seen, how often, where, and what to do.
     is_warning
         False for what is worth a line of information only.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from orbas.models import Finding, Topic
+    >>> finding = Finding(Topic.OUTLIER, (0, 2), "energies of structures 0 and 2 are far from all others")
+    >>> print(finding)
+    energies of structures 0 and 2 are far from all others
     """
 
     topic: Topic
@@ -68,7 +83,13 @@ class Finding:
         return self.message
 
     def renumbered(self, numbers: IntArray) -> Finding:
-        """Return the finding with the indices that structures have in a longer list; the message stays."""
+        """Return the finding with the indices that structures have in a longer list; the message stays.
+
+        Examples
+        --------
+        >>> finding.renumbered(np.array([10, 11, 12])).structures
+        (10, 12)
+        """
         return replace(self, structures=tuple(numbers[list(self.structures)].tolist()))
 
 

@@ -48,6 +48,13 @@ class Noise:
     ------
     SettingsError
         If one is not a number from 1e-10 to 1e10.
+
+    Examples
+    --------
+    >>> import ase
+    >>> from orbas.models import Noise
+    >>> noise = Noise(energy=0.001, forces=0.04, by_config={"liquid": Noise(forces=0.2)})
+    >>> liquid, crystal = ase.Atoms("Si", info={"config_type": "liquid"}), ase.Atoms("Si")
     """
 
     energy: float = field(default=0.002, metadata=setting(_PER_ROOT, "of energies, per root of the number of atoms"))
@@ -68,16 +75,36 @@ class Noise:
                 raise SettingsError(f"Noise.by_config[{config!r}] must be without a by_config of its own")
 
     def of(self, frame: Atoms) -> Noise:
-        """Return the noise of one structure."""
+        """Return the noise of one structure.
+
+        Examples
+        --------
+        >>> noise.of(liquid).forces, noise.of(crystal).forces
+        (0.2, 0.04)
+        """
         return self.by_config.get(_config_type(frame), self)
 
     def among(self, frames: Sequence[Atoms]) -> Noise:
-        """Return the same noise, without what is for a ``config_type`` that none of these structures has."""
+        """Return the same noise, without what is for a ``config_type`` that none of these structures has.
+
+        Examples
+        --------
+        >>> noise.among([crystal]).by_config
+        {}
+        """
         there = set(map(_config_type, frames))
         return replace(self, by_config={name: other for name, other in self.by_config.items() if name in there})
 
     def check_configs(self, frames: Sequence[Atoms]) -> None:
-        """Raise SettingsError, with those that there are, for a ``config_type`` that no structure has."""
+        """Raise SettingsError, with those that there are, for a ``config_type`` that no structure has.
+
+        Examples
+        --------
+        >>> noise.check_configs([liquid, crystal])
+        >>> noise.check_configs([crystal])
+        Traceback (most recent call last):
+        orbas.base.fields.SettingsError: Noise.by_config: no structure has the config_type ...
+        """
         there = sorted({_config_type(frame) for frame in frames if "config_type" in frame.info})
         for name in self.by_config:
             if name not in there:

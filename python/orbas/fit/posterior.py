@@ -31,6 +31,15 @@ class Posterior:
         The regularizer, in the units of ``X^2``.
     noise
         Variance of a row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from orbas.models import Ridge
+    >>> rows = np.array([[2.0, 0.0], [0.0, 1.0]])
+    >>> posterior = Ridge(rows).posterior(alpha=1.0, noise=0.01)
+    >>> posterior.singular_values.tolist()
+    [2.0, 1.0]
     """
 
     directions: FloatArray
@@ -39,7 +48,13 @@ class Posterior:
     noise: float
 
     def covariance(self, rows: FloatArray) -> FloatArray:
-        """Return ``x^T (X^T X + alpha)^-1 y`` of all pairs of rows [n, n_columns], shape [n, n]."""
+        """Return ``x^T (X^T X + alpha)^-1 y`` of all pairs of rows [n, n_columns], shape [n, n].
+
+        Examples
+        --------
+        >>> posterior.covariance(rows).round(3).tolist()
+        [[0.8, 0.0], [0.0, 0.5]]
+        """
         seen = product(rows, self.directions)
         result = product(seen / (self.singular_values**2 + self.alpha), seen.T)
         if self.directions.shape[1] < self.directions.shape[0]:
@@ -48,7 +63,13 @@ class Posterior:
         return result
 
     def leverages(self, rows: FloatArray) -> FloatArray:
-        """Return ``x^T (X^T X + alpha)^-1 x`` of rows [n, n_columns], shape [n]."""
+        """Return ``x^T (X^T X + alpha)^-1 x`` of rows [n, n_columns], shape [n].
+
+        Examples
+        --------
+        >>> posterior.leverages(rows).round(3).tolist()
+        [0.8, 0.5]
+        """
         seen = product(rows, self.directions)
         result: FloatArray = np.sum(seen**2 / (self.singular_values**2 + self.alpha), axis=1)
         if self.directions.shape[1] < self.directions.shape[0]:

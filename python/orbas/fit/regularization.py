@@ -80,6 +80,16 @@ class LeaveOneOut:
     ------
     SettingsError
         If an alpha is not from 1e-100 to 1e100, or there is none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from orbas.models import LeaveOneOut, RidgeRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(50, 3))
+    >>> y = x @ [1.0, 2.0, 3.0] + 0.1 * rng.normal(size=50)
+    >>> RidgeRegressor(LeaveOneOut()).fit(x, y).coef_.round(1).tolist()
+    [1.0, 2.0, 3.0]
     """
 
     alphas: tuple[float, ...] = field(default=DEFAULT_ALPHAS, metadata=_ALPHAS)
@@ -112,6 +122,16 @@ class KFold:
     ------
     SettingsError
         If ``n_folds < 2``, or an alpha is not from 1e-100 to 1e100, or there is none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from orbas.models import KFold, RidgeRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(50, 3))
+    >>> y = x @ [1.0, 2.0, 3.0] + 0.1 * rng.normal(size=50)
+    >>> RidgeRegressor(KFold(n_folds=5, alphas=(1e-6, 1e-3, 1.0))).fit(x, y).coef_.round(1).tolist()
+    [1.0, 2.0, 3.0]
     """
 
     n_folds: int = field(default=5, metadata=setting(Integer(2), "number of folds"))
@@ -123,7 +143,14 @@ class KFold:
         check_settings(self)
 
     def folds(self, n_structures: int) -> list[IntArray]:
-        """Return the sorted row indices of every fold."""
+        """Return the sorted row indices of every fold.
+
+        Examples
+        --------
+        >>> folds = KFold(n_folds=3).folds(8)
+        >>> [len(fold) for fold in folds], sorted(int(row) for fold in folds for row in fold)
+        ([3, 3, 2], [0, 1, 2, 3, 4, 5, 6, 7])
+        """
         order = np.random.default_rng(self.seed).permutation(n_structures)
         return [np.sort(fold) for fold in np.array_split(order, self.n_folds)]
 
@@ -146,6 +173,16 @@ class HoldOut:
     ------
     SettingsError
         If ``n_validation < 1``, or an alpha is not from 1e-100 to 1e100, or there is none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from orbas.models import HoldOut, RidgeRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(50, 3))
+    >>> y = x @ [1.0, 2.0, 3.0] + 0.1 * rng.normal(size=50)
+    >>> RidgeRegressor(HoldOut(n_validation=10)).fit(x, y).coef_.round(1).tolist()
+    [1.0, 2.0, 3.0]
     """
 
     n_validation: int = field(default=800, metadata=setting(Integer(1), "structures at the end that choose alpha"))
@@ -171,6 +208,16 @@ class Evidence:
     ------
     SettingsError
         If an alpha is not from 1e-100 to 1e100, or there is none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from orbas.models import Evidence, RidgeRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(50, 3))
+    >>> y = x @ [1.0, 2.0, 3.0] + 0.1 * rng.normal(size=50)
+    >>> RidgeRegressor(Evidence()).fit(x, y).coef_.round(1).tolist()
+    [1.0, 2.0, 3.0]
     """
 
     alphas: tuple[float, ...] = field(default=DEFAULT_ALPHAS, metadata=_ALPHAS)
@@ -187,6 +234,15 @@ class Fixed:
     ------
     SettingsError
         If alpha is not from 1e-100 to 1e100.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from orbas.models import Fixed, RidgeRegressor
+    >>> x = np.eye(3)
+    >>> regressor = RidgeRegressor(Fixed(1e-10), fit_intercept=False).fit(x, [1.0, 2.0, 3.0])
+    >>> regressor.alpha_, regressor.coef_.round(3).tolist()
+    (1e-10, [1.0, 2.0, 3.0])
     """
 
     alpha: float = field(metadata=setting(_ALPHA, "the alpha, which has no unit"))

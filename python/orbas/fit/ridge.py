@@ -47,6 +47,16 @@ class Ridge:
     ------
     ValueError
         If the matrix is empty, not two-dimensional or not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from orbas.models import Ridge
+    >>> design = np.array([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]])
+    >>> targets = np.array([1.0, 2.0, 2.0])
+    >>> ridge = Ridge(design)
+    >>> ridge.weights(targets, [1e-12]).round(6).tolist()
+    [[1.0, 1.0]]
     """
 
     def __init__(self, design: ArrayLike) -> None:
@@ -69,12 +79,24 @@ class Ridge:
 
     @property
     def n_samples(self) -> int:
-        """Number of rows of the design matrix."""
+        """Number of rows of the design matrix.
+
+        Examples
+        --------
+        >>> ridge.n_samples
+        3
+        """
         return int(self.left.shape[0])
 
     @property
     def scale(self) -> float:
-        """The mean squared norm of a row, ``tr(X X^T) / n_samples``; 1 for a matrix of zeros."""
+        """The mean squared norm of a row, ``tr(X X^T) / n_samples``; 1 for a matrix of zeros.
+
+        Examples
+        --------
+        >>> round(ridge.scale, 6)  # (1 + 4 + 2) / 3
+        2.333333
+        """
         return float(np.sum(self.singular_values**2) / self.n_samples) or 1.0
 
     def weights(self, targets: ArrayLike, alphas: ArrayLike) -> FloatArray:
@@ -95,6 +117,11 @@ class Ridge:
         ------
         ValueError
             If shapes disagree, targets are not finite or an alpha is not positive and finite.
+
+        Examples
+        --------
+        >>> ridge.weights(targets, [1e-12, 1e6]).round(3).tolist()
+        [[1.0, 1.0], [0.0, 0.0]]
         """
         y, alpha = self._check(targets, alphas)
         rotated = product(self.left.T, y)
@@ -125,6 +152,13 @@ class Ridge:
         ------
         ValueError
             As :meth:`weights`, and if there are fewer than two samples.
+
+        Examples
+        --------
+        >>> others = Ridge(design[1:]).weights(targets[1:], [0.1])[0]
+        >>> residuals = ridge.leave_one_out(targets, [0.1])
+        >>> bool(np.isclose(residuals[0, 0], targets[0] - design[0] @ others))
+        True
         """
         y, alpha = self._check(targets, alphas)
         if self.n_samples < 2:
@@ -160,6 +194,12 @@ class Ridge:
         ------
         ValueError
             As :meth:`weights`, and if the folds are not a partition of the rows.
+
+        Examples
+        --------
+        >>> residuals = ridge.k_fold(targets, [0.1, 1.0], [np.array([0]), np.array([1]), np.array([2])])
+        >>> bool(np.allclose(residuals, ridge.leave_one_out(targets, [0.1, 1.0])))
+        True
         """
         self._check(targets, alphas)
         rows = np.concatenate(folds) if len(folds) else np.empty(0, dtype=np.int64)
@@ -168,7 +208,13 @@ class Ridge:
         return np.asarray(self.held_out(targets, alphas, folds)[:, np.argsort(rows)], dtype=np.float64)
 
     def held_out(self, targets: ArrayLike, alphas: ArrayLike, folds: Sequence[IntArray]) -> FloatArray:
-        """Return the same for folds that do not hold all rows: residuals in the order of the folds."""
+        """Return the same for folds that do not hold all rows: residuals in the order of the folds.
+
+        Examples
+        --------
+        >>> ridge.held_out(targets, [1e-12], [np.array([0]), np.array([2])]).shape
+        (1, 2)
+        """
         y, alpha = self._check(targets, alphas)
         rotated, outside = self._split(y)
         held_out = _held_out_interpolating if self._spans_samples else _held_out_tall
@@ -183,13 +229,24 @@ class Ridge:
 
         Weights have the prior variance ``noise / alpha``; the noise is at its most likely value
         (MacKay, Neural Computation 4, 415 (1992), doi:10.1162/neco.1992.4.3.415).
+
+        Examples
+        --------
+        >>> int(ridge.evidence([1.1, 1.9, 2.1], [1e-3, 1e3]).argmax())  # the small alpha is likelier
+        0
         """
         y, alpha = self._check(targets, alphas)
         rotated, outside = self._split(y)
         return log_evidence(self.singular_values, rotated[:, 0], float(np.sum(outside**2)), self.n_samples, alpha)
 
     def posterior(self, alpha: float, noise: float) -> Posterior:
-        """Return what is known of the weights; ``noise`` is the variance of a row."""
+        """Return what is known of the weights; ``noise`` is the variance of a row.
+
+        Examples
+        --------
+        >>> ridge.posterior(alpha=0.1, noise=0.01).covariance(design).shape
+        (3, 3)
+        """
         kept = self.singular_values > 0
         singular = self.singular_values[kept]
         return Posterior(product(self.design.T, self.left[:, kept]) / singular, singular, alpha, noise)

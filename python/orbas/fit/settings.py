@@ -45,6 +45,13 @@ class FitSettings:
         What is done about labels far from all others, which are named in any case: ``"outliers"`` leaves out the few
         that stand apart, ``"huber"`` weights every structure by its residuals, ``"none"`` keeps all; see
         :class:`orbas.fit.robust.Robust`.
+
+    Examples
+    --------
+    >>> from dataclasses import fields
+    >>> from orbas.fit.settings import FitSettings
+    >>> [item.name for item in fields(FitSettings)]
+    ['regularization', 'noise', 'baseline', 'chunk', 'progress', 'robust']
     """
 
     regularization: RegularizationLike = field(default="cv", metadata=setting(RULE, "how alpha is chosen"))

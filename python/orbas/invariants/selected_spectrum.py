@@ -32,12 +32,31 @@ class SelectedPowerSpectrum(PowerSpectrum):
         A primitive or contracted expansion, with as many channels for all center species.
     selection
         Indices of the features in the order of :class:`PowerSpectrum`, each at most once: the order of the columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(2)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=1, basis=basis)
+    >>> frames = orbas.datasets.silicon(n=2)
+    >>> selected = orbas.SelectedPowerSpectrum(density, [5, 0])
+    >>> whole = orbas.PowerSpectrum(density).transform(frames)
+    >>> bool(np.allclose(selected.transform(frames).values, whole.values[:, [5, 0]]))
+    True
     """
 
     selection: ArrayLike = field(metadata=setting(ListOf(Integer(0), "indices"), "indices of the features"))
 
     def compiled(self, plan: _core.DensityPlan, species: tuple[int, ...]) -> _core.Invariant:
-        """Return the compiled features on a compiled expansion."""
+        """Return the compiled features on a compiled expansion.
+
+        Examples
+        --------
+        >>> plan, species = density.plan_for(frames)
+        >>> selected.compiled(plan, species).widths
+        [2]
+        """
         counts = set(self.density.channel_counts(species))
         if len(counts) > 1:
             raise ValueError("features cannot be selected where center species have different numbers of channels")

@@ -44,20 +44,45 @@ def spectrum_record(density: DensityExpansion, frames: list[Atoms]) -> SpectrumR
 
 @dataclass(eq=False, repr=False)
 class Spectrum(Estimator):
-    """What all spectra share: the density they are made of, and how samples are labeled."""
+    """What all spectra share: the density they are made of, and how samples are labeled.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(2)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=1, basis=basis)
+    >>> frames = orbas.datasets.silicon(n=2)
+    >>> spectrum = orbas.PowerSpectrum(density)
+    >>> features = spectrum.transform(frames)
+    """
 
     species_ = Fitted[tuple[int, ...]]()
 
     density: DensityExpansion = field(metadata=setting(DENSITY, "expansion that the features are made of"))
 
     def fit(self, frames: Sequence[Atoms], y: object = None) -> Self:
-        """Take the species from structures, unless the density has them; the density itself stays as it is."""
+        """Take the species from structures, unless the density has them; the density itself stays as it is.
+
+        Examples
+        --------
+        >>> spectrum.fit(frames).species_
+        (14,)
+        """
         check_settings(self)
         self._record = spectrum_record(self.density, structures.as_frames(frames))
         return self
 
     def settled(self, species: tuple[int, ...]) -> Self:
-        """Return a copy that later changes do not reach: see :meth:`orbas.DensityExpansion.settled`."""
+        """Return a copy that later changes do not reach: see :meth:`orbas.DensityExpansion.settled`.
+
+        Examples
+        --------
+        >>> copy = spectrum.settled((14,))
+        >>> density.max_angular = 4
+        >>> copy.transform(frames).values.shape[1]
+        6
+        """
         return super().settled(self.species_ if self._record is not None else species)
 
     def transform(
@@ -82,6 +107,12 @@ class Spectrum(Estimator):
             For bad structures or coincident atoms; the message names the structure and the atoms.
         orbas.UnknownSpeciesError
             For a species without channels, before any work.
+
+        Examples
+        --------
+        >>> features = spectrum.transform(frames, gradients=True)
+        >>> features.gradients.values.shape[1:]
+        (3, 6)
         """
         check_settings(self)
         check_switches(gradients=gradients, single_precision=single_precision)
@@ -101,7 +132,13 @@ class Spectrum(Estimator):
         )
 
     def fit_transform(self, frames: Sequence[Atoms], y: object = None) -> Features:
-        """Fit, then transform the same structures."""
+        """Fit, then transform the same structures.
+
+        Examples
+        --------
+        >>> bool(np.allclose(spectrum.fit_transform(frames).values, features.values))
+        True
+        """
         listed = structures.as_frames(frames)
         return self.fit(listed).transform(listed)
 
@@ -117,6 +154,12 @@ class Spectrum(Estimator):
             For bad structures or, when their turn comes, coincident atoms.
         orbas.UnknownSpeciesError
             For a species without channels, before any work.
+
+        Examples
+        --------
+        >>> rows = next(spectrum.jacobian_rows(frames))
+        >>> rows.positions.shape == (len(frames[0]), 3, 6)
+        True
         """
         listed = structures.as_frames(frames)
         plan, species = self._plan_for(listed)
@@ -145,6 +188,12 @@ class Spectrum(Estimator):
             If there are not as many weights as features, one is not finite, or for bad structures.
         orbas.UnknownSpeciesError
             For a species without channels, before any work.
+
+        Examples
+        --------
+        >>> energies = spectrum.linear_energies(frames, np.ones((1, 6)))
+        >>> bool(np.allclose(energies.structures, features.per_structure().sum(axis=1)))
+        True
         """
         listed = structures.as_frames(frames)
         plan, species = self._plan_for(listed)
@@ -169,6 +218,11 @@ class Spectrum(Estimator):
         ------
         ValueError, orbas.UnknownSpeciesError
             As :meth:`transform`.
+
+        Examples
+        --------
+        >>> spectrum.strain_gradients(frames).shape[1:]
+        (6, 6)
         """
         listed = structures.as_frames(frames)
         plan, species = self._plan_for(listed)
@@ -181,6 +235,14 @@ class Spectrum(Estimator):
         Where it has no features, directions mean nothing, and a kernel of directions would jump when the last neighbor
         leaves. With the floor it goes to zero with the features. Where a basis hardly sees the center, the norm with a
         neighbor, at half the cutoff radius, takes the place of that of the atom itself.
+
+        Examples
+        --------
+        >>> spectrum.norm_floors((14,))
+        {14: 0.0}
+        >>> density.center_weight = 0.0
+        >>> spectrum.norm_floors((14,))[14] > 0.0
+        True
         """
         from ase import Atoms
 
@@ -198,7 +260,15 @@ class Spectrum(Estimator):
         return self if self.density.center_weight == 1.0 else type(self)(self.density.with_center())
 
     def sparse_points(self, zeta: int, parts: Sequence[tuple[FloatArray, FloatArray, float]]) -> SparsePoints:
-        """Return what :meth:`sparse_kernel` takes: points of unit norm, weights and the floor for every species."""
+        """Return what :meth:`sparse_kernel` takes: points of unit norm, weights and the floor for every species.
+
+        Examples
+        --------
+        >>> point = features.values[:1] / np.linalg.norm(features.values[0])
+        >>> points = spectrum.sparse_points(2, [(point, np.ones(1), 0.0)])
+        >>> type(points).__name__
+        'SparsePoints'
+        """
         return SparsePoints(zeta, tuple(parts))
 
     def sparse_kernel(
@@ -208,17 +278,40 @@ class Spectrum(Estimator):
 
         What :class:`orbas.models.SparseGPR` calls; ``batch`` holds the structures, ``points`` come from
         :meth:`sparse_points`.
+
+        Examples
+        --------
+        >>> from orbas.structures.batch import to_batch
+        >>> point = features.values[:1] / np.linalg.norm(features.values[0])
+        >>> points = spectrum.sparse_points(2, [(point, np.ones(1), 0.0)])
+        >>> energies, forces, virials = spectrum.sparse_kernel(frames, to_batch(frames), points, None)
+        >>> round(float(energies[0]), 6)  # the kernel of an environment with itself
+        1.0
         """
         plan, species = self._plan_for(frames)
         return _core.energies(points.compiled(self, plan, species), batch, skin_list)
 
     def compiled_for(self, frames: list[Atoms]) -> tuple[_core.Invariant, _core.DensityPlan, tuple[int, ...]]:
-        """Return the compiled features for some structures, their expansion and its species."""
+        """Return the compiled features for some structures, their expansion and its species.
+
+        Examples
+        --------
+        >>> compiled, plan, species = spectrum.compiled_for(frames)
+        >>> compiled.widths, species
+        ([6], (14,))
+        """
         plan, species = self._plan_for(frames)
         return self.compiled(plan, species), plan, species
 
     def compiled(self, plan: _core.DensityPlan, species: tuple[int, ...]) -> _core.Invariant:
-        """Return the compiled features on a compiled expansion."""
+        """Return the compiled features on a compiled expansion.
+
+        Examples
+        --------
+        >>> plan, species = density.plan_for(frames)
+        >>> spectrum.compiled(plan, species).widths
+        [6]
+        """
         raise NotImplementedError
 
     def _plan_for(self, frames: list[Atoms]) -> tuple[_core.DensityPlan, tuple[int, ...]]:
@@ -264,10 +357,27 @@ class PowerSpectrum(Spectrum):
     ----------
     density
         A primitive or contracted expansion.
+
+    Examples
+    --------
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(2)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=1, basis=basis)
+    >>> frames = orbas.datasets.silicon(n=2)
+    >>> spectrum = orbas.PowerSpectrum(density)
+    >>> spectrum.transform(frames).values.shape[1]  # 2 degrees times 3 pairs of channels
+    6
     """
 
     def compiled(self, plan: _core.DensityPlan, species: tuple[int, ...]) -> _core.Invariant:
-        """Return the compiled features on a compiled expansion."""
+        """Return the compiled features on a compiled expansion.
+
+        Examples
+        --------
+        >>> plan, species = density.plan_for(frames)
+        >>> spectrum.compiled(plan, species).widths
+        [6]
+        """
         return _core.Invariant.power_spectrum(plan)
 
 
@@ -278,8 +388,25 @@ class RadialSpectrum(Spectrum):
     ----------
     density
         A primitive or contracted expansion; its degrees above 0 are computed in vain, so give ``max_angular=0``.
+
+    Examples
+    --------
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(2)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=0, basis=basis)
+    >>> frames = orbas.datasets.silicon(n=2)
+    >>> spectrum = orbas.RadialSpectrum(density)
+    >>> spectrum.transform(frames).values.shape[1]
+    2
     """
 
     def compiled(self, plan: _core.DensityPlan, species: tuple[int, ...]) -> _core.Invariant:
-        """Return the compiled features on a compiled expansion."""
+        """Return the compiled features on a compiled expansion.
+
+        Examples
+        --------
+        >>> plan, species = density.plan_for(frames)
+        >>> spectrum.compiled(plan, species).widths
+        [2]
+        """
         return _core.Invariant.radial_spectrum(plan)

@@ -48,6 +48,21 @@ def load(path: str | os.PathLike[str]) -> Potential:
         If the file is not a model, is damaged or contradicts itself, or was written by a newer orbas.
     OSError
         If there is no such file or it cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(2)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=1, basis=basis)
+    >>> frames = orbas.datasets.silicon(n=15)
+    >>> model = orbas.models.LinearPotential(orbas.PowerSpectrum(density)).fit(frames)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model.save(Path(folder, "silicon.orbas"))
+    ...     again = orbas.load(Path(folder, "silicon.orbas"))
+    >>> again.species_, again.alpha_ == model.alpha_
+    ((14,), True)
     """
     return open_model(path).model
 

@@ -52,6 +52,13 @@ class LearningCurve:
         Mean absolute and root mean square error of the model.
     baseline_mae
         Mean absolute error of the composition baseline alone.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from orbas.models import LearningCurve
+    >>> sizes, baseline = np.array([10, 100]), np.array([2.0, 2.0])
+    >>> curve = LearningCurve(sizes, np.array([0.5, 0.1]), np.array([0.7, 0.2]), baseline)
     """
 
     sizes: IntArray
@@ -60,7 +67,15 @@ class LearningCurve:
     baseline_mae: FloatArray
 
     def table(self) -> str:
-        """Return the curve as text, one line for each size."""
+        """Return the curve as text, one line for each size.
+
+        Examples
+        --------
+        >>> print(curve.table())
+         n_train     MAE/eV    RMSE/eV  baseline/eV  MAE/(kcal/mol)
+              10    0.50000    0.70000      2.00000          11.530
+             100    0.10000    0.20000      2.00000           2.306
+        """
         lines = [f"{'n_train':>8} {'MAE/eV':>10} {'RMSE/eV':>10} {'baseline/eV':>12} {'MAE/(kcal/mol)':>15}"]
         for size, mae, rmse, base in zip(self.sizes, self.mae, self.rmse, self.baseline_mae, strict=True):
             lines.append(f"{size:>8d} {mae:>10.5f} {rmse:>10.5f} {base:>12.5f} {mae / _KCAL_PER_MOL:>15.3f}")
@@ -106,6 +121,17 @@ def learning_curve(
     ValueError
         If a size is not in [1, len(train)] or too small for the regularization, or, with :class:`HoldOut`, sizes do not
         rise by more than the number held out; and as ``model.fit``.
+
+    Examples
+    --------
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(2)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=1, basis=basis)
+    >>> model = orbas.models.LinearPotential(orbas.PowerSpectrum(density))
+    >>> frames = orbas.datasets.silicon(n=30)
+    >>> curve = orbas.models.learning_curve(model, frames[:20], frames[20:], sizes=[10, 20])
+    >>> curve.sizes.tolist(), curve.mae.shape
+    ([10, 20], (2,))
     """
     train, test = as_frames(train), as_frames(test)
     sizes = checked(ListOf(Integer(1, len(train)), "numbers of training structures"), "sizes", sizes)

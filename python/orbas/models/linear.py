@@ -93,6 +93,16 @@ class LinearPotential(Potential):
         The center species that order the weights.
     representation_
         The representation as it was at the fit: what predictions are made with.
+
+    Examples
+    --------
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(3)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=2, basis=basis)
+    >>> frames = orbas.datasets.silicon(n=20)
+    >>> model = orbas.models.LinearPotential(orbas.PowerSpectrum(density)).fit(frames, forces_key="REF_forces")
+    >>> model.score(frames).mae_per_atom < 0.1  # eV
+    True
     """
 
     representation_ = Fitted["Representation"]()
@@ -101,7 +111,14 @@ class LinearPotential(Potential):
     representation: Representation = field(metadata=setting(REPRESENTATION, "features of every atom"))
 
     def predict(self, frames: Sequence[Atoms], *, uncertainty: bool = False) -> Prediction:
-        """Return energies, with forces and stress if the representation has derivatives: :meth:`Potential.predict`."""
+        """Return energies, with forces and stress if the representation has derivatives: :meth:`Potential.predict`.
+
+        Examples
+        --------
+        >>> prediction = model.predict(frames[:2], uncertainty=True)
+        >>> prediction.energies.shape, prediction.stress.shape, prediction.uncertainty.shape
+        ((2,), (2, 6), (2,))
+        """
         check_switches(uncertainty=uncertainty)
         record, listed = self._fitted(), as_frames(frames)
         if isinstance(record.representation, Differentiable):
@@ -113,7 +130,13 @@ class LinearPotential(Potential):
         return Prediction(energies, uncertainty=deviations, unknown=self.unknown(listed))
 
     def skin_lists(self, skin: float) -> list[SkinList]:
-        """Return one empty neighbor memory with a skin in Å."""
+        """Return one empty neighbor memory with a skin in Å.
+
+        Examples
+        --------
+        >>> [skin_list.skin for skin_list in model.skin_lists(0.5)]
+        [0.5]
+        """
         from orbas._core import SkinList
 
         return [SkinList(checked(SKIN, "skin", skin))]

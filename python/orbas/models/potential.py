@@ -148,6 +148,18 @@ class Potential(FitSettings, Estimator):
         What was odd about structures and labels, as :class:`orbas.models.Finding`; all of it was logged. Not in files.
     coverage_
         What of compositions, species and neighbors was trained on; None for a model of an older file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(3)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=1, basis=basis)
+    >>> frames = orbas.datasets.silicon(n=20)
+    >>> model = orbas.models.LinearPotential(orbas.PowerSpectrum(density)).fit(frames[:15])
+    >>> isinstance(model, orbas.models.Potential)
+    True
     """
 
     weights_ = Fitted["FloatArray"]()
@@ -206,6 +218,12 @@ class Potential(FitSettings, Estimator):
         ValueError
             If there are too few structures for the regularization, a setting is unknown, or features are not
             finite or do not fit together.
+
+        Examples
+        --------
+        >>> model = model.fit(frames, forces_key="REF_forces")
+        >>> model.species_
+        (14,)
         """
         self.check()
         listed = as_frames(frames)
@@ -225,7 +243,14 @@ class Potential(FitSettings, Estimator):
         return self
 
     def check(self) -> None:
-        """Raise SettingsError for a setting of a wrong type or out of its range."""
+        """Raise SettingsError for a setting of a wrong type or out of its range.
+
+        Examples
+        --------
+        >>> model.set_params(chunk=0).check()
+        Traceback (most recent call last):
+        orbas.base.fields.SettingsError: LinearPotential.chunk must be an integer from 1 on, got 0
+        """
         check_settings(self)
 
     def evaluate(self, frames: Sequence[Atoms], *, skin_lists: Sequence[SkinList] | None = None) -> Energies:
@@ -249,11 +274,23 @@ class Potential(FitSettings, Estimator):
             If a structure has a species that no training structure had; nothing is computed then.
         ValueError
             For bad structures or coincident atoms.
+
+        Examples
+        --------
+        >>> energies = model.evaluate(frames[15:])
+        >>> energies.structures.shape, energies.virials.shape
+        ((5,), (5, 3, 3))
         """
         return self._fitted().energies(as_frames(frames), skin_lists)
 
     def skin_lists(self, skin: float) -> list[SkinList]:
-        """Return empty neighbor memories with a skin in Å, one for every cutoff of the model."""
+        """Return empty neighbor memories with a skin in Å, one for every cutoff of the model.
+
+        Examples
+        --------
+        >>> len(model.skin_lists(1.0))
+        1
+        """
         raise NotImplementedError
 
     def _settled(self, frames: list[Atoms]) -> dict[str, Any]:
@@ -305,6 +342,12 @@ class Potential(FitSettings, Estimator):
             If a structure has a species that no training structure had; nothing is computed then.
         ValueError
             If the features are not those the model was fitted to.
+
+        Examples
+        --------
+        >>> prediction = model.predict(frames[15:])
+        >>> prediction.energies.shape, prediction.forces[0].shape == (len(frames[15]), 3)
+        ((5,), True)
         """
         check_switches(uncertainty=uncertainty)
         listed = as_frames(frames)
@@ -332,6 +375,11 @@ class Potential(FitSettings, Estimator):
         ------
         NotFittedError, UnknownSpeciesError, ValueError
             As :meth:`evaluate`.
+
+        Examples
+        --------
+        >>> model.unknown(frames[15:]).tolist()
+        [0, 0, 0, 0, 0]
         """
         record, listed = self._fitted(), as_frames(frames)
         check_species(listed, record.species)
@@ -354,6 +402,11 @@ class Potential(FitSettings, Estimator):
         ------
         NotFittedError, UnknownSpeciesError, ValueError
             As :meth:`evaluate`.
+
+        Examples
+        --------
+        >>> model.uncertainty(frames[15:]).shape
+        (5,)
         """
         record, listed = self._fitted(), as_frames(frames)
         check_species(listed, record.species)
@@ -374,6 +427,12 @@ class Potential(FitSettings, Estimator):
         ------
         NotFittedError, UnknownSpeciesError, ValueError
             As :meth:`evaluate`.
+
+        Examples
+        --------
+        >>> ratios = model.extrapolation(frames[:2])
+        >>> [len(ratio) for ratio in ratios] == [len(frame) for frame in frames[:2]]
+        True
         """
         record, listed = self._fitted(), as_frames(frames)
         check_species(listed, record.species)
@@ -394,6 +453,11 @@ class Potential(FitSettings, Estimator):
         ------
         NotFittedError
             Before ``fit``.
+
+        Examples
+        --------
+        >>> model.trained_on(frames[13:17]).tolist()
+        [True, True, False, False]
         """
         record, listed = self._fitted(), as_frames(frames)
         found = np.zeros(len(listed), dtype=bool)
@@ -420,6 +484,12 @@ class Potential(FitSettings, Estimator):
             If energies are missing or not finite, or no structure has what was named.
         NotFittedError, UnknownSpeciesError, ValueError
             As :meth:`predict`.
+
+        Examples
+        --------
+        >>> score = model.score(frames[15:], forces_key="REF_forces")
+        >>> score.n_energies, score.n_forces
+        (5, 5)
         """
         listed = as_frames(frames)
         check_species(listed, self._fitted().species)
@@ -451,6 +521,14 @@ class Potential(FitSettings, Estimator):
             or a number is not finite.
         OSError
             If the file cannot be written; an older file of that name is then as it was.
+
+        Examples
+        --------
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(Path(folder, "silicon.orbas"))
+        ...     again = orbas.load(Path(folder, "silicon.orbas"))
+        >>> again.predict(frames).energies.tolist() == model.predict(frames).energies.tolist()
+        True
         """
         check_output(path, FileKind.MODEL)
         species = list(self.species_)
@@ -458,7 +536,15 @@ class Potential(FitSettings, Estimator):
         container.write(path, {"units": UNITS, "species": species, "model": model}, tensors)
 
     def calculator(self, **options: Any) -> OrbasCalculator:
-        """Return an ase calculator; options are those of :class:`orbas.calculators.OrbasCalculator`."""
+        """Return an ase calculator; options are those of :class:`orbas.calculators.OrbasCalculator`.
+
+        Examples
+        --------
+        >>> silicon = frames[0].copy()
+        >>> silicon.calc = model.calculator(check_every=None)
+        >>> silicon.get_forces().shape == (len(silicon), 3)
+        True
+        """
         from orbas.calculators import OrbasCalculator
 
         return OrbasCalculator(self, **options)

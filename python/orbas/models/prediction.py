@@ -33,6 +33,14 @@ class Prediction:
     unknown
         What the training set says nothing of, [n_structures]: 0, or flags of :class:`orbas.models.Unknown`; None for a
         model of an older file.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from orbas.models import Prediction
+    >>> prediction = Prediction(energies=np.array([-1.0, -2.0]), stress=np.zeros((2, 6)))
+    >>> prediction.forces is None
+    True
     """
 
     energies: FloatArray
@@ -43,7 +51,13 @@ class Prediction:
     unknown: IntArray | None = None
 
     def take(self, structures: Sequence[int] | np.ndarray) -> Prediction:
-        """Return that of some structures."""
+        """Return that of some structures.
+
+        Examples
+        --------
+        >>> prediction.take([1]).energies.tolist()
+        [-2.0]
+        """
         chosen = np.asarray(structures, dtype=np.int64)
         return Prediction(
             self.energies[chosen],

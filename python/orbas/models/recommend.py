@@ -194,6 +194,14 @@ def recommended(
         If labels are missing.
     ValueError
         For fewer than ten structures, a budget that is not positive, or structures without neighbors.
+
+    Examples
+    --------
+    >>> import orbas
+    >>> train = orbas.datasets.silicon(n=12)
+    >>> model = orbas.models.recommended(train, time_budget=1e-3, report=lambda line: None)
+    >>> model.species_
+    (14,)
     """
     train = as_frames(train)
     if len(train) < 10:

@@ -70,6 +70,17 @@ class RidgeRegressor(ArrayEstimator):
         Candidates in rising order and their held-out mean absolute errors; empty with :class:`Fixed`.
     n_features_in_, feature_names_in_
         Number of columns in ``fit``, and their names if they had any.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from orbas.models import RidgeRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(50, 3))
+    >>> y = x @ [1.0, 2.0, 3.0] + 4.0
+    >>> regressor = RidgeRegressor().fit(x, y)
+    >>> regressor.coef_.round(3).tolist(), round(float(regressor.intercept_), 3)
+    ([1.0, 2.0, 3.0], 4.0)
     """
 
     coef_ = Fitted["FloatArray"]()
@@ -97,6 +108,11 @@ class RidgeRegressor(ArrayEstimator):
         ------
         ValueError
             For wrong shapes, values that are not finite, or fewer samples than the regularization needs.
+
+        Examples
+        --------
+        >>> regressor.fit(x, np.stack([y, -y], axis=1)).coef_.shape
+        (2, 3)
         """
         check_settings(self)
         rule = resolve_regularization(self.regularization)
@@ -131,13 +147,24 @@ class RidgeRegressor(ArrayEstimator):
             Before ``fit``.
         ValueError
             If the columns are not those that were fitted, or something is not finite.
+
+        Examples
+        --------
+        >>> regressor.predict([[1.0, 1.0, 1.0]]).round(3).tolist()
+        [10.0]
         """
         record: RegressorRecord = self._fitted()
         predicted: FloatArray = self._matrix_to_use(x, record) @ record.coef.T + record.intercept
         return predicted
 
     def score(self, x: Any, y: ArrayLike) -> float:
-        """Return the coefficient of determination R^2, the mean over the targets; of a constant target 1 or 0."""
+        """Return the coefficient of determination R^2, the mean over the targets; of a constant target 1 or 0.
+
+        Examples
+        --------
+        >>> round(regressor.score(x, y), 3)
+        1.0
+        """
         predicted = self.predict(x)
         targets = as_targets(y, len(predicted)).reshape(predicted.shape)
         unexplained = np.atleast_1d(np.sum((targets - predicted) ** 2, axis=0))
@@ -189,6 +216,16 @@ class PerStructure(Estimator, OutputContainer):
         Number of columns, n_species * n_features.
     representation_
         The fitted representation.
+
+    Examples
+    --------
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(2)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=1, basis=basis)
+    >>> frames = orbas.datasets.silicon(n=3)
+    >>> rows = orbas.models.PerStructure(orbas.PowerSpectrum(density))
+    >>> rows.fit(frames).transform(frames).shape
+    (3, 6)
     """
 
     species_ = Fitted[tuple[int, ...]]()
@@ -200,7 +237,13 @@ class PerStructure(Estimator, OutputContainer):
     chunk: int = field(default=4096, metadata=CHUNK)
 
     def fit(self, frames: Sequence[Atoms], y: object = None) -> Self:
-        """Fit a copy of the representation to structures; ``y`` is not looked at."""
+        """Fit a copy of the representation to structures; ``y`` is not looked at.
+
+        Examples
+        --------
+        >>> rows.fit(frames).species_
+        (14,)
+        """
         self._fit_values(frames)
         return self
 
@@ -215,6 +258,11 @@ class PerStructure(Estimator, OutputContainer):
             For bad structures; the message names the structure.
         orbas.UnknownSpeciesError
             For a species that no structure of ``fit`` had.
+
+        Examples
+        --------
+        >>> rows.fit(frames).transform(frames[:1]).shape
+        (1, 6)
         """
         record: PerStructureRecord | None = self._record
         if record is None:
@@ -223,12 +271,24 @@ class PerStructure(Estimator, OutputContainer):
         return self._contained(features.values, frames)
 
     def fit_transform(self, frames: Sequence[Atoms], y: object = None) -> Any:
-        """Fit, then transform the same structures."""
+        """Fit, then transform the same structures.
+
+        Examples
+        --------
+        >>> rows.fit_transform(frames).shape
+        (3, 6)
+        """
         listed = structures.as_frames(frames)
         return self._contained(self._fit_values(listed), frames)
 
     def get_feature_names_out(self, input_features: object = None) -> Names:
-        """Return the names of the columns: the symbol of the center species and the number of the feature, as Si_0."""
+        """Return the names of the columns: the symbol of the center species and the number of the feature, as Si_0.
+
+        Examples
+        --------
+        >>> rows.fit(frames).get_feature_names_out()[:2].tolist()
+        ['Si_0', 'Si_1']
+        """
         from ase.data import chemical_symbols
 
         count = self.n_columns_ // len(self.species_)

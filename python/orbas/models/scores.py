@@ -31,6 +31,13 @@ class Score(float):
     Of energies in eV per structure and in eV per atom; of force components in eV/Å and of stress components in
     eV/Å^3. None where no label of the kind is known; labels that are not known do not count. ``n_energies``,
     ``n_forces`` and ``n_stress`` are the numbers of structures whose labels were compared.
+
+    Examples
+    --------
+    >>> from orbas.models import Score
+    >>> score = Score(mae=0.1, rmse=0.2, mae_per_atom=0.01, rmse_per_atom=0.02, n_energies=5)
+    >>> float(score), score.forces_mae is None
+    (-0.1, True)
     """
 
     mae: float | None
@@ -60,7 +67,19 @@ def mean_errors(errors: FloatArray) -> tuple[float, float]:
 
 @default_errors
 def score(prediction: Prediction, labels: Labels, frames: Sequence[Atoms]) -> Score:
-    """Return the errors of a prediction against all labels there are."""
+    """Return the errors of a prediction against all labels there are.
+
+    Examples
+    --------
+    >>> import ase
+    >>> import numpy as np
+    >>> from orbas import models
+    >>> from orbas.structures.io import collect_labels
+    >>> frames = [ase.Atoms("H", info={"REF_energy": -13.6}), ase.Atoms("He", info={"REF_energy": -79.0})]
+    >>> labels = collect_labels(frames, energy_key="REF_energy")
+    >>> round(models.score(models.Prediction(np.array([-13.5, -79.1])), labels, frames).mae, 3)
+    0.1
+    """
     frames = as_frames(frames)
     errors = prediction.energies - labels.energies
     # A structure without atoms has no error per atom; its error counts as that of one atom.
@@ -90,7 +109,20 @@ def config_of(frame: Atoms) -> str:
 
 @default_errors
 def score_by_config(prediction: Prediction, labels: Labels, frames: Sequence[Atoms]) -> dict[str, Score]:
-    """Return the errors by ``info["config_type"]``, in alphabetical order; structures without one are ``"none"``."""
+    """Return the errors by ``info["config_type"]``, in alphabetical order; structures without one are ``"none"``.
+
+    Examples
+    --------
+    >>> import ase
+    >>> import numpy as np
+    >>> from orbas import models
+    >>> from orbas.structures.io import collect_labels
+    >>> frames = [ase.Atoms("H", info={"REF_energy": -13.6, "config_type": kind}) for kind in ("gas", "atom")]
+    >>> labels = collect_labels(frames, energy_key="REF_energy")
+    >>> scores = models.score_by_config(models.Prediction(np.array([-13.5, -13.6])), labels, frames)
+    >>> {config: round(score.mae, 3) for config, score in scores.items()}
+    {'atom': 0.0, 'gas': 0.1}
+    """
     frames = as_frames(frames)
     configs = np.array([config_of(frame) for frame in frames])
     return {

@@ -103,6 +103,16 @@ class SparseGPR(Potential):
     ----------
     design_
         The kernels with their points, on the representations as they were at the fit.
+
+    Examples
+    --------
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(3)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=1, basis=basis)
+    >>> frames = orbas.datasets.silicon(n=15)
+    >>> model = orbas.models.SparseGPR(orbas.PowerSpectrum(density), n_sparse=10, zeta=2).fit(frames)
+    >>> model.predict(frames[:2]).energies.shape
+    (2,)
     """
 
     design_ = Fitted[KernelDesign]()
@@ -119,7 +129,13 @@ class SparseGPR(Potential):
     )
 
     def skin_lists(self, skin: float) -> list[SkinList]:
-        """Return an empty neighbor memory with a skin in Å for every representation."""
+        """Return an empty neighbor memory with a skin in Å for every representation.
+
+        Examples
+        --------
+        >>> [skin_list.skin for skin_list in model.skin_lists(0.5)]
+        [0.5]
+        """
         from orbas._core import SkinList
 
         skin = checked(SKIN, "skin", skin)
@@ -141,7 +157,14 @@ class SparseGPR(Potential):
         return Noise() if self.noise is None else self.noise
 
     def check(self) -> None:
-        """Raise SettingsError for a setting of a wrong type or out of its range."""
+        """Raise SettingsError for a setting of a wrong type or out of its range.
+
+        Examples
+        --------
+        >>> model.set_params(zeta=0).check()
+        Traceback (most recent call last):
+        orbas.base.fields.SettingsError: SparseGPR.zeta must be an integer from 1 to 64, or a ...
+        """
         check_settings(self)
         _terms(self.get_params(deep=False))
 

@@ -175,6 +175,18 @@ class OptimalBasis(FittedBasis):
     -----
     The covariance is not centered and is divided by the number of all environments, with or without neighbors of a
     species. An eigenvector's sign is such that its first component of (nearly) largest magnitude is positive.
+
+    Examples
+    --------
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(4)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=1, basis=basis)
+    >>> frames = orbas.datasets.silicon(n=5)
+    >>> optimal = orbas.OptimalBasis(density, n_optimal=2).fit(frames)
+    >>> bool(optimal.residual_variance_[1] < 0.05)
+    True
+    >>> optimal.expansion_.transform(frames)[1, 1, 1, 14].values.shape[1:]  # m, q
+    (3, 2)
     """
 
     eigenvalues_ = Fitted[Any]()
@@ -205,6 +217,11 @@ class OptimalBasis(FittedBasis):
         ------
         ValueError
             For settings out of range, bad structures, or structures without a single atom.
+
+        Examples
+        --------
+        >>> optimal.fit(frames[:2]).n_environments_ == len(frames[0]) + len(frames[1])
+        True
         """
         listed = structures.as_frames(frames)
         record = self._made_of(listed, sample_weight, _Seen())
@@ -233,6 +250,13 @@ class OptimalBasis(FittedBasis):
         ------
         ValueError
             As :meth:`fit`; or if the density or what is mixed is no longer that of the structures seen before.
+
+        Examples
+        --------
+        >>> streamed = orbas.OptimalBasis(density, n_optimal=2)
+        >>> streamed = streamed.partial_fit(frames[:2]).partial_fit(frames[2:])
+        >>> bool(abs(streamed.residual_variance_ - optimal.residual_variance_).max() < 1e-12)
+        True
         """
         record: OptimalRecord | None = self._record
         seen = _Seen() if record is None or record.seen is None else record.seen.copy()
@@ -262,6 +286,12 @@ class OptimalBasis(FittedBasis):
         ValueError
             If the basis was read from a file, which does not hold covariances, or for a degree or center species that
             it does not have.
+
+        Examples
+        --------
+        >>> [matrix] = optimal.covariance(1)
+        >>> matrix.shape
+        (4, 4)
         """
         record = self._fitted()
         counts = record.density.primitive_basis().counts(record.density.max_angular)
@@ -282,6 +312,12 @@ class OptimalBasis(FittedBasis):
         ------
         ValueError
             If the two do not fit together, or this one was read from a file, which does not hold covariances.
+
+        Examples
+        --------
+        >>> smaller = orbas.OptimalBasis(density, n_optimal=1).fit(frames)
+        >>> optimal.captured_variance(smaller) < optimal.captured_variance(optimal) < 1.0
+        True
         """
         record, others = self._fitted(), other._fitted()
         alike = (record.nesting, record.species) == (others.nesting, others.species)
@@ -299,7 +335,13 @@ class OptimalBasis(FittedBasis):
     # --- fitting ----------------------------------------------------------------------------------------------
 
     def check(self) -> tuple[int, ...]:
-        """Raise SettingsError for a setting out of its range; return the primitive functions per degree."""
+        """Raise SettingsError for a setting out of its range; return the primitive functions per degree.
+
+        Examples
+        --------
+        >>> optimal.check()
+        (4, 4)
+        """
         check_settings(self)
         self.density.check()
         if isinstance(self.density.basis, ContractedBasis):
@@ -315,7 +357,13 @@ class OptimalBasis(FittedBasis):
         return self.density.primitive_basis().counts(self.density.max_angular)
 
     def wanted_counts(self, degrees: int) -> list[int]:
-        """Return how many functions ``n_optimal`` asks for at every degree."""
+        """Return how many functions ``n_optimal`` asks for at every degree.
+
+        Examples
+        --------
+        >>> optimal.wanted_counts(2)
+        [2, 2]
+        """
         items = listed(self.n_optimal)
         return [self.n_optimal] * degrees if items is None else items  # type: ignore[list-item]
 
@@ -366,6 +414,15 @@ class OptimalBasis(FittedBasis):
 
         ``spectra`` and ``kept`` (the contraction matrices, [l][group]) have one entry per center species, or a
         single one under None.
+
+        Examples
+        --------
+        >>> from orbas.optimal.basis import Spectrum
+        >>> spectra = {None: Spectrum(optimal.eigenvalues_, optimal.contraction_)}
+        >>> copy = orbas.OptimalBasis(density, n_optimal=2)
+        >>> copy.set_fitted(optimal.species_, optimal.n_environments_, spectra, {None: optimal.contraction_})
+        >>> copy.species_
+        (14,)
         """
         params = self._settled_params(species)
         self._record = _record(params, species, n_environments, spectra, kept, None)

@@ -44,6 +44,19 @@ def save_basis(optimal: OptimalBasis, path: str | os.PathLike[str]) -> None:
         not end in ``.orbas`` (or ``.npz``, as older versions named bases).
     OSError
         If the file cannot be written; an older file of that name is then untouched.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(4)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=1, basis=basis)
+    >>> optimal = orbas.OptimalBasis(density, n_optimal=2).fit(orbas.datasets.silicon(n=5))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     orbas.save_basis(optimal, Path(folder, "silicon.orbas"))
+    ...     print([path.name for path in Path(folder).iterdir()])
+    ['silicon.orbas']
     """
     if not isinstance(optimal, OptimalBasis):
         raise TypeError(f"a basis file holds an orbas.OptimalBasis, got a {type(optimal).__name__}")
@@ -73,6 +86,20 @@ def load_basis(path: str | os.PathLike[str]) -> OptimalBasis:
         a newer orbas. It is a ValueError.
     OSError
         If there is no such file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(4)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=1, basis=basis)
+    >>> optimal = orbas.OptimalBasis(density, n_optimal=2).fit(orbas.datasets.silicon(n=5))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     orbas.save_basis(optimal, Path(folder, "silicon.orbas"))
+    ...     again = orbas.load_basis(Path(folder, "silicon.orbas"))
+    >>> again.residual_variance_.tolist() == optimal.residual_variance_.tolist()
+    True
     """
     try:
         document, arrays = _contents(Path(path))

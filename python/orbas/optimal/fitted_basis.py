@@ -98,7 +98,16 @@ class BasisRecord:
 
 
 class FittedBasis(Estimator):
-    """A basis contracted from the primitive one of a density, for all centers or for each center species."""
+    """A basis contracted from the primitive one of a density, for all centers or for each center species.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(4)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=1, basis=basis)
+    >>> optimal = orbas.OptimalBasis(density, n_optimal=2).fit(orbas.datasets.silicon(n=5))
+    """
 
     density: DensityExpansion
     mixing: Mixing
@@ -123,6 +132,12 @@ class FittedBasis(Estimator):
         -------
         ``[l][a]`` -> [n_r, q]: the functions that neighbors of species a are expanded on; with ``per_center`` a dict
         from center species to that.
+
+        Examples
+        --------
+        >>> functions = optimal.radial_functions(np.linspace(0.1, 4.0, 50))
+        >>> functions[1][0].shape  # l = 1, neighbors of the first species
+        (50, 2)
         """
         record: BasisRecord | None = self._record
         if record is None:
@@ -141,7 +156,14 @@ class FittedBasis(Estimator):
         return dict(zip(record.species, by_center, strict=True)) if record.nesting.per_center else by_center[0]
 
     def plot(self, degrees: Sequence[int] | None = None, n_functions: int = 4) -> Figure:
-        """Draw the first functions of some degrees, one panel each, and the residual variance."""
+        """Draw the first functions of some degrees, one panel each, and the residual variance.
+
+        Examples
+        --------
+        >>> figure = optimal.plot(degrees=[0], n_functions=2)
+        >>> len(figure.axes)
+        2
+        """
         from orbas.plots import plot_basis
 
         checked(Maybe(ListOf(Integer(0, self.density.max_angular), "degrees")), "degrees", degrees)

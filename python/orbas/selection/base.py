@@ -55,6 +55,13 @@ class Selector(ArrayEstimator, OutputContainer):
         Number of columns, or rows, there were to choose from.
     n_features_in_, feature_names_in_
         Number of columns in ``fit``, and their names if they had any.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import orbas
+    >>> x = np.array([[1.0, 0.0, 3.0], [1.0, 2.0, 0.0]])
+    >>> selector = orbas.selection.CUR(2).fit(x)
     """
 
     n: int | None
@@ -71,6 +78,11 @@ class Selector(ArrayEstimator, OutputContainer):
         ------
         ValueError
             For settings out of range, more picks than there are candidates, or a matrix that is not finite.
+
+        Examples
+        --------
+        >>> selector.fit(x).selected_idx_.tolist()  # in the order of the picks
+        [2, 1]
         """
         check_settings(self)
         matrix, columns = matrix_to_fit(x)
@@ -88,7 +100,13 @@ class Selector(ArrayEstimator, OutputContainer):
         return self
 
     def get_support(self, indices: bool = False) -> NDArray[np.bool_] | IntArray:
-        """Return a mask [n_candidates], or the rising indices, of what was selected."""
+        """Return a mask [n_candidates], or the rising indices, of what was selected.
+
+        Examples
+        --------
+        >>> selector.get_support().tolist(), selector.get_support(indices=True).tolist()
+        ([False, True, True], [1, 2])
+        """
         record: SelectorRecord = self._fitted()
         rising: IntArray = np.sort(record.selected_idx)
         if indices:
@@ -102,18 +120,35 @@ class Selector(ArrayEstimator, OutputContainer):
         """``transform(x)`` returns the selected columns, in their order in x.
 
         Selectors of samples have none, as a step of a pipeline must keep the samples: take ``x[selected_idx_]``.
+
+        Examples
+        --------
+        >>> selector.transform(x).tolist()
+        [[0.0, 3.0], [2.0, 0.0]]
         """
         self._check_transforms()
         return self._transform
 
     @property
     def fit_transform(self) -> Callable[..., Any]:
-        """``fit_transform(x)`` fits, then transforms the same matrix."""
+        """``fit_transform(x)`` fits, then transforms the same matrix.
+
+        Examples
+        --------
+        >>> selector.fit_transform(x).shape
+        (2, 2)
+        """
         self._check_transforms()
         return lambda x, y=None: self.fit(x, y)._transform(x)
 
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> Names:
-        """Return the names of the selected columns."""
+        """Return the names of the selected columns.
+
+        Examples
+        --------
+        >>> selector.get_feature_names_out(["a", "b", "c"]).tolist()
+        ['b', 'c']
+        """
         return self._names_in(input_features)[self.get_support(indices=True)]
 
     def _check_transforms(self) -> None:

@@ -44,6 +44,14 @@ class CUR(Selector):
     ----------
     scores_
         pi of each pick, when it was picked: at most 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from orbas.selection import CUR
+    >>> x = np.array([[2.0, 4.0, 0.0], [0.0, 0.0, 1.0]])  # the first column is half of the second
+    >>> CUR(2).fit(x).selected_idx_.tolist()
+    [1, 2]
     """
 
     n: int | None = field(default=None, metadata=COUNT)

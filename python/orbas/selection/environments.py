@@ -54,6 +54,14 @@ def select_environments(
         If the method is not a selector.
     ValueError
         For wrong shapes, fewer than one environment per species, or a species of ``n_sparse`` that has none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from orbas.selection import select_environments
+    >>> values = np.array([[0.0], [1.0], [5.0], [0.0], [2.0]])
+    >>> select_environments(values, [1, 1, 1, 6, 6], {1: 2, 6: 1}).tolist()
+    [0, 2, 3]
     """
     matrix = as_matrix(values, "values")
     numbers = np.asarray(center_numbers)

@@ -48,6 +48,14 @@ class FPS(Selector):
     ----------
     scores_
         Distance of each pick to the nearest earlier one, in the units of the matrix; infinite for the first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from orbas.selection import FPS
+    >>> points = np.array([[0.0], [1.0], [10.0], [6.0]])
+    >>> FPS(3, axis="samples").fit(points).selected_idx_.tolist()
+    [0, 2, 3]
     """
 
     n: int | None = field(default=None, metadata=COUNT)

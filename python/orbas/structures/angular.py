@@ -48,6 +48,12 @@ def spherical_harmonics(
     ------
     ValueError
         For a vector that is zero or not finite (the message has its index), or a negative degree.
+
+    Examples
+    --------
+    >>> import orbas
+    >>> orbas.spherical_harmonics([[0.0, 0.0, 1.0]], max_angular=1).round(4).tolist()
+    [[0.2821, 0.0, 0.4886, 0.0]]
     """
     array = np.ascontiguousarray(np.atleast_2d(np.asarray(vectors, dtype=np.float64)))
     if array.ndim != 2 or array.shape[1] != 3:
@@ -85,6 +91,13 @@ def clebsch_gordan(l1: int, l2: int, o3_lambda: int) -> FloatArray:
     ------
     ValueError
         For a degree out of range.
+
+    Examples
+    --------
+    >>> import orbas
+    >>> scalar = orbas.clebsch_gordan(1, 1, 0)  # the scalar product of two vectors over -sqrt(3)
+    >>> scalar.shape, scalar[:, :, 0].diagonal().round(4).tolist()
+    ((3, 3, 1), [-0.5774, -0.5774, -0.5774])
     """
     names, degrees = ("l1", "l2", "o3_lambda"), (l1, l2, o3_lambda)
     return _clebsch_gordan(*(checked(Integer(0, 40), *pair) for pair in zip(names, degrees, strict=True)))

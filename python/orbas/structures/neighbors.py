@@ -54,6 +54,14 @@ def neighbor_list(
     ------
     ValueError
         For an unknown letter, a cutoff that is no length, a bad structure, or two atoms on one point.
+
+    Examples
+    --------
+    >>> import ase.build
+    >>> import orbas
+    >>> i, d = orbas.neighbor_list("id", ase.build.bulk("Si"), 2.5)
+    >>> len(i), d.round(3).tolist()[:2]
+    (8, [2.351, 2.351])
     """
     radius, with_itself = _check(quantities, cutoff, self_interaction)
     letters = quantities if "i" in quantities or not with_itself else quantities + "i"
@@ -67,7 +75,17 @@ def brute_force_neighbor_list(
     cutoff: float,
     self_interaction: bool = False,
 ) -> NDArray | tuple[NDArray, ...]:  # type: ignore[type-arg]
-    """Do the same as :func:`neighbor_list` by trying every pair and every image: slow, the oracle of the tests."""
+    """Do the same as :func:`neighbor_list` by trying every pair and every image: slow, the oracle of the tests.
+
+    Examples
+    --------
+    >>> import ase.build
+    >>> import orbas
+    >>> silicon = ase.build.bulk("Si")
+    >>> d = orbas.brute_force_neighbor_list("d", silicon, 4.0)
+    >>> sorted(d.round(6)) == sorted(orbas.neighbor_list("d", silicon, 4.0).round(6))
+    True
+    """
     radius, with_itself = _check(quantities, cutoff, self_interaction)
     arrays = _core.brute_force_neighbor_list(to_batch([atoms]), 0, radius)
     return _pick(quantities, arrays, len(atoms) if with_itself else 0)

@@ -49,6 +49,18 @@ class Bispectrum(Estimator):
     ----------
     density
         A primitive or contracted expansion, with the same number of channels for all center species.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(2)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=2, basis=basis)
+    >>> bispectrum = orbas.Bispectrum(density)
+    >>> frames = orbas.datasets.silicon(n=2)
+    >>> features = bispectrum.transform(frames)
+    >>> features.values.shape[1]
+    26
     """
 
     species_ = Fitted[tuple[int, ...]]()
@@ -56,13 +68,27 @@ class Bispectrum(Estimator):
     density: DensityExpansion = field(metadata=setting(DENSITY, "expansion that the features are made of"))
 
     def fit(self, frames: Sequence[Atoms], y: object = None) -> Self:
-        """Take the species from structures, unless the density has them; the density itself stays as it is."""
+        """Take the species from structures, unless the density has them; the density itself stays as it is.
+
+        Examples
+        --------
+        >>> bispectrum.fit(frames).species_
+        (14,)
+        """
         check_settings(self)
         self._record = spectrum_record(self.density, structures.as_frames(frames))
         return self
 
     def settled(self, species: tuple[int, ...]) -> Self:
-        """Return a copy that later changes do not reach: see :meth:`orbas.DensityExpansion.settled`."""
+        """Return a copy that later changes do not reach: see :meth:`orbas.DensityExpansion.settled`.
+
+        Examples
+        --------
+        >>> copy = bispectrum.settled((14,))
+        >>> density.max_angular = 0
+        >>> copy.transform(frames).values.shape[1]
+        26
+        """
         return super().settled(self.species_ if self._record is not None else species)
 
     def transform(self, frames: Sequence[Atoms]) -> Features:
@@ -74,6 +100,13 @@ class Bispectrum(Estimator):
             For bad structures or coincident atoms; the message names the structure and the atoms.
         orbas.UnknownSpeciesError
             For a species without channels, before any work.
+
+        Examples
+        --------
+        >>> turned = frames[0].copy()
+        >>> turned.rotate(30, "z", rotate_cell=True)
+        >>> bool(np.allclose(bispectrum.transform([turned]).values, features.values[: len(turned)]))
+        True
         """
         check_settings(self)
         listed = structures.as_frames(frames)
@@ -83,7 +116,13 @@ class Bispectrum(Estimator):
         return Features(values, structures.samples_of(listed), numbers, species, len(listed))
 
     def fit_transform(self, frames: Sequence[Atoms], y: object = None) -> Features:
-        """Fit, then transform the same structures."""
+        """Fit, then transform the same structures.
+
+        Examples
+        --------
+        >>> bool(np.allclose(bispectrum.fit_transform(frames).values, features.values))
+        True
+        """
         listed = structures.as_frames(frames)
         return self.fit(listed).transform(listed)
 
@@ -106,6 +145,13 @@ class Bispectrum(Estimator):
         ------
         ValueError
             If there are not as many weights as features, one is not finite, or for bad structures.
+
+        Examples
+        --------
+        >>> weights = np.ones((1, features.values.shape[1]))
+        >>> energies = bispectrum.linear_energies(frames, weights)
+        >>> bool(np.allclose(energies.structures, features.per_structure().sum(axis=1)))
+        True
         """
         listed = structures.as_frames(frames)
         plan, species = self._plan_for(listed)
@@ -129,6 +175,12 @@ class Bispectrum(Estimator):
             For bad structures or, when their turn comes, coincident atoms.
         orbas.UnknownSpeciesError
             For a species without channels, before any work.
+
+        Examples
+        --------
+        >>> rows = next(bispectrum.jacobian_rows(frames))
+        >>> rows.strain.shape
+        (3, 3, 26)
         """
         listed = structures.as_frames(frames)
         plan, species = self._plan_for(listed)

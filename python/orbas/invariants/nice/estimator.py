@@ -160,6 +160,17 @@ class NICE(Estimator):
         What became of every symmetry of every order; likewise.
     n_features_
         Number of features of every order from 1 on; those of the orders stand side by side in ``transform``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(2)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=2, basis=basis)
+    >>> frames = orbas.datasets.silicon(n=3)
+    >>> nice = orbas.NICE(density, nu_max=3, n_pairs=10, n_components=4, n_invariants=5).fit(frames)
+    >>> nice.n_features_
+    [2, 5, 5]
     """
 
     species_ = Fitted[tuple[int, ...]]()
@@ -196,6 +207,11 @@ class NICE(Estimator):
         ------
         ValueError
             For settings out of range, bad structures, or structures without a single atom.
+
+        Examples
+        --------
+        >>> nice.fit(frames).species_
+        (14,)
         """
         limits = self.limits()
         listed = structures.as_frames(frames)
@@ -244,6 +260,12 @@ class NICE(Estimator):
             and the atoms.
         orbas.UnknownSpeciesError
             For a species without channels, before any work.
+
+        Examples
+        --------
+        >>> double, single = nice.transform(frames), nice.transform(frames, single_precision=True)
+        >>> str(single.values.dtype), bool(np.allclose(single.values, double.values, atol=1e-4))
+        ('float32', True)
         """
         check_switches(single_precision=single_precision)
         record = self._fitted()
@@ -259,7 +281,13 @@ class NICE(Estimator):
         return Features(values, samples, numbers, species, len(listed))
 
     def fit_transform(self, frames: Sequence[Atoms], y: object = None) -> Features:
-        """Fit, then transform the same structures."""
+        """Fit, then transform the same structures.
+
+        Examples
+        --------
+        >>> nice.fit_transform(frames).values.shape[1] == sum(nice.n_features_)
+        True
+        """
         listed = structures.as_frames(frames)
         return self.fit(listed).transform(listed)
 
@@ -268,6 +296,12 @@ class NICE(Estimator):
 
         Values are [sample, m, q]; they turn as ``Y_lm``, and inversion multiplies them by o3_sigma (-1)^o3_lambda.
         Raises as :meth:`transform`.
+
+        Examples
+        --------
+        >>> blocks = nice.equivariants(frames)
+        >>> sorted({key.nu for key in blocks})
+        [1, 2, 3]
         """
         record = self._fitted()
         listed = structures.as_frames(frames)
@@ -308,6 +342,13 @@ class NICE(Estimator):
         ------
         ValueError
             If there are not as many weights as features, one is not finite, or for bad structures.
+
+        Examples
+        --------
+        >>> features = nice.transform(frames)
+        >>> energies = nice.linear_energies(frames, np.ones((1, features.values.shape[1])))
+        >>> bool(np.allclose(energies.structures, features.per_structure().sum(axis=1)))
+        True
         """
         record = self._fitted()
         listed = structures.as_frames(frames)
@@ -339,6 +380,12 @@ class NICE(Estimator):
             For bad structures or, when their turn comes, coincident atoms.
         orbas.UnknownSpeciesError
             For a species without channels, before any work.
+
+        Examples
+        --------
+        >>> rows = next(nice.jacobian_rows(frames))
+        >>> rows.positions.shape[1:], len(rows.positions) == len(frames[0])
+        ((3, 12), True)
         """
         record = self._fitted()
         listed = structures.as_frames(frames)
@@ -350,12 +397,24 @@ class NICE(Estimator):
 
         With the residual variance of the density, orders that discard more than that are marked: there, the contraction
         and no longer the density limits the accuracy.
+
+        Examples
+        --------
+        >>> print(nice.summary().splitlines()[0])
+        56 environments; density channels per l: [2, 2, 2]
         """
         checked(Maybe(Number(0.0, 1.0)), "density_residual", density_residual)
         return report.table(self.iterations_, density_residual)
 
     def estimate(self, frames: Sequence[Atoms]) -> report.Estimate:
-        """Estimate work and memory of a fit on structures, and of a transform, without doing it."""
+        """Estimate work and memory of a fit on structures, and of a transform, without doing it.
+
+        Examples
+        --------
+        >>> estimate = nice.estimate(frames)
+        >>> estimate.operations > 0, estimate.fit_seconds < 1.0
+        (True, True)
+        """
         limits = self.limits()
         listed = structures.as_frames(frames)
         numbers = structures.atomic_numbers(listed)
@@ -364,11 +423,24 @@ class NICE(Estimator):
         return report.estimate(self.density.channel_counts(species)[0], limits, n)
 
     def check(self) -> None:
-        """Raise SettingsError for a setting of a wrong type or out of its range."""
+        """Raise SettingsError for a setting of a wrong type or out of its range.
+
+        Examples
+        --------
+        >>> nice.set_params(nu_max=11).check()
+        Traceback (most recent call last):
+        orbas.base.fields.SettingsError: NICE.nu_max must be an integer from 1 to 10, got 11
+        """
         self.limits()
 
     def limits(self) -> list[Limits]:
-        """Return the limits of every order from 2 on; raises ValueError for a setting out of its range."""
+        """Return the limits of every order from 2 on; raises ValueError for a setting out of its range.
+
+        Examples
+        --------
+        >>> [limits.n_pairs for limits in nice.limits()]  # orders 2 and 3
+        [10, 10]
+        """
         check_settings(self)
         return check_limits(
             self.nu_max,

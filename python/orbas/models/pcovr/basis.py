@@ -105,6 +105,16 @@ class PCovRBasis(FittedBasis):
     -----
     A weak regularizer makes functions of large coefficients that nearly cancel. Their tables lose as many digits: where
     ``spline_accuracy`` can no longer be reached the expansion says so, and a larger regularizer is the remedy.
+
+    Examples
+    --------
+    >>> import orbas
+    >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(4)
+    >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=1, basis=basis)
+    >>> frames = orbas.datasets.silicon(n=20)
+    >>> pcovr = orbas.PCovRBasis(density, n_optimal=2, alpha=0.1).fit(frames)
+    >>> pcovr.expansion_.transform(frames)[1, 0, 1, 14].values.shape[1:]  # m, q
+    (1, 2)
     """
 
     weights_ = Fitted[Any]()
@@ -152,6 +162,12 @@ class PCovRBasis(FittedBasis):
         ValueError
             For settings out of range, bad structures, labels of a wrong shape, or too few structures for the
             regularization.
+
+        Examples
+        --------
+        >>> energies = [frame.info["REF_energy"] for frame in frames]
+        >>> pcovr.fit(frames, energies).species_
+        (14,)
         """
         variance = self.check()
         rule = resolve_regularization(self.regularization)
@@ -180,7 +196,14 @@ class PCovRBasis(FittedBasis):
         return self
 
     def check(self) -> OptimalBasis:
-        """Raise SettingsError for a setting out of its range; return the basis of the variance alone."""
+        """Raise SettingsError for a setting out of its range; return the basis of the variance alone.
+
+        Examples
+        --------
+        >>> pcovr.set_params(alpha=2.0).check()
+        Traceback (most recent call last):
+        orbas.base.fields.SettingsError: PCovRBasis.alpha must be a number from 0 to 1, got 2.0
+        """
         check_settings(self)
         variance = OptimalBasis(self.density, self.n_optimal, mixing=self.mixing, per_center=self.per_center)
         variance.check()
