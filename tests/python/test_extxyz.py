@@ -154,6 +154,15 @@ def test_flags_in_every_spelling(load, key, flags):
         assert not {name for name in atoms.info if name.lower() == "pbc"}
 
 
+@pytest.mark.parametrize("flags", ["T F T", "True False True", "(True, False, True)", "[T, F, T]", "1 0 1", "T, F, T"])
+def test_flags_without_quotes(load, flags):
+    """Three words behind pbc are its flags, not one flag for all directions and two odd entries."""
+    for comment in (f"{LATTICE} pbc={flags} {COLUMNS}", f"{LATTICE} {COLUMNS} pbc = {flags} energy=1"):
+        atoms = one(load, comment)
+        assert atoms.pbc.tolist() == [True, False, True]
+        assert set(atoms.info) <= {"REF_energy"}
+
+
 @pytest.mark.parametrize(("flags", "expected"), [("T", True), ("1", True), ("true", True), ("F", False), ("no", False)])
 def test_one_flag_is_for_all_directions(load, flags, expected):
     assert one(load, f"{LATTICE} pbc={flags} {COLUMNS}").pbc.tolist() == [expected] * 3
@@ -177,7 +186,7 @@ def test_flags_that_nobody_understands_are_an_error(load, flags):
     "text",
     ['"4 0 0 0 5 0 0 1 6"', "'4 0 0 0 5 0 0 1 6'", "{4 0 0 0 5 0 0 1 6}", "[4, 0, 0, 0, 5, 0, 0, 1, 6]",
      "[[4,0,0],[0,5,0],[0,1,6]]", '"[[4, 0, 0], [0, 5, 0], [0, 1, 6]]"', "4,0,0,0,5,0,0,1,6",
-     '" 4.0 0 0 0 5e0 0 0 1 6 "'],
+     '" 4.0 0 0 0 5e0 0 0 1 6 "', '"4.0D0 0 0 0 0.5d+01 0 0 1 6"'],
 )  # fmt: skip
 def test_cells_in_every_spelling(load, key, text):
     for comment in (f"{key}={text} {COLUMNS}", f"{COLUMNS} {key} = {text}"):

@@ -103,7 +103,7 @@ def test_wrong_number_of_components(load):
     with pytest.raises(LabelError, match="an energy is one number"):
         load(frame(f'{LATTICE} REF_energy="1 2"'))
     with pytest.raises(LabelError, match="not a number"):
-        load(frame(f"{LATTICE} energy"))
+        load(frame(f"{LATTICE} energy=low"))
 
 
 def test_reference_labels_win_over_plain_ones(load, caplog):

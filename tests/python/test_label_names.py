@@ -187,9 +187,15 @@ def test_two_sources_are_never_mixed(load, caplog, reference, plain):
         assert f"{plain.option}={plain.plain!r} (1 structures)" in said
 
 
-def test_columns_of_forces_by_axis_are_named(load, caplog):
-    load(f"1\n{CELL} energy=1 Properties=species:S:1:pos:R:3:fx:R:1:fy:R:1:fz:R:1\nSi 0 0 0 1 2 3\n")
-    assert "look like forces and are not taken: name them in Properties as forces:R:3" in caplog.text
+@pytest.mark.parametrize("name", ["fx", "f_x", "Fx", "force_x", "Force.X", "forces_x", "forcex"])
+def test_columns_of_forces_by_axis_are_named(load, caplog, name):
+    axes = [name[:-1] + axis for axis in ("xyz" if name[-1] == "x" else "XYZ")]
+    columns = ":".join(f"{axis}:R:1" for axis in axes)
+    load(f"1\n{CELL} energy=1 Properties=species:S:1:pos:R:3:{columns}\nSi 0 0 0 1 2 3\n")
+    assert (
+        f"the columns {', '.join(axes)} look like forces and are not taken: name them in Properties as forces:R:3"
+        in caplog.text
+    )
 
 
 @pytest.mark.parametrize(
@@ -231,6 +237,44 @@ def test_nan_is_not_known(load, caplog, nan):
     )
     labels = collect_labels(frames, forces_key="REF_forces", stress_key="REF_stress", partial=True)
     assert labels.known.tolist() == [[False, True, False], [True, True, True]]
+
+
+@pytest.mark.parametrize("word", ["=None", "=null", "=N/A", '=""', "=nan", '="_JSON null"', ""])
+@pytest.mark.parametrize("kind", ["energy", "stress", "virial"])
+def test_words_for_what_is_not_known(load, caplog, kind, word):
+    """As scripts write them; a name without a value is what ase writes for None."""
+    value = "-3" if kind == "energy" else '"1 0 0 0 1 0 0 0 1"'
+    rows = "Properties=species:S:1:pos:R:3\nSi 0 0 0\n"
+    frames = load(f"1\n{CELL} {kind}{word} {rows}1\n{CELL} {kind}={value} {rows}")
+    name = LabelKind.ENERGY.reference if kind == "energy" else LabelKind.STRESS.reference
+    assert [name in atoms.info for atoms in frames] == [False, True]
+    assert "labels that are nan are not known, and not used: 1 " in caplog.text
+
+
+def test_a_word_of_a_text_is_no_label(load):
+    (atoms,) = load("1\nminimum of energy and stress\nSi 0 0 0\n")
+    assert labels_of(atoms) == (None, None, None)
+
+
+@pytest.mark.parametrize("text", ["-1.5D0", "-15d-1", "[-1.5]", "-1.5,"])
+def test_spellings_of_an_energy(load, text):
+    (atoms,) = load(f"1\n{CELL} energy={text} Properties=species:S:1:pos:R:3\nSi 0 0 0\n")
+    assert atoms.info["REF_energy"] == -1.5
+
+
+def test_tensors_in_nested_brackets(load):
+    for value in ("[[1,6,5],[6,2,4],[5,4,3]]", "[[1.0, 6D0, 5], [6, 2, 4], [5, 4, 3]]", "[1, 2, 3, 4, 5, 6]"):
+        (atoms,) = load(f"1\n{CELL} stress={value} Properties=species:S:1:pos:R:3\nSi 0 0 0\n")
+        assert atoms.info["REF_stress"].tolist() == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("name", ["energy", "REF_energy"])
+def test_a_label_with_two_values_is_refused_where_it_is_used(load, name):
+    text = f"1\n{CELL} {name}=-1.5 {name}=%s Properties=species:S:1:pos:R:3\nSi 0 0 0\n"
+    assert load(text % "-1.5")[0].info["REF_energy"] == -1.5
+    with pytest.raises(LabelError, match=r"line 2: structure 0 carries .* '-1.5 and -2.5, twice in the line'"):
+        load(text % "-2.5")
+    load(text % "-2.5", labels=["forces"])
 
 
 def test_nan_in_labels_of_python(caplog):

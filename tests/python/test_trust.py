@@ -179,7 +179,21 @@ UNKNOWN = [
     "config_dipole_weight",
     "virials_sigma",
     "sigma_energy",
+    "sample_weight",
+    "weights",
 ]
+
+
+@pytest.mark.parametrize("name", ["Weight", "WEIGHT", "Config_Weight", "Energy_Weight"])
+def test_names_of_weights_are_taken_in_any_case(name):
+    """GPUMD reads Weight as it reads weight."""
+    atoms = crystal()
+    atoms.info[name] = 0.0
+    assert np.isnan(collect_labels([atoms, crystal()], *KEYS).energies).tolist() == [True, False]
+    atoms.info[name] = atoms.get_masses().sum()
+    assert (trust_of(atoms, "") is FULL_TRUST or trust_of(atoms, "").weights == (1.0, 1.0, 1.0)) == (
+        name.lower() == "weight"
+    )
 
 
 @pytest.mark.parametrize("name", UNKNOWN)

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from orbas.structures.label_table import looks_like
+
 FloatArray = NDArray[np.float64]
 
 INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
@@ -62,6 +64,12 @@ _OTHER_CELLS = re.compile(
 _CELLS_OF_KEYS = ({"a", "b", "c"}, {"lx", "ly", "lz"}, {"xlo", "xhi"}, {"box_x", "box_y", "box_z"})
 #: Keys of periodicity in other programs, where their values are flags.
 _OTHER_FLAGS = frozenset({"periodic", "periodicity", "boundary", "boundaries", "boundary_conditions", "bc"})
+#: Longest name of a label, and words that stand for a label that is not known.
+_LONGEST_LABEL = 100
+_NOT_KNOWN = frozenset({"", "none", "null", "n/a", "na", "_json null"})
+#: Numbers with exponents of Fortran, or in brackets; the first part of such an exponent.
+_FORTRAN_OR_LIST = re.compile(r"[-+0-9.eEdD\s,\[\]]*+")
+_FORTRAN = re.compile(r"(?<=[0-9.])[dD](?=[-+0-9])")
 _HINT = re.compile(r"cell|box|lattice|pbc|abc|cryst", re.IGNORECASE)
 _COLUMN = re.compile(r"(.+?):([RISLrisl]):([0-9]{1,6})(?::|$)", re.DOTALL)
 
@@ -112,7 +120,7 @@ def parse_comment(line: str) -> Comment:
     entries: dict[str, Any] = {}
     special: dict[str, str] = {}
     bare = []
-    for key, text in _entries(line):
+    for key, text in _whole_flags(_entries(line)):
         name = key.casefold()
         if text is None:
             bare.append(key)
@@ -120,13 +128,59 @@ def parse_comment(line: str) -> Comment:
             if special.setdefault(name, text) != text:
                 raise CommentError(f"{key} stands twice, as {_shown(special[name])} and {_shown(text)}")
         elif name != "pbc":
-            entries[key] = True if text is None else text if name in TEXTS else _typed(key, text)
+            entries[key] = _value(key, text, entries.get(key))
+    if not any(map(REAL.fullmatch, bare)):
+        # As ase writes a label that is None.
+        entries.update((key, np.float64(np.nan)) for key in bare if _is_label(key))
     lattice, flags, properties = (special.get(name) for name in ("lattice", "pbc", "properties"))
     cell = None if lattice is None else _cell(lattice)
     if cell is None and flags is None:
         _check_no_cell(entries, bare)
     pbc = (_other_flags(entries) or [cell is not None] * 3) if flags is None else _flags(flags)
     return Comment(entries, cell, pbc, None if properties is None else parse_columns(properties))
+
+
+def _whole_flags(entries: list[tuple[str, str | None]]) -> list[tuple[str, str | None]]:
+    """Put flags that stand behind pbc without quotes to it: pbc=T F T, pbc=(True, False, True)."""
+    result: list[tuple[str, str | None]] = []
+    n_more = 0
+    for key, text in entries:
+        if text is None and n_more > 0 and key.translate(_PUNCTUATION).strip().casefold() in _FLAGS:
+            name, flags = result[-1]
+            result[-1] = (name, f"{flags} {key}")
+            n_more -= 1
+            continue
+        is_one = text is not None and len(text.translate(_PUNCTUATION).split()) == 1
+        n_more = 2 if is_one and key.casefold() == "pbc" else 0
+        result.append((key, text))
+    return result
+
+
+def _is_label(key: str) -> bool:
+    return len(key) <= _LONGEST_LABEL and looks_like(key, per_atom=False) is not None
+
+
+def _value(key: str, text: str | None, before: Any) -> Any:
+    """Return the value of an entry; ``before`` is what stood under the same key further to the left.
+
+    Labels are read as rows are: with exponents of Fortran, brackets, and words for what is not known. One that
+    stands twice with two values is a text, which is refused where it is used.
+    """
+    if text is None:
+        return True
+    if key.casefold() in TEXTS:
+        return text
+    if not _is_label(key):
+        return _typed(key, text)
+    if text.strip().casefold() in _NOT_KNOWN:
+        value: Any = np.float64(np.nan)
+    elif _FORTRAN_OR_LIST.fullmatch(text):
+        value = _typed(key, _FORTRAN.sub("e", text.translate(_PUNCTUATION)))
+    else:
+        value = _typed(key, text)
+    if before is not None and not np.array_equal(before, value):
+        return f"{before} and {value}, twice in the line"
+    return value
 
 
 def parse_columns(text: str) -> list[Column]:
@@ -260,7 +314,7 @@ def _from_json(key: str, text: str) -> Any:
 
 
 def _cell(text: str) -> FloatArray:
-    numbers = _numbers(text.translate(_PUNCTUATION).split())
+    numbers = _numbers(_FORTRAN.sub("e", text.translate(_PUNCTUATION)).split())
     if numbers is None or numbers.size != 9:
         raise CommentError(
             f'the cell is not understood: Lattice has 9 numbers, "ax ay az bx by bz cx cy cz" in Å, got {_shown(text)}'

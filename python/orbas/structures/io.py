@@ -25,7 +25,7 @@ from orbas.base.numbers import parse_integer
 from orbas.errors import LabelError, LabelFileError, StructureFileError
 from orbas.files.door import open_input
 from orbas.structures.extxyz import parse_frame, raw_frames, to_calculator
-from orbas.structures.label_table import KINDS, TENSORS, LabelKeys, LabelKind, looks_like
+from orbas.structures.label_table import AXIS_OF_FORCES, KINDS, TENSORS, LabelKeys, LabelKind, looks_like
 from orbas.structures.labels import (
     Labels,
     collect_labels,
@@ -248,7 +248,7 @@ def _left_behind(frames: Sequence[Frame], kinds: Sequence[LabelKind], keys: Labe
                 home = frame.atoms.arrays if group[0].per_atom else frame.atoms.info
                 counts.update((kind, name) for name, value in home.items() if (kind := _kind_of(name, value, group)))
     remarks = []
-    whole = {pair: count for pair, count in counts.items() if not _AXIS.fullmatch(pair[1])}
+    whole = {pair: count for pair, count in counts.items() if not _is_axis(pair[1])}
     if whole:
         options = [f"{kind.option}={name!r} ({count} structures)" for (kind, name), count in whole.items()]
         remarks.append(
@@ -256,7 +256,7 @@ def _left_behind(frames: Sequence[Frame], kinds: Sequence[LabelKind], keys: Labe
             + ", ".join(options)
         )
     if len(whole) < len(counts):
-        names = ", ".join(name for _, name in counts.keys() - whole.keys())
+        names = ", ".join(name for kind, name in counts if (kind, name) not in whole)
         remarks.append(f"the columns {names} look like forces and are not taken: name them in Properties as forces:R:3")
     if any(name.casefold().startswith("grad") for _, name in whole):
         remarks.append("gradients are minus the forces")
@@ -282,7 +282,11 @@ def _left_behind(frames: Sequence[Frame], kinds: Sequence[LabelKind], keys: Labe
 _BARE_ENERGY = re.compile(
     rb"\s*([+-]?[0-9]+\.[0-9]+)\s*(?:;|$)|.{0,200}?\b(?i:energy|E|Etot):?\s+([+-]?[0-9]+\.[0-9]+)\b"
 )
-_AXIS = re.compile(r"f_?[xyz]", re.IGNORECASE)
+
+
+def _is_axis(name: str) -> bool:
+    """Whether a column of that name is one component of the forces."""
+    return AXIS_OF_FORCES.fullmatch(name.casefold()) is not None
 
 
 def _kind_of(name: Any, value: Any, group: tuple[LabelKind, ...]) -> LabelKind | None:
@@ -294,10 +298,10 @@ def _kind_of(name: Any, value: Any, group: tuple[LabelKind, ...]) -> LabelKind |
     if kind is LabelKind.ENERGY:
         is_one = array.size == 1
     elif kind is LabelKind.FORCES:
-        is_one = array.shape[1:] == (() if _AXIS.fullmatch(name) else (3,))
+        is_one = array.shape[1:] == (() if _is_axis(name) else (3,))
     else:
         is_one = array.size in (6, 9)
-    return kind if is_one and array.dtype.kind in "if" else None
+    return kind if is_one and array.dtype.kind in "if" and not np.isnan(array).all() else None
 
 
 def _take(path: Path, frames: Sequence[Frame], kinds: Sequence[LabelKind], keys: LabelKeys) -> list[bool]:

@@ -14,6 +14,8 @@ from functools import cache
 REFERENCE = "REF_"
 #: From this magnitude on a number of a file is refused with the infinities: squares of smaller ones fit in a double.
 LARGEST = 1e100
+#: Names of columns that hold one component of the forces, in lower case.
+AXIS_OF_FORCES = re.compile(r"(f|for|frc|forces?)[\W_]?[xyz]")
 #: Words of names that are about labels, or about something else, but are none.
 _NO_LABELS = re.compile(
     r"weights?|sigma|noise|mask|std|uncertainty|error|rmse|mae|units?|orbas|kinetic|fermi|cut(off)?|per|band|zero|key",
@@ -32,7 +34,9 @@ class LabelKind(Enum):
     """A kind of label: its plain name, its place (a column of the atoms or the comment line), how names of it look."""
 
     ENERGY = _Kind("energy", False, re.compile(r".*energ(y|ies).*|e|en|ener|e_?tot(al)?|toten|e_?pot|pe|u0"))
-    FORCES = _Kind("forces", True, re.compile(r".*forces?([\W_\d].*)?|.*gradients?|f|for|frc|fxyz|grad|f_?[xyz]"))
+    FORCES = _Kind(
+        "forces", True, re.compile(r".*forces?([\W_\d].*)?|.*gradients?|f|for|frc|fxyz|grad|" + AXIS_OF_FORCES.pattern)
+    )
     STRESS = _Kind("stress", False, re.compile(r".*stress.*"))
     VIRIAL = _Kind("virial", False, re.compile(r".*virial.*"))
 

@@ -364,6 +364,8 @@ def _largest(array: FloatArray) -> float:
 
 
 def _voigt(array: FloatArray, key: str | None, where: str) -> FloatArray:
+    if array.size == 1 and np.isnan(array).all():
+        return np.full(6, np.nan)
     if array.shape not in ((6,), (9,), (3, 3)):
         raise LabelError(f"{where} carries {key!r} of shape {array.shape}, expected 6 or 9 numbers")
     if _unusable(array).any():

@@ -1,6 +1,6 @@
 """How far labels are to be trusted, as files of other programs say: weights, expected errors and masks.
 
-The one table of their names, each with the meaning it has in the program that reads it there:
+The one table of their names, in any case, each with the meaning it has in the program that reads it there:
 
 - MACE: ``config_weight`` and ``config_energy_weight``, ``..forces..``, ``..stress..``, ``..virials..`` multiply
   squared errors;
@@ -23,7 +23,7 @@ from orbas.errors import LabelError
 from orbas.structures.label_table import LARGEST
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from ase import Atoms
 
@@ -60,7 +60,11 @@ MASKS = ("force_mask", "forces_mask")
 
 _KNOWN = WEIGHTS.keys() | SIGMAS.keys()
 _COLUMNS = frozenset((*FORCES_SIGMAS, *MASKS))
-_UNKNOWN = re.compile(r"(?=.*(weight|sigma|mask))(?=.*(energ|force|stress|virial|config)).*", re.IGNORECASE)
+_UNKNOWN = re.compile(
+    r"(?=.*(weight|sigma|mask))(?=.*(energ|force|stress|virial|config)).*"
+    r"|(sample|frame|structure|loss|fit|train(ing)?|data)?[\W_]?weights?|sigma",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,41 +105,53 @@ def trust_of(atoms: Atoms, where: str) -> Trust:
     LabelError
         If a weight is negative or no number, or an expected error not positive.
     """
-    names = [*(atoms.info.keys() & _KNOWN), *(atoms.arrays.keys() & _COLUMNS)]
-    if not names:
+    info, arrays = _by_table(atoms.info, _KNOWN), _by_table(atoms.arrays, _COLUMNS)
+    if not info and not arrays:
         return FULL_TRUST
-    names.sort()
+    names = sorted((*info, *arrays))
     if "weight" in names and _is_mass(atoms):
         names.remove("weight")
     weights = [1.0, 1.0, 1.0]
     for place in _ALL:
         general = [
-            w for name in names if name in WEIGHTS and len(WEIGHTS[name][0]) > 1 for w in [_weight(atoms, name, where)]
+            w
+            for name in names
+            if name in WEIGHTS and len(WEIGHTS[name][0]) > 1
+            for w in [_weight(info[name], name, where)]
         ]
         # Of a stress and a virial one is there: the weight of the other is 0 in many files.
-        own = [_weight(atoms, name, where) for name in names if name in WEIGHTS and WEIGHTS[name][0] == (place,)]
+        own = [_weight(info[name], name, where) for name in names if name in WEIGHTS and WEIGHTS[name][0] == (place,)]
         weights[place] = float(np.prod(general) * max(own, default=1.0))
     sigmas: dict[int, float] = {}
     for name in names:
         if name in SIGMAS:
             volume = abs(np.linalg.det(atoms.cell.array)) if name == "stress_sigma" else 1.0
-            sigmas[SIGMAS[name]] = float(_positive(atoms.info[name], name, where).item() * (volume or 1.0))
+            sigmas[SIGMAS[name]] = float(_positive(info[name], name, where).item() * (volume or 1.0))
     forces = None if _FORCES not in sigmas else np.array(sigmas[_FORCES])
     column = next((name for name in FORCES_SIGMAS if name in names), None)
     if column is not None:
-        forces = _positive(atoms.arrays[column], column, where).reshape(len(atoms), -1)
-    masks = [np.asarray(atoms.arrays[name]).astype(bool) for name in names if name in MASKS]
+        forces = _positive(arrays[column], column, where).reshape(len(atoms), -1)
+    masks = [np.asarray(arrays[name]).astype(bool) for name in names if name in MASKS]
     left_out = np.any(masks, axis=0) if masks else None
     three = (weights[0], weights[1], weights[2])
     return Trust(three, sigmas.get(_ENERGY), forces, sigmas.get(_STRESS), left_out, tuple(names))
 
 
+def _by_table(home: Mapping[Any, Any], table: Collection[str]) -> dict[str, Any]:
+    """Return the entries of a structure that a table has, by their names there, which are in small letters."""
+    return {low: value for name, value in home.items() if isinstance(name, str) and (low := name.casefold()) in table}
+
+
 def unknown_names(frames: Sequence[Atoms]) -> list[str]:
     """Return names that look like weights or expected errors of labels, and have no meaning here."""
-    names = set().union(*(frame.info for frame in frames)) - _KNOWN
-    names |= set().union(*(frame.arrays for frame in frames)) - _COLUMNS
-    found = {name for name in names if isinstance(name, str) and _UNKNOWN.fullmatch(name)}
-    if any("weight" in frame.info and _is_mass(frame) for frame in frames):
+    homes = ((frame.info for frame in frames), _KNOWN), ((frame.arrays for frame in frames), _COLUMNS)
+    found = {
+        name
+        for home, table in homes
+        for name in set().union(*home)
+        if isinstance(name, str) and name.casefold() not in table and _UNKNOWN.fullmatch(name)
+    }
+    if any(_is_mass(frame) for frame in frames):
         found.add("weight, the mass of the molecule")
     return sorted(found)
 
@@ -143,16 +159,16 @@ def unknown_names(frames: Sequence[Atoms]) -> list[str]:
 def _is_mass(atoms: Atoms) -> bool:
     """Whether ``weight`` is the molecular one."""
     try:
-        weight = float(atoms.info["weight"])
-    except (TypeError, ValueError):
+        weight = float(_by_table(atoms.info, ("weight",))["weight"])
+    except (KeyError, TypeError, ValueError):
         return False
     return len(atoms) > 0 and abs(weight / atoms.get_masses().sum() - 1.0) < 0.01
 
 
-def _weight(atoms: Atoms, name: str, where: str) -> float:
-    value = _number(atoms.info[name], name, where)
+def _weight(given: Any, name: str, where: str) -> float:
+    value = _number(given, name, where)
     if value.size != 1 or not 0.0 <= value.item() < LARGEST:
-        raise LabelError(f"{where} carries {name!r} = {atoms.info[name]!r}; a weight is one number, 0 or more")
+        raise LabelError(f"{where} carries {name!r} = {given!r}; a weight is one number, 0 or more")
     return float(value.item() ** WEIGHTS[name][1])
 
 
