@@ -24,6 +24,7 @@ import orbas
 from common import NU_COLORS, SEED, Data, columns, main
 from orbas.fit.dense import fit_ridge
 from orbas.models import LeaveOneOut, structure_features
+from orbas.structures.labels import collect_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,7 +135,7 @@ def learn(features: np.ndarray, energies: np.ndarray, settings: Settings) -> dic
 def compute(settings: Settings, data: Data) -> dict[str, Any]:
     """Return learning curves by order."""
     train, test = split(settings, data.read("methane_random"))
-    energies = np.array(orbas.structures.io.collect_labels([*train, *test], energy_key="energy").energies)
+    energies = np.array(collect_labels([*train, *test], energy_key="energy").energies)
     nice = representation(settings, train[: settings.n_fit])
     print(f"features of orders 1 to 4: {nice.n_features_} for C and H each", flush=True)
     values = structure_features(nice, [*train, *test]).values

@@ -8,6 +8,8 @@ import numpy as np
 import orbas
 import orbas.settings
 import pytest
+from ase.build import bulk
+from ase.calculators.emt import EMT
 from labeled_copper import copper, fit, labeled, said, spectrum, topics
 from orbas.fit.agreement import exchange, offset
 from orbas.fit.findings import Topic
@@ -302,3 +304,22 @@ def test_settings_of_files_know_robust(way):
     given["model"]["robust"] = "hubert"
     with pytest.raises(orbas.settings.SettingsError, match="huber"):
         settings.check_train(given)
+
+
+@pytest.mark.parametrize("n", [30, 60, 150])
+def test_forces_of_a_few_structures_among_crystals_at_rest_say_nothing_of_a_unit(n, caplog):
+    """Equations of state: nearly all forces are zero by symmetry, a few are small, and of no better accuracy."""
+    rng = np.random.default_rng(n)
+    frames = []
+    for k in range(n):
+        atoms = bulk("Cu", cubic=True, a=3.3 + 0.6 * k / n)
+        if k % 10 == 0:
+            atoms.rattle(0.002, seed=k)
+        atoms.calc = EMT()
+        energy, forces, stress = atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
+        atoms.calc = None
+        atoms.info.update(REF_energy=energy, REF_stress=stress)
+        atoms.arrays["REF_forces"] = forces * (k % 10 == 0) * rng.uniform(0.0, 2.0, size=forces.shape)
+        frames.append(atoms)
+    for kinds in ("EF", "EFS"):
+        assert not {Topic.SCALE, Topic.OUTLIER} & topics(fit(frames, kinds=kinds))

@@ -26,6 +26,7 @@ from orbas.models import (
     score_by_config,
     structure_features,
 )
+from orbas.structures.labels import collect_labels
 from sklearn.base import is_regressor
 from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
 
@@ -189,7 +190,7 @@ def test_every_call_of_a_model_takes_structures_by_position(name, call, containe
 
 
 def prediction():
-    return FITTED["linear"].predict(FRAMES), orbas.structures.io.collect_labels(FRAMES, forces_key="REF_forces")
+    return FITTED["linear"].predict(FRAMES), collect_labels(FRAMES, forces_key="REF_forces")
 
 
 FUNCTIONS = {

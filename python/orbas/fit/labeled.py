@@ -50,6 +50,8 @@ _N_SEARCHES = 3
 N_REWEIGHTED = 3
 
 
+#: An outlier is described so many times worse than others by a fit that knows its label.
+_UNUSUAL = 4.0
 #: What becomes of outliers, for messages.
 CONSEQUENCES = {
     Robust.OUTLIERS: "they are left out of the fit (robust='none' keeps them)",
@@ -203,7 +205,7 @@ def _fit(
     if judged:
         grams = QuantityGrams(kinds)
         sizes = scales.Sizes.of(frames)
-        found = scales.suspicious(grams, sizes)
+        found = scales.suspicious(grams, sizes, _telling(targets))
         suspects = tuple(scale.quantity for scale in found)
         for scale in found:
             judges = [kind for kind in grams.kinds if kind not in suspects]
@@ -320,19 +322,29 @@ def _contradicting(
 
     A structure unlike all others is predicted badly without its labels, but its labels contradict nothing.
     """
-    chosen = [frames[k] for k in found.structures]
-    seen = design.energies(chosen, weights)
-    within = Derived(seen.structures, seen.forces, seen.stress(chosen), weights)
-    labels = [targets[k] for k in found.structures]
-    sizes = np.abs(_sizes(chosen, labels, within, ())[found.quantity])
-    wrong = sizes > robust.FAR[found.quantity] * np.array(found.medians)
+    within = _described(design, frames, weights)
+    everything = np.abs(_sizes(frames, targets, within, ())[found.quantity])
+    sizes = everything[list(found.structures)]
+    # A fit that describes none of them well says nothing of one.
+    usual = _UNUSUAL * robust.medians_by_config(frames, everything)[list(found.structures)]
+    wrong = (sizes > robust.FAR[found.quantity] * np.array(found.medians)) & (sizes > usual)
     if found.quantity is Quantity.FORCES:
         # A model that makes large forces of small ones is wrong itself, and one that has a good part of large forces
         # is only not good enough.
-        nothing = replace(within, forces=[np.zeros_like(own) for own in within.forces])
-        magnitudes = _sizes(chosen, labels, nothing, ())[Quantity.FORCES]
+        nothing = replace(within, forces=[np.zeros((len(frame), 3)) for frame in frames])
+        magnitudes = _sizes(frames, targets, nothing, ())[Quantity.FORCES][list(found.structures)]
         wrong &= (magnitudes > 0.5 * sizes) & (sizes > 0.6 * magnitudes)
     return found.take(np.flatnonzero(wrong))
+
+
+def _described(design: Evaluable, frames: Sequence[Atoms], weights: FloatArray) -> Derived:
+    """Return what one fit says of all structures."""
+    parts = [design.energies(frames[start:stop], weights) for start, stop in pieces(frames, CHUNK)]
+    energies = np.concatenate([part.structures for part in parts])
+    stress = np.concatenate(
+        [part.stress(frames[a:b]) for part, (a, b) in zip(parts, pieces(frames, CHUNK), strict=True)]
+    )
+    return Derived(energies, [forces for part in parts for forces in part.forces], stress, weights)
 
 
 def confirmed(frames: Sequence[Atoms], found: Outliers, sizes: FloatArray | None) -> bool:
@@ -384,6 +396,15 @@ def _stress(frames: Sequence[Atoms], targets: Sequence[Target]) -> FloatArray:
         if target.virial is not None:
             row[:] = target.virial / abs(np.linalg.det(frame.cell.array))
     return stress
+
+
+def _telling(targets: Sequence[Target]) -> list[Quantity]:
+    """Return the kinds of labels that can be compared with others."""
+    squares = {
+        quantity: np.array([np.nanmean(getattr(targets[k], quantity.noise) ** 2) for k in _labeled(targets, quantity)])
+        for quantity in Quantity
+    }
+    return [quantity for quantity, values in squares.items() if scales.telling(quantity, values)]
 
 
 def _labeled(targets: Sequence[Target], quantity: Quantity) -> list[int]:

@@ -17,7 +17,7 @@ from orbas.fit.noise_estimate import ALPHAS
 from orbas.fit.quantities import Quantity, log_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from ase import Atoms
 
@@ -27,9 +27,17 @@ if TYPE_CHECKING:
 #: No unit is closer to another than by this factor: what is may be the model's.
 _LEAST = 1.5
 #: Errors of both kinds, multiplied, must fall by this factor.
-_GAIN = 2.0
+_GAIN = 4.0
+#: By this one if it is none that labels are known for: a few crystals at rest may have any.
+_GAIN_OF_OTHERS = 12.0
 #: What the labels leave unexplained of each other, both fractions multiplied, must then be below this.
 _LEFT = 0.3
+#: And each fraction below this: where most forces are zero by symmetry, energies alone would make the product small.
+_LEFT_OF_EACH = 0.7
+#: Structures whose labels count, at least: so many, and this fraction of those that have some.
+_FEWEST_TELLING, _TELLING = 10, 0.25
+#: Labels that are smaller than the larger ones by this factor do not count.
+_SMALL = 0.1
 _GRID = 10.0 ** np.arange(-6.0, 6.001, 0.02)
 _HARTREE, _BOHR, _EV_A3_IN_GPA = 27.211386245988, 0.529177210903, 160.2176634
 #: Factors on labels by kind, and what they look like.
@@ -84,7 +92,26 @@ class Sizes:
         return cls(float(np.median(volumes)) if volumes else math.nan, float(np.median([len(f) for f in frames])))
 
 
-def suspicious(grams: QuantityGrams, sizes: Sizes) -> list[Scale]:
+def telling(quantity: Quantity, squares: FloatArray) -> bool:
+    """Whether labels of a kind are those of enough structures to be compared with others.
+
+    Crystals at rest have forces by symmetry or by rounding, and a few that are larger: these few say nothing of a unit.
+
+    Parameters
+    ----------
+    quantity
+        The kind.
+    squares
+        Mean square of the labels of every structure that has some, [n].
+    """
+    if quantity is Quantity.ENERGY:
+        return True
+    sizes = np.sort(np.sqrt(squares))[::-1]
+    n = max(_FEWEST_TELLING, math.ceil(_TELLING * len(sizes)))
+    return len(sizes) >= n and sizes[n - 1] > _SMALL * float(np.median(sizes[:n]))
+
+
+def suspicious(grams: QuantityGrams, sizes: Sizes, kinds: Collection[Quantity]) -> list[Scale]:
     """Return the kinds of labels with another sign or unit than the others.
 
     Parameters
@@ -93,18 +120,18 @@ def suspicious(grams: QuantityGrams, sizes: Sizes) -> list[Scale]:
         Of rows divided by the expected noise.
     sizes
         Of structures, for virials given as stresses, and energies per atom.
+    kinds
+        Those that can be compared, see :func:`telling`.
     """
-    if len(grams.kinds) < 2:
-        return []
     pairs: dict[tuple[Quantity, Quantity], Scale] = {}
     for first, second in (
         (Quantity.ENERGY, Quantity.FORCES),
         (Quantity.FORCES, Quantity.VIRIAL),
         (Quantity.ENERGY, Quantity.VIRIAL),
     ):
-        if first in grams.kinds and second in grams.kinds and len(pairs) != 2:
+        if {first, second} <= {*grams.kinds} & {*kinds} and len(pairs) != 2:
             pairs[first, second] = _pair(grams, first, second)
-    wrong = {pair: found for pair, found in pairs.items() if found.gain > _GAIN}
+    wrong = {pair: found for pair, found in pairs.items() if found.gain > _wanted_gain(found, pair[0], sizes)}
     forces_virial = wrong.get((Quantity.FORCES, Quantity.VIRIAL))
     energy_forces = wrong.get((Quantity.ENERGY, Quantity.FORCES))
     if energy_forces is not None and forces_virial is not None:
@@ -164,34 +191,47 @@ def finding(
 def _pair(grams: QuantityGrams, first: Quantity, second: Quantity) -> Scale:
     """Return by which factor the labels of the second kind are off, seen from the first."""
     scale = grams.scale([first, second])
-    plain, best, factor, left = math.inf, math.inf, 1.0, 1.0
+    plain, best, factor, left = math.inf, math.inf, 1.0, np.ones(2)
+    grid = np.concatenate([_GRID, -_GRID])
     for alpha in ALPHAS:
         forms = grams.held_out([first, second], alpha * scale)
-        costs = _costs(forms[first], forms[second], np.concatenate([_GRID, -_GRID]))
-        plain = min(plain, float(_costs(forms[first], forms[second], np.ones(1))[0]))
+        errors = _errors(forms[first], forms[second], grid)
+        costs = errors.sum(axis=0)
+        plain = min(plain, float(_errors(forms[first], forms[second], np.ones(1)).sum()))
         least = int(np.argmin(costs))
         if costs[least] < best:
-            best, factor = float(costs[least]), float(np.concatenate([_GRID, -_GRID])[least])
-            left = math.exp(best - float(_costs(forms[first], forms[second], None)[0]))
-    # A factor says something only if labels that are multiplied by it foretell each other.
-    told = left < _LEFT and not 1 / _LEAST < factor < _LEAST
+            best, factor = float(costs[least]), float(grid[least])
+            left = np.exp(errors[:, least] - _errors(forms[first], forms[second], None)[:, 0])
+    # A factor says something only if labels that are multiplied by it foretell each other, both of them.
+    told = left.prod() < _LEFT and left.max() < _LEFT_OF_EACH and not 1 / _LEAST < factor < _LEAST
     gain = math.exp(plain - best) if told else 1.0
     return Scale(second, 1.0 / factor, gain)
 
 
-def _costs(first: FloatArray, second: FloatArray, factors: FloatArray | None) -> FloatArray:
-    """Return the mean over folds of both held-out errors' logarithms, if labels of the second kind have factors.
+def _errors(first: FloatArray, second: FloatArray, factors: FloatArray | None) -> FloatArray:
+    """Return the mean over folds of the logarithms of held-out errors of both kinds, [2, n_factors].
 
-    Without factors, of the labels themselves: what is left if nothing is explained.
+    Labels of the second kind have factors, which its errors are divided by. Without factors, of the labels themselves:
+    what is left if nothing is explained.
     """
     if factors is None:
         nothing = np.zeros((2, 1))
-        plain: FloatArray = np.mean(log_errors(first, nothing), axis=0) + np.mean(log_errors(second, nothing), axis=0)
-        return plain
+        return np.stack([np.mean(log_errors(forms, nothing), axis=0) for forms in (first, second)])
     scales = np.stack([np.ones_like(factors), factors])
-    costs: FloatArray = np.mean(log_errors(first, scales), axis=0)
-    costs = costs + np.mean(log_errors(second, scales, factors), axis=0) - np.log(np.abs(factors))
-    return costs
+    of_second = np.mean(log_errors(second, scales, factors), axis=0) - np.log(np.abs(factors))
+    return np.stack([np.mean(log_errors(first, scales), axis=0), of_second])
+
+
+def _wanted_gain(scale: Scale, other: Quantity, sizes: Sizes) -> float:
+    """Return the gain from which on a factor is believed, which may be on the labels of either kind of a pair."""
+    both = (scale, Scale(other, 1.0 / scale.factor, scale.gain))
+    sure = any(1 / _SURE < -one.factor < _SURE or (one.factor > 0 and _is_sure(one, sizes)) for one in both)
+    return _GAIN if sure else _GAIN_OF_OTHERS
+
+
+def _is_sure(scale: Scale, sizes: Sizes) -> bool:
+    gaps = (abs(math.log(abs(scale.factor) / known)) for known, _ in _known(scale.quantity, sizes))
+    return min(gaps) < math.log(_SURE)
 
 
 def _strangeness(scale: Scale, sizes: Sizes) -> float:

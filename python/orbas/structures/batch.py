@@ -36,9 +36,12 @@ def as_frames(frames: Atoms | Iterable[Atoms]) -> list[Atoms]:
         raise TypeError(f"expected structures, got the {kind} {str(frames)!r}: read it with orbas.read")
     if isinstance(frames, Mapping) or hasattr(frames, "columns"):
         raise TypeError(f"expected structures, got a {kind}: give a list of them, or the column that holds them")
-    if not isinstance(frames, Iterable):
-        raise TypeError(f"expected an ase.Atoms or a list of them, got a {kind}")
-    listed = list(np.ravel(frames)) if isinstance(frames, np.ndarray) and frames.dtype == object else list(frames)
+    try:
+        listed = list(np.ravel(frames)) if isinstance(frames, np.ndarray) and frames.dtype == object else list(frames)
+    except TypeError as error:
+        if hasattr(frames, "__iter__") or hasattr(frames, "__getitem__"):
+            raise  # of what it holds, not of what it is
+        raise TypeError(f"expected an ase.Atoms or a list of them, got a {kind}") from error
     for index, frame in enumerate(listed):
         if not hasattr(frame, "get_atomic_numbers"):
             raise TypeError(f"structure {index} is a {type(frame).__name__}; expected ase.Atoms")
