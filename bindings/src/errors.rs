@@ -8,12 +8,36 @@ use pyo3::create_exception;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyMemoryError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
-create_exception!(orbas, UnknownSpeciesError, PyValueError, "A species that the basis has no channel for.");
+create_exception!(
+    orbas,
+    UnknownSpeciesError,
+    PyValueError,
+    "A species that the basis has no channel for.
+
+Examples
+--------
+>>> import ase, orbas
+>>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(2)
+>>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=1, basis=basis, species=['Si'])
+>>> density.transform([ase.Atoms('C')])
+Traceback (most recent call last):
+orbas.UnknownSpeciesError: structure 0, atom 0: species 6 is unknown; known species: [14]
+"
+);
 create_exception!(
     orbas,
     InternalError,
     PyRuntimeError,
-    "A bug in orbas: please report it. The library stays usable."
+    "A bug in orbas: please report it. The library stays usable.
+
+Examples
+--------
+Nothing should raise it; it is a RuntimeError, which a long run may catch and log.
+
+>>> import orbas
+>>> issubclass(orbas.InternalError, RuntimeError)
+True
+"
 );
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -23,6 +23,24 @@ type Pairs<'py> = (
 
 /// Pairs that are remembered from call to call, with a skin in Å around the cutoff; they are listed anew when an atom has
 /// crossed half of it, or the cell or the number of atoms has changed.
+///
+/// Examples
+/// --------
+///
+/// ```python
+/// >>> import numpy as np, orbas
+/// >>> frames = orbas.datasets.silicon(n=1)
+/// >>> cutoff, basis = orbas.Cutoff(4.0), orbas.bases.GTO(2)
+/// >>> density = orbas.DensityExpansion(cutoff=cutoff, density_width=0.5, max_angular=1, basis=basis)
+/// >>> spectrum = orbas.PowerSpectrum(density)
+/// >>> weights = np.ones((1, spectrum.transform(frames).values.shape[1]))
+/// >>> skin_list = orbas.SkinList(skin=0.5)
+/// >>> for step in range(3):
+/// ...     energies = spectrum.linear_energies(frames, weights, skin_list=skin_list)
+/// >>> skin_list.n_listed
+/// 1
+///
+/// ```
 #[pyclass(frozen, module = "orbas")]
 pub struct SkinList {
     empty: SkinLists,
@@ -46,6 +64,15 @@ impl SkinList {
     }
 
     /// The skin in Å.
+    ///
+    /// Examples
+    /// --------
+    ///
+    /// ```python
+    /// >>> skin_list.skin
+    /// 0.5
+    ///
+    /// ```
     #[getter]
     fn skin(&self) -> f64 {
         self.empty.skin()
@@ -57,6 +84,17 @@ impl SkinList {
     }
 
     /// How many times the pairs of a structure were listed.
+    ///
+    /// Examples
+    /// --------
+    ///
+    /// ```python
+    /// >>> frames[0].rattle(0.5, seed=1)  # farther than half of the skin
+    /// >>> energies = spectrum.linear_energies(frames, weights, skin_list=skin_list)
+    /// >>> skin_list.n_listed
+    /// 2
+    ///
+    /// ```
     #[getter]
     fn n_listed(&self, py: Python<'_>) -> usize {
         py.detach(|| self.lock().n_listed())

@@ -122,6 +122,8 @@ class ShadowEnergy:
     >>> atoms = ase.build.molecule("H2", calculator=LennardJones(sigma=0.7, epsilon=0.1))
     >>> dynamics = VelocityVerlet(atoms, timestep=0.05)
     >>> shadow = ShadowEnergy(atoms, timestep=0.05)
+    >>> shadow.energies  # none is recorded yet
+    []
     """
 
     def __init__(self, atoms: Atoms, timestep: float) -> None:

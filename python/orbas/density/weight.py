@@ -80,11 +80,18 @@ class RadialScaling:
 
     Examples
     --------
+    >>> import ase
     >>> import orbas
-    >>> scaling = orbas.RadialScaling(rate=1.0, scale=2.0, exponent=6.0)
-    >>> weight = scaling.rate / (scaling.rate + (4.0 / scaling.scale) ** scaling.exponent)  # at 4 Å
-    >>> round(weight, 3)
-    0.015
+    >>> cutoff, basis = orbas.Cutoff(6.0), orbas.bases.GTO(1)
+    >>> density = orbas.DensityExpansion(
+    ...     cutoff=cutoff, density_width=0.5, max_angular=0, basis=basis, center_weight=0.0
+    ... )
+    >>> dimer = ase.Atoms("Si2", [[0.0, 0.0, 0.0], [0.0, 0.0, 4.0]])
+    >>> plain = orbas.RadialSpectrum(density).transform([dimer]).values
+    >>> density.scaling = orbas.RadialScaling(rate=1.0, scale=2.0, exponent=6.0)
+    >>> scaled = orbas.RadialSpectrum(density).transform([dimer]).values
+    >>> (scaled / plain)[0].round(4).tolist()  # 1 / (1 + (4 / 2)^6)
+    [0.0154]
     """
 
     rate: float = field(metadata=setting(Number(0, 1e6), "c of the radial scaling c / (c + (r / r0)^m)"))

@@ -55,6 +55,8 @@ class Noise:
     >>> from orbas.models import Noise
     >>> noise = Noise(energy=0.001, forces=0.04, by_config={"liquid": Noise(forces=0.2)})
     >>> liquid, crystal = ase.Atoms("Si", info={"config_type": "liquid"}), ase.Atoms("Si")
+    >>> noise.forces, noise.by_config["liquid"].forces  # eV/Å
+    (0.04, 0.2)
     """
 
     energy: float = field(default=0.002, metadata=setting(_PER_ROOT, "of energies, per root of the number of atoms"))

@@ -59,6 +59,8 @@ class LearningCurve:
     >>> from orbas.models import LearningCurve
     >>> sizes, baseline = np.array([10, 100]), np.array([2.0, 2.0])
     >>> curve = LearningCurve(sizes, np.array([0.5, 0.1]), np.array([0.7, 0.2]), baseline)
+    >>> (curve.mae / curve.baseline_mae).tolist()
+    [0.25, 0.05]
     """
 
     sizes: IntArray
