@@ -244,13 +244,30 @@ def test_heavy_tails_are_no_outliers():
 def test_a_structure_unlike_all_others_is_no_outlier():
     frames = copper(40)
     frames[7].set_cell(frames[7].cell * 0.8, scale_atoms=True)
-    from ase.calculators.emt import EMT
-
     truth = frames[7].copy()
     truth.calc = EMT()
     frames[7].info |= {"REF_energy": truth.get_potential_energy(), "REF_stress": truth.get_stress()}
     frames[7].arrays["REF_forces"] = truth.get_forces()
     assert topics(fit(frames)) == set()
+
+
+def test_forces_that_are_zero_by_symmetry_make_no_outliers():
+    """Nor do they hide any: that a model has them right says nothing of it."""
+    perfect = [copper(1)[0].copy() for _ in range(40)]
+    for k, atoms in enumerate(perfect):
+        atoms.info["config_type"] = "all"
+        atoms.set_positions(bulk("Cu", cubic=True).positions)
+        atoms.set_cell(bulk("Cu", cubic=True).cell * (0.95 + 0.0025 * k))
+        atoms.set_scaled_positions([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+        atoms.calc = EMT()
+        atoms.info["REF_energy"] = atoms.get_potential_energy()
+        atoms.arrays["REF_forces"] = np.zeros((4, 3))
+    frames = copper(40)
+    for atoms in frames:
+        atoms.info["config_type"] = "all"
+    assert topics(fit([*frames, *perfect], kinds="EF")) == set()
+    frames[10].arrays["REF_forces"] *= -8.0
+    assert Topic.OUTLIER in topics(fit([*frames, *perfect], kinds="EF"))
 
 
 def test_weights_and_centers_of_residuals():

@@ -168,3 +168,64 @@ def test_columns_that_mark_fixed_atoms(name, moves, width):
 def test_undamaged_sets_have_no_findings():
     assert judged(copper(40))[1] == []
     assert topics(fit(copper(40))) == set()
+
+
+def test_a_crystal_of_one_atom_is_no_isolated_atom():
+    """Its energy is judged like those of others."""
+    frames = copper(30)
+    for atoms in frames:
+        atoms.info["REF_energy"] -= 4.0 * len(atoms)
+    primitive = bulk("Cu")
+    primitive.info["REF_energy"] = -100.0
+    labels, findings = judged([*frames, primitive])
+    assert np.flatnonzero(np.isnan(labels.energies)).tolist() == [30]
+    assert [finding.topic for finding in findings] == [Topic.PLACEHOLDER]
+    primitive.pbc = False
+    assert judged([*frames, primitive])[1] == []
+
+
+def sizes():
+    """Cells of one to four atoms with energies of -5 eV per atom and some scatter."""
+    frames = []
+    for k, scatter in enumerate(np.random.default_rng(0).normal(0.0, 0.05, size=40)):
+        atoms = bulk("Cu").repeat((1 + k % 4, 1, 1))
+        atoms.info["REF_energy"] = (-5.0 + scatter) * len(atoms)
+        frames.append(atoms)
+    return frames
+
+
+def energies_judged(frames):
+    return screened(frames, collect_labels(frames, partial=True))
+
+
+@pytest.mark.parametrize(
+    ("factor", "name"),
+    [(1 / 27.2114, "Hartree"), (1 / 13.6057, "Rydberg"), (23.0605, "kcal/mol"), (96.485, "kJ/mol"), (1000.0, "meV"),
+     (-1.0, "minus eV")],
+)  # fmt: skip
+def test_energies_of_some_structures_in_another_unit(factor, name):
+    frames = sizes()
+    for atoms in frames[::5]:
+        atoms.info["REF_energy"] *= factor
+    labels, (finding,) = energies_judged(frames)
+    assert np.flatnonzero(np.isnan(labels.energies)).tolist() == list(range(0, 40, 5))
+    assert finding.topic is Topic.SCALE
+    assert f"energies of 8 structures look as if in {name} in place of eV" in finding.message
+
+
+def test_energies_per_atom():
+    frames = sizes()
+    for atoms in frames:
+        atoms.info["REF_energy"] /= len(atoms)
+    _, (finding,) = energies_judged(frames)
+    assert "energies of 40 structures look as if per atom" in finding.message
+
+
+@pytest.mark.parametrize("shift", [0.0, 5.0, -300.0])
+def test_energies_of_other_zeros_and_high_energies_are_in_ev(shift):
+    frames = sizes()
+    for k, atoms in enumerate(frames):
+        atoms.info["REF_energy"] += shift * len(atoms) + (0.9 * k if k % 6 == 0 else 0.0)
+    labels, findings = energies_judged(frames)
+    assert not findings
+    assert np.isfinite(labels.energies).all()

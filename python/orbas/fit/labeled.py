@@ -44,6 +44,8 @@ _FEWEST = 10
 _N_FOLDS = 3
 #: Energies are judged by fits in which their noise is raised so many times: one of them cannot pull the others then.
 _LIGHT = 5.0
+#: Forces below this, in eV/Å, of labels and model alike, are zero by symmetry: they say nothing of the model.
+_NO_FORCE = 1e-4
 #: Passes without outliers, at most.
 _N_SEARCHES = 3
 #: Fits with weights from the residuals of the one before.
@@ -288,7 +290,7 @@ def _sizes(
     if any(target.forces is not None for target in targets):
         sizes = np.full(len(frames), np.nan)
         for k, (target, own) in enumerate(zip(targets, derived.forces, strict=True)):
-            if target.forces is not None and target.forces.size:
+            if target.forces is not None and np.nanmax(np.abs([target.forces, own]), initial=0.0) > _NO_FORCE:
                 sizes[k] = np.sqrt(np.nanmean((target.forces - own) ** 2))
         result[Quantity.FORCES] = sizes
     if any(target.virial is not None for target in targets):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orbas.fit.findings import Finding, Topic, config_of, listed
+from orbas.fit.isolated import isolated_atoms
 from orbas.fit.quantities import Quantity
 
 if TYPE_CHECKING:
@@ -115,10 +116,11 @@ def outliers(frames: Sequence[Atoms], quantity: Quantity, residuals: FloatArray)
 
 
 def _comparable(frames: Sequence[Atoms]) -> NDArray[np.bool_]:
-    """Return which structures can be judged by others: not single atoms, and not alone in their config_type."""
+    """Return which structures can be judged by others: not isolated atoms, and not alone in their config_type."""
     configs = [config_of(frame) for frame in frames]
     counts = Counter(configs)
-    return np.array([len(frame) > 1 and counts[name] >= _FEWEST for frame, name in zip(frames, configs, strict=True)])
+    comparable: NDArray[np.bool_] = np.array([counts[name] >= _FEWEST for name in configs], dtype=bool)
+    return comparable & ~isolated_atoms(frames)
 
 
 def centered(frames: Sequence[Atoms], residuals: FloatArray) -> FloatArray:

@@ -41,7 +41,7 @@ _SMALL = 0.1
 _GRID = 10.0 ** np.arange(-6.0, 6.001, 0.02)
 _HARTREE, _BOHR, _EV_A3_IN_GPA = 27.211386245988, 0.529177210903, 160.2176634
 #: Factors on labels by kind, and what they look like.
-_LOOKS = {
+LOOKS = {
     Quantity.ENERGY: (
         (1 / _HARTREE, "Hartree"), (2 / _HARTREE, "Rydberg"), (23.060548, "kcal/mol"), (96.485332, "kJ/mol"),
         (1000.0, "meV"), (627.509474 , "kcal/mol, from numbers that were in eV taken for Hartree"),
@@ -252,7 +252,7 @@ def _looks(scale: Scale, sizes: Sizes) -> list[str]:
 
 def _known(quantity: Quantity, sizes: Sizes) -> list[tuple[float, str]]:
     """Return the factors that labels of a kind are known for, and what they look like."""
-    known = list(_LOOKS[quantity])
+    known = list(LOOKS[quantity])
     if quantity is Quantity.VIRIAL and math.isfinite(sizes.volume):
         known += [(sizes.volume, "virials, in eV, given as stresses"), (1 / sizes.volume, "stresses given as virials")]
     if quantity is Quantity.ENERGY and sizes.n_atoms > 1:

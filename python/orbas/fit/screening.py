@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orbas.fit.baseline import count_atoms, count_species, species_of
+from orbas.fit.baseline import count_species, species_of
+from orbas.fit.compositions import other_units
 from orbas.fit.findings import Finding, Topic, by_config, listed
+from orbas.fit.isolated import isolated_atoms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +39,7 @@ _ASYMMETRY = 1e-3
 def screened(frames: Sequence[Atoms], labels: Labels) -> tuple[Labels, list[Finding]]:
     """Return the labels without those that are none, and what was found, rule after rule."""
     findings: list[Finding] = []
-    for rule in (without_volume, placeholders, zero_stresses, fixed_atoms, zero_forces):
+    for rule in (without_volume, placeholders, other_units, zero_stresses, fixed_atoms, zero_forces):
         labels, found = rule(frames, labels)
         findings += found
     return labels, findings
@@ -161,7 +163,7 @@ def usual_energies(frames: Sequence[Atoms], energies: FloatArray) -> NDArray[np.
     known: NDArray[np.bool_] = np.isfinite(energies)
     gaps = _gaps(frames, energies, known)
     width = float(np.median(gaps[known])) if known.any() else 0.0
-    usual = known & ((gaps <= max(_UNUSUAL[0], _UNUSUAL[1] * width)) | (count_atoms(frames) <= 1))
+    usual = known & ((gaps <= max(_UNUSUAL[0], _UNUSUAL[1] * width)) | isolated_atoms(frames))
     missing = set(species_of([frames[k] for k in np.flatnonzero(known).tolist()]))
     missing -= set(species_of([frames[k] for k in np.flatnonzero(usual).tolist()]))
     return known if missing else usual
@@ -231,7 +233,7 @@ def _placeholder_rows(forces: FloatArray) -> NDArray[np.bool_]:
 
 def _placeholder_energies(frames: Sequence[Atoms], energies: FloatArray) -> NDArray[np.bool_]:
     """Return which energies are round numbers, or zero, far from all others of like composition."""
-    suspects = (_is_placeholder(energies) | (energies == 0)) & (count_atoms(frames) > 1)
+    suspects = (_is_placeholder(energies) | (energies == 0)) & ~isolated_atoms(frames)
     others = np.isfinite(energies) & ~suspects
     if not suspects.any() or not others.any():
         return np.zeros(len(energies), dtype=bool)
