@@ -372,6 +372,24 @@ def test_a_primitive_crystal_is_no_isolated_atom():
     assert is_isolated(ase.Atoms("H"))
 
 
+@pytest.mark.parametrize(
+    ("cell", "pbc", "expected"),
+    [
+        ([20, 20, 20], True, True),
+        ([20, 20, 20, 90, 90, 60], True, True),
+        ([[0, 10, 10], [10, 0, 10], [10, 10, 0]], True, True),
+        ([20, 20, 2.5], True, False),
+        ([20, 20, 2.5], (True, True, False), True),
+        ([2.5, 0, 0], (True, False, False), False),
+        ([12, 0, 0], (True, False, False), True),
+        ([[20, 0, 0], [19.9, 2, 0], [0, 0, 20]], True, False),
+    ],
+)
+def test_an_atom_in_a_box_is_isolated(cell, pbc, expected):
+    """As programs with plane waves have it, with or without a config_type."""
+    assert is_isolated(ase.Atoms("H", cell=cell, pbc=pbc)) is expected
+
+
 def test_isolated_atoms_that_disagree_are_said(caplog):
     frames = labeled([copper(seed) for seed in range(8)])
     alone = [isolated("Cu", energy, "mace") for energy in (-1.0, -1.5)]

@@ -303,3 +303,13 @@ def test_learning_curves_say_that_weights_do_not_count(caplog):
     frames[3].info["config_weight"] = 0.0
     with pytest.raises(LabelError, match="structure 3 carries 'REF_energy', but it is not known"):
         models.learning_curve(model, frames[:20], frames[20:], [10, 20])
+
+
+@pytest.mark.parametrize("name", ["config_weight", "config_energy_weight"])
+def test_a_fit_without_energies_is_refused(name):
+    frames = [crystal(k) for k in range(20)]
+    for atoms in frames:
+        atoms.info[name] = 0.0
+    model = orbas.models.LinearPotential(orbas.PowerSpectrum(density()))
+    with pytest.raises(LabelError, match="no energy of a training structure is known"):
+        model.fit(frames, forces_key="REF_forces")

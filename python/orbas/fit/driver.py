@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orbas.errors import LabelError
 from orbas.fit.baseline import species_of
 from orbas.fit.contradictions import contradicting_copies
 from orbas.fit.copies import find_copies, imprints
@@ -144,6 +145,8 @@ def fit_potential(
     check_enough_structures(rule, len(frames) - int(aside.sum()))
     groups = groups_of(getattr(rule, "groups", None), frames)
     known = np.isfinite(all_labels.energies)
+    if not known[~aside].any():
+        raise LabelError("no energy of a training structure is known: a fit needs some (see the warnings)")
     usual = np.flatnonzero(usual_energies(frames, all_labels.energies))
     some = [frames[k] for k in usual.tolist()]
     baseline = fit_baseline(settings.baseline, some, all_labels.energies[usual])

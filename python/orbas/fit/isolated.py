@@ -23,16 +23,22 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("orbas")
 #: As files have them, in small letters and without what is neither letter nor digit.
 _MARKS = ("isolatedatom", "isolatedatoms", "isolated", "freeatom", "singleatom")
+#: Images of an atom that are so far away, in Å, are no neighbors: programs with plane waves put atoms into boxes.
+_FAR = 7.0
 #: Energies of two isolated atoms of a species that are farther apart, in eV, are not the same state.
 _SAME = 1e-3
 
 
 def is_isolated(atoms: Atoms) -> bool:
-    """Whether a structure is an isolated atom: a single one that is not periodic, or that ``config_type`` calls so."""
+    """Whether a structure is an isolated atom: a single one far from its images, or that ``config_type`` calls so."""
     if len(atoms) != 1:
         return False
     mark = "".join(letter for letter in str(atoms.info.get("config_type", "")).lower() if letter.isalnum())
-    return mark in _MARKS or not any(atoms.pbc)
+    if mark in _MARKS or not any(atoms.pbc):
+        return True
+    # Distances between the planes of images, which are not farther apart than the images.
+    distances = 1.0 / np.linalg.norm(atoms.cell.complete().reciprocal(), axis=1)
+    return bool((distances[atoms.pbc] >= _FAR).all())
 
 
 def isolated_atoms(frames: Sequence[Atoms]) -> BoolArray:
