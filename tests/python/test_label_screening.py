@@ -229,3 +229,13 @@ def test_energies_of_other_zeros_and_high_energies_are_in_ev(shift):
     labels, findings = energies_judged(frames)
     assert not findings
     assert np.isfinite(labels.energies).all()
+
+
+def test_two_clusters_of_energies_are_not_per_atom():
+    """Of cells of nearly one size: the middle of their energies is in either."""
+    frames = []
+    for k in range(60):
+        atoms = bulk("Cu").repeat((1 if k % 12 == 0 else 2, 1, 1))
+        atoms.info["REF_energy"] = (-2.4 - 1.1 * (k % 2)) * len(atoms) - 0.01 * k
+        frames.append(atoms)
+    assert energies_judged(frames)[1] == []
