@@ -340,6 +340,30 @@ def test_a_closed_pipe_ends_silently(tmp_path, molecules):
         assert (process.returncode, err) == (0, "")
 
 
+@pytest.mark.parametrize("where", ["closed pipe", "full disk", "closed"])
+def test_what_writes_a_file_goes_on_where_nothing_can_be_printed(tmp_path, molecules, where):
+    inputs.write_structures(molecules, tmp_path / "a.xyz")
+    save_basis(orbas.OptimalBasis(density(), 2).fit(molecules), tmp_path / "b.orbas")
+    words = f"featurize {tmp_path}/a.xyz --basis {tmp_path}/b.orbas --output {tmp_path}/f.npz"
+    command = f"{sys.executable} -m orbas {words} > /dev/full" if where == "full disk" else None
+    if where == "closed":
+        command = f"{sys.executable} -m orbas {words} >&-"
+    if command is None:
+        command = f"set -o pipefail; {sys.executable} -m orbas {words} | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    said = "orbas: warning: nothing more is printed: No space left on device\n"
+    assert (done.returncode, done.stderr) == (0, said if where == "full disk" else "")
+    assert np.load(tmp_path / "f.npz")["values"].any()
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_streams_that_the_shell_has_closed(tmp_path, closed):
+    for words, code in ((f"data silicon --n 1 --output {tmp_path}/s.xyz", 0), ("inspect nothing.orbas", 1)):
+        command = f"{sys.executable} -m orbas {words} {closed}"
+        assert subprocess.run(["bash", "-c", command], timeout=60, check=False, capture_output=True).returncode == code
+    assert len(orbas.read(tmp_path / "s.xyz")) == 1
+
+
 @pytest.mark.parametrize(
     ("words", "heavy", "text"),
     [

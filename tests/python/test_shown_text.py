@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import unicodedata
@@ -110,6 +111,17 @@ def test_a_page_holds_no_markup_of_files(folder):
         assert "a&lt;b&gt;\\_\\*$x^$.orbas" in page
         columns = [line.replace("\\|", "").count("|") for line in page.splitlines() if line.startswith("| ")]
         assert set(columns[-4:]) == {columns[-1]}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are Unicode")
+def test_names_that_are_no_text(folder):
+    name = os.fsdecode(b"m\xff.orbas")
+    (folder / "m.orbas").rename(name)
+    page = os.fsdecode(b"r\xff.md")
+    assert main(["report", name, "--test", "escape.xyz", "--output", page]) == 0
+    assert "![parity](r%FF.png)" in (folder / page).read_text()
+    for words in (["inspect", name], ["inspect", name, "--json"], ["eval", name, "escape.xyz", "--json"]):
+        assert main(words) == 0
 
 
 def test_a_title_of_a_picture_is_no_formula(tmp_path):

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
+_LOG = logging.getLogger("orbas")
+
+
 @dataclass(frozen=True, slots=True)
 class Console:
     """Printing, tables, timing and progress bars.
@@ -25,10 +28,13 @@ class Console:
         Print nothing but the document given to :meth:`document`.
     quiet
         No progress bars. There are none either where stderr is no terminal.
+    writes
+        The command writes a file, which does not wait for readers: where nothing can be printed any more, it goes on.
     """
 
     json: bool = False
     quiet: bool = False
+    writes: bool = False
     #: Seconds of every step.
     timings: dict[str, float] = field(default_factory=dict)
 
@@ -43,7 +49,14 @@ class Console:
             from orbas.base.text import printable
 
             shown = printable(text, lines=True)
-            print(_bold(shown) if strong else shown, flush=True)
+            try:
+                print(_bold(shown) if strong else shown, flush=True)
+            except OSError as error:
+                if not self.writes:
+                    raise
+                if not isinstance(error, BrokenPipeError):
+                    _LOG.warning("nothing more is printed: %s", error.strerror)
+                discard_stdout()
 
     def title(self, text: str) -> None:
         """Print a line that stands out."""
@@ -120,6 +133,14 @@ def _one_line(message: Warning | str) -> None:
     from orbas.base.text import printable
 
     tqdm.write(f"orbas: warning: {printable(' '.join(str(message).split()))}", file=sys.stderr)
+
+
+def discard_stdout() -> None:
+    """Print nothing from here on."""
+    # What is still buffered would raise again when Python closes the stream.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _bold(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -83,7 +84,7 @@ def report(options: argparse.Namespace, console: Console) -> None:
             "",
             *_markdown(*found.table()),
             "",
-            f"![parity]({quote(picture.name)})",
+            f"![parity]({quote(os.fsencode(picture.name))})",
         ]
     with replacing(options.output) as output:
         output.write("\n".join([*text, ""]).encode())

@@ -249,7 +249,7 @@ def _simulate(
 
 
 def _kelvin(temperature: float) -> str:
-    return f"{temperature:.1f} K".replace(".0 ", " ") if math.isfinite(temperature) else "of nothing that can move"
+    return f"{temperature:.1f} K".replace(".0 ", " ") if math.isfinite(temperature) else "rest: nothing can move"
 
 
 def _report(
@@ -258,7 +258,8 @@ def _report(
     drift, speed = done.drift, done.steps / done.seconds if done.seconds > 0.0 else 0.0
     temperature = float(np.mean(done.temperatures)) if done.temperatures else math.nan
     console.say(f"{done.steps:,} steps in {done.seconds:.1f} s: {speed:.1f} steps/s")
-    console.say(f"mean temperature {_kelvin(temperature)}")
+    if math.isfinite(temperature):
+        console.say(f"mean temperature {_kelvin(temperature)}")
     if drift is not None:
         console.say(
             f"drift of the conserved energy {drift.slope:+.2e} ± {drift.resolution:.0e} meV/atom/ps, "

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orbas.cli import arguments, parser
-from orbas.cli.console import Console, plain_warnings
+from orbas.cli.console import Console, discard_stdout, plain_warnings
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 
@@ -29,8 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
     Failures of data and files end with 1, of the command line and of settings with 2, an interrupt with 130; each is
-    one line on stderr. A reader that closes the pipe ends the program silently.
+    one line on stderr. A reader that closes the pipe ends silently what only prints; what writes a file goes on.
     """
+    _open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # "Å" on a terminal that cannot show it
     debug = False
@@ -44,12 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             set_num_threads(options.threads)
         with plain_warnings():
-            options.run(options, Console(json=options.json, quiet=options.quiet))
+            options.run(options, Console(options.json, options.quiet, writes=_writes(options)))
         sys.stdout.flush()
     except SystemExit as end:  # argparse: --help, --version, wrong usage
         return int(end.code or 0)
     except BrokenPipeError:
-        _discard_stdout()
+        discard_stdout()
         return ExitCode.OK
     except KeyboardInterrupt:
         return _fail("interrupted", ExitCode.INTERRUPT)
@@ -61,6 +63,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = ExitCode.USAGE if isinstance(error, SettingsError) else ExitCode.FAILURE
         return _fail(f"error: {_describe(error)}", code)
     return ExitCode.OK
+
+
+def _open_closed_streams() -> None:
+    """Let nothing be printed into where the shell has closed a stream (``>&-``).
+
+    The first file that is opened would take its place, and whatever C prints would land in a model.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+
+
+def _writes(options: argparse.Namespace) -> bool:
+    return any(getattr(options, name, None) is not None for name in ("output", "plot"))
 
 
 def _import(words: Sequence[str]) -> None:
@@ -94,10 +113,3 @@ def _fail(text: str, code: ExitCode) -> int:
 
     print(f"orbas: {printable(text)}", file=sys.stderr)
     return code
-
-
-def _discard_stdout() -> None:
-    # What is still buffered would raise again when Python closes the stream.
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
