@@ -230,7 +230,7 @@ def test_with_both_files_damaged_the_fit_starts_anew(monkeypatch, save_always, f
 
 @pytest.mark.parametrize("content", [b"text", b"8\n\nH 0 0 0\n", "model", "archive"])
 @pytest.mark.parametrize("generation", ["fit.ckpt", "fit.ckpt.previous"])
-def test_what_is_no_checkpoint_is_never_replaced(save_always, frames, tmp_path, content, generation):
+def test_what_is_no_checkpoint_is_never_replaced(save_always, frames, tmp_path, monkeypatch, content, generation):
     place = tmp_path / generation
     if content == "model":
         container.write(place, {}, {})
@@ -240,6 +240,7 @@ def test_what_is_no_checkpoint_is_never_replaced(save_always, frames, tmp_path, 
     else:
         place.write_bytes(content)
     before = place.read_bytes()
+    monkeypatch.setattr(LinearPotential, "_make_design", None)  # before any work
     with pytest.raises(ValueError, match="not used as a checkpoint: remove it, or name another file"):
         linear().fit(frames, checkpoint=tmp_path / "fit.ckpt", **ALL)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [before]

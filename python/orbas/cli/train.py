@@ -9,7 +9,7 @@ from orbas.cli import arguments, basis, evaluation, inputs
 from orbas.cli.evaluation import Labeled
 from orbas.errors import SettingsError
 from orbas.files.outputs import FileKind, check_outputs
-from orbas.fit.checkpoint import generations
+from orbas.fit.checkpoint import check_checkpoint, generations
 from orbas.fit.findings import say
 from orbas.models import recommended, settings
 from orbas.models.settings import UNLABELED
@@ -81,6 +81,7 @@ def _check_outputs(options: argparse.Namespace, given: Settings) -> None:
         },
         [options.config, *data["train"], *data.get("test", ()), settings.basis_file(given)],
     )
+    check_checkpoint(options.checkpoint)
 
 
 def _fitted_basis(given: Settings) -> OptimalBasis | None:

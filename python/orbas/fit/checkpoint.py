@@ -20,6 +20,7 @@ from orbas.errors import ModelFileError
 from orbas.files import container
 from orbas.files.kinds import Content
 from orbas.files.locks import locking
+from orbas.files.replacing import is_swallowed
 from orbas.fit.triangle import Triangle
 
 if TYPE_CHECKING:
@@ -128,11 +129,7 @@ class Checkpoint:
             except FileNotFoundError:
                 continue
             except ModelFileError as error:
-                # What is not a checkpoint would be replaced by one.
-                if not container.claims(path, Content.CHECKPOINT):
-                    raise ValueError(
-                        f"{error}; it is not used as a checkpoint: remove it, or name another file"
-                    ) from error
+                _check_replaced(path)
                 _LOG.warning("checkpoint %s is damaged and not used: %s", path, error)
                 continue
             document = contents.document
@@ -157,6 +154,28 @@ class Checkpoint:
                 _LOG.warning("the checkpoint cannot be written, and the fit goes on without it: %s", error)
             self._warned = True
         self._saved = time.monotonic()
+
+
+def check_checkpoint(path: str | os.PathLike[str] | None) -> None:
+    """Look at a checkpoint before any work; None is none.
+
+    Raises
+    ------
+    ValueError
+        If what would be replaced, of either generation, is no checkpoint.
+    """
+    for own in () if path is None or is_swallowed(path) else generations(Path(path)):
+        _check_replaced(own)
+
+
+def _check_replaced(path: Path) -> None:
+    """Raise ValueError for a file that is there and no checkpoint, not even a damaged one."""
+    if not path.exists() or container.claims(path, Content.CHECKPOINT):
+        return
+    try:
+        container.read(path, Content.CHECKPOINT)
+    except ModelFileError as error:
+        raise ValueError(f"{error}; it is not used as a checkpoint: remove it, or name another file") from error
 
 
 def generations(path: Path) -> tuple[Path, Path]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from orbas.errors import LabelError
 from orbas.fit.baseline import species_of
+from orbas.fit.checkpoint import check_checkpoint
 from orbas.fit.contradictions import contradicting_copies
 from orbas.fit.copies import find_copies, imprints
 from orbas.fit.coverage import Coverage, forces_without_neighbors, training_findings, without_neighbors
@@ -135,6 +136,7 @@ def fit_potential(
         If there are too few structures for the regularization, a setting is unknown, or features are not finite or do
         not fit together.
     """
+    check_checkpoint(checkpoint)
     rule = resolve_regularization(settings.regularization)
     if settings.noise is not None:
         settings.noise.check_configs(frames)
