@@ -287,6 +287,12 @@ def test_other_properties(atoms):
         OrbasCalculator(silicon_potential()).get_stress()
 
 
+@pytest.mark.parametrize("wrong", [None, "model.orbas", 3, {}])
+def test_what_is_no_potential(wrong):
+    with pytest.raises(CalculatorSetupError, match=r"is no potential: .* orbas.load"):
+        OrbasCalculator(wrong)
+
+
 def test_not_fitted():
     with pytest.raises(CalculatorSetupError, match="fit"):
         orbas.models.LinearPotential(silicon_potential().representation).calculator()

@@ -72,3 +72,57 @@ def test_integers_of_numpy_are_integers(name, kind):
     given, expected = plain(CALLS[name](kind)), plain(CALLS[name](int))
     for one, other in zip(np.atleast_1d(given), np.atleast_1d(expected), strict=True):
         assert np.array_equal(one, other)
+
+
+#: Numbers without axes, as ``np.load`` gives them back.
+HELD = {
+    "density": lambda held: density(
+        int, max_angular=held(2), center_weight=held(1.0), scaling=orbas.RadialScaling(held(1.0), held(2.0), held(4))
+    ).transform(FRAMES),
+    "cutoff": lambda held: orbas.Cutoff(held(4.0), held(1)),
+    "optimal": lambda held: orbas.OptimalBasis(density(int), n_optimal=held(2), per_center=held(False)).fit(FRAMES),
+    "sparse": lambda held: models.SparseGPR(
+        spectrum(int), n_sparse=held(5), zeta=held(2), delta=held(1.5), regularization=FIXED, chunk=held(100)
+    ).fit(FRAMES),
+    "linear": lambda held: models.LinearPotential(
+        spectrum(int), regularization=models.Fixed(held(1e-3)), noise=models.Noise(energy=held(0.1))
+    ).fit(FRAMES),
+    "calculator": lambda held: (
+        models.LinearPotential(spectrum(int), regularization=FIXED)
+        .fit(FRAMES)
+        .calculator(skin=held(0.5), check_every=held(3))
+        .parameters
+    ),
+    "FPS": lambda held: selection.FPS(held(3)).fit(POINTS).selected_idx_,
+}
+
+
+@pytest.mark.parametrize("call", HELD.values(), ids=HELD)
+def test_an_array_without_axes_is_the_number_in_it(tmp_path, call):
+    held, expected = call(np.array), call(lambda number: number)
+    if not hasattr(held, "predict"):
+        assert str(held) == str(expected) or type(held) is orbas.OptimalBasis
+        return
+    held.save(tmp_path / "m.orbas")
+    for model in (held, orbas.load(tmp_path / "m.orbas")):
+        np.testing.assert_array_equal(model.predict(FRAMES).energies, expected.predict(FRAMES).energies)
+
+
+@pytest.mark.parametrize("wrong", [np.array([5.0]), np.array("5"), np.array(True), np.array(np.nan), np.array(None)])
+def test_other_arrays_are_no_number(wrong):
+    with pytest.raises(orbas.errors.SettingsError):
+        orbas.Cutoff(wrong)
+    with pytest.raises(orbas.errors.SettingsError):
+        bases.GTO(wrong)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.int8, np.int32, np.uint8, np.uint32, np.float64])
+def test_lists_of_settings_of_any_width_can_be_saved(tmp_path, kind):
+    representations = [spectrum(int), orbas.RadialSpectrum(density(int))]
+    settings = {"delta": np.array([2, 1], dtype=kind), "regularization": FIXED}
+    if np.issubdtype(kind, np.integer):
+        settings["zeta"] = settings["n_sparse"] = np.array([4, 2], dtype=kind)
+    model = models.SparseGPR(representations, **{"n_sparse": 4, "zeta": 2, **settings}).fit(FRAMES)
+    model.save(tmp_path / "m.orbas")
+    read = orbas.load(tmp_path / "m.orbas")
+    np.testing.assert_array_equal(read.predict(FRAMES).energies, model.predict(FRAMES).energies)

@@ -14,6 +14,7 @@ import numpy as np
 import orbas
 import pytest
 from orbas.base import process
+from orbas.base.estimator import Fitted
 from orbas.models import CompositionBaseline, Fixed, LinearPotential, PerStructure, RidgeRegressor, SparseGPR
 from orbas.selection import CUR, FPS
 from sklearn.base import clone
@@ -345,3 +346,14 @@ def test_a_model_on_a_plain_basis_learns_its_species_from_all_structures():
         assert np.isfinite(model.predict(TEST).energies).all()
         with pytest.raises(orbas.UnknownSpeciesError):
             model.predict(structures(0.0, [1], numbers=(79,)))
+
+
+@each
+def test_arrays_of_a_fit_cannot_be_written_to(name):
+    """A model whose weights are changed in place would predict the old and save the new."""
+    make, fit, _ = CASES[name]
+    estimator = make()
+    fit(estimator, FIRST)
+    names = [key for key in dir(type(estimator)) if isinstance(getattr(type(estimator), key, None), Fitted)]
+    arrays = [value for value in (getattr(estimator, key) for key in names) if isinstance(value, np.ndarray)]
+    assert not any(value.flags.writeable for value in arrays)

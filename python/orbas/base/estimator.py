@@ -12,6 +12,8 @@ from dataclasses import is_dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -22,7 +24,10 @@ T = TypeVar("T")
 
 
 class Fitted(Generic[T]):
-    """A public attribute of an estimator, with a trailing underscore: the field of its record without it."""
+    """A public attribute of an estimator, with a trailing underscore: the field of its record without it.
+
+    Arrays are views that cannot be written to: what was fitted is changed by ``fit`` alone.
+    """
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name, self._field = name, name.removesuffix("_")
@@ -40,6 +45,9 @@ class Fitted(Generic[T]):
         if record is None:
             raise AttributeError  # which Estimator.__getattr__ words
         value: T = getattr(record, self._field)
+        if isinstance(value, np.ndarray) and value.flags.writeable:
+            value = value.view()
+            value.flags.writeable = False
         return value
 
     def __set__(self, estimator: Estimator, value: T) -> None:
@@ -193,6 +201,8 @@ def settled(value: Any, species: tuple[int, ...]) -> Any:
         return value.settled(species)
     if type(value) in (list, tuple):
         return type(value)(settled(item, species) for item in value)
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        return value.item()  # a number of numpy is one of Python, in records and in files
     if value is None or isinstance(value, bool | int | float | str | type) or _is_frozen(value):
         return value
     try:

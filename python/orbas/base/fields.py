@@ -10,7 +10,7 @@ import reprlib
 from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from orbas.base.kinds import Kind, RefusalError, Switch
+from orbas.base.kinds import Kind, RefusalError, Switch, scalar
 
 if TYPE_CHECKING:
     from dataclasses import Field
@@ -90,6 +90,8 @@ def setting_of(field: Field[Any]) -> Setting | None:
 def check_settings(record: Any, owner: str | None = None) -> None:
     """Check all settings of a dataclass; a frozen one keeps them in their plain form (ints of numpy become ints).
 
+    Others keep what they store, but arrays without axes, which are the numbers in them.
+
     Messages name ``owner``, by default the class, before the setting.
 
     Raises
@@ -102,8 +104,9 @@ def check_settings(record: Any, owner: str | None = None) -> None:
     for field in fields(record):
         found = setting_of(field)
         if found is not None:
-            value = checked(found.kind, f"{owner}.{field.name}".lstrip("."), getattr(record, field.name))
-            if frozen:
+            stored = getattr(record, field.name)
+            value = checked(found.kind, f"{owner}.{field.name}".lstrip("."), stored)
+            if frozen or scalar(stored) is not stored:
                 object.__setattr__(record, field.name, value)
 
 

@@ -17,7 +17,7 @@ from ase.calculators.calculator import (
     all_changes,
 )
 
-from orbas.base.fields import SettingsError, checked
+from orbas.base.fields import SettingsError, checked, shown
 from orbas.base.kinds import SKIN, Choice, Integer, Maybe
 from orbas.base.locks import ForkSafeLock
 from orbas.base.names import unknown_name
@@ -178,6 +178,10 @@ class OrbasCalculator(Calculator):
             self.species: tuple[int, ...] = tuple(potential.species_)
         except NotFittedError as error:
             raise CalculatorSetupError(str(error)) from error
+        except AttributeError:
+            raise CalculatorSetupError(
+                f"{shown(potential)} is no potential: fit one, or read one from its file by orbas.load"
+            ) from None
         self._lock = ForkSafeLock()
         self.potential = potential
         self._as_fitted = copy.copy(potential)
@@ -199,9 +203,7 @@ class OrbasCalculator(Calculator):
         >>> calculator.set(skin=0.5)
         {'skin': 0.5}
         """
-        for name, value in options.items():
-            _check_option(name, value)
-        changed: dict[str, Any] = super().set(**options)
+        changed: dict[str, Any] = super().set(**{name: _option(name, value) for name, value in options.items()})
         if "skin" in changed:
             self._memory = None
         return changed
@@ -429,11 +431,11 @@ def _check_finite(structure: Atoms, found: Energies) -> None:
         )
 
 
-def _check_option(name: str, value: Any) -> None:
-    """Raise InputError unless it is an option with a useful value."""
+def _option(name: str, value: Any) -> Any:
+    """Return the plain value of an option; raises InputError if it is none, or of no use."""
     if name not in _OPTIONS:
         raise OptionError(unknown_name("option", name, _OPTIONS))
     try:
-        checked(_OPTIONS[name], name, value)
+        return checked(_OPTIONS[name], name, value)
     except SettingsError as error:
         raise OptionError(str(error)) from None

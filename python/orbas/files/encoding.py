@@ -171,6 +171,14 @@ def decode(node: Any, tensors: Mapping[str, np.ndarray]) -> tuple[Any, set[str]]
     return decoder.walk(node, "model"), tensors.keys() - decoder.left.keys()
 
 
+def _widened(array: np.ndarray) -> np.ndarray:
+    """Return numbers of fewer bytes, as users give them in settings, in the widths that files have."""
+    if array.dtype.kind == "f" and array.itemsize < 8:
+        return array.astype(np.float64)
+    narrow = array.dtype.kind in "iu" and array.itemsize < 8 and array.dtype != np.uint32
+    return array.astype(np.int64) if narrow else array
+
+
 @dataclass(frozen=True, slots=True)
 class _Encoder:
     codecs: dict[type, Codec]
@@ -186,7 +194,7 @@ class _Encoder:
                 raise ValueError(f"{path} is not finite: {value!r}; a model file holds finite numbers only")
             return value
         if isinstance(value, np.ndarray):
-            self.tensors[path] = value
+            self.tensors[path] = _widened(value)
             return {"array": path}
         if isinstance(value, list | tuple):
             items = [self.walk(item, f"{path}/{place}") for place, item in enumerate(value)]

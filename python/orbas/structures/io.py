@@ -154,7 +154,8 @@ def read_file(
     with open_input(path, unpack=True) as file:
         frames = [parse_frame(raw) for raw in _select(raw_frames(file), index)]
     if not frames:
-        raise StructureFileError(f"{path}, line 1: the file holds no structure at index {index!r}")
+        where = "" if index == ":" else f" at index {index!r}"
+        raise StructureFileError(f"{path}, line 1: the file holds no structure{where}")
     kinds = tuple(kind for name in labels for kind in KINDS[name])
     keys = _choose(path, [frame.atoms for frame in frames], named, kinds)
     remarks = _left_behind(frames, kinds, keys)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from orbas.base.fields import shown
 from orbas.base.names import did_you_mean
 from orbas.base.text import listed, printable
 from orbas.errors import LabelError
@@ -164,13 +165,15 @@ def _gather(
 
 def none_found(frames: Sequence[Atoms], what: str, keys: tuple[str, ...]) -> LabelError:
     """Return the error that says that no structure has a label under some names, and which names there are."""
+    if not frames:
+        return LabelError(f"there is no structure to carry {what}: the list is empty")
     name = " or ".join(map(repr, keys))
     text = f"0 of {len(frames)} structures carry {what} under {name}"
     n_hidden = sum(any(is_hidden(atoms, key) for key in keys) for atoms in frames)
     if n_hidden:
         return LabelError(f"{text}: the calculators of {n_hidden} do, but {_HIDDEN}")
     seen = sorted(set().union(*map(keys_of, frames)))
-    meant = [hint for hint in (did_you_mean(key, seen) for key in keys) if hint.startswith(":")]
+    meant = [hint for hint in (did_you_mean(key, seen) for key in keys if key not in seen) if hint.startswith(":")]
     return LabelError(f"{text}; keys seen: {keys_seen(frames)}{printable(''.join(meant[:1]))}")
 
 
@@ -298,7 +301,7 @@ def value_of(atoms: Atoms, key: str | None, where: str, *, per_atom: bool) -> An
 def _numbers(value: Any, key: str | None, where: str) -> FloatArray:
     array = np.asarray(value)
     if array.dtype.kind not in "iuf":
-        raise LabelError(f"{where} carries {key!r} = {value!r}, which is not a number")
+        raise LabelError(f"{where} carries {key!r} = {shown(value)}, which is not a number")
     return array.astype(np.float64)
 
 

@@ -23,6 +23,7 @@ from orbas.base.kinds.plain import (
     Switch,
     Text,
     listed,
+    scalar,
     short,
 )
 
@@ -47,5 +48,6 @@ __all__ = [
     "Tables",
     "Text",
     "listed",
+    "scalar",
     "short",
 ]

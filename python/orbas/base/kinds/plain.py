@@ -62,6 +62,11 @@ class Kind(ABC):
         return {}
 
 
+def scalar(value: Any) -> Any:
+    """Return what an array without axes holds, as archives of numpy give numbers; anything else as it is."""
+    return value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
+
+
 @dataclass(frozen=True, slots=True)
 class Number(Kind):
     """A finite number within bounds; beyond the default ones its square may overflow."""
@@ -81,6 +86,7 @@ class Number(Kind):
         return f"a number from {short(self.least)} to {short(self.most)}{unit}"
 
     def take(self, value: Any) -> float:
+        value = scalar(value)
         if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
             raise RefusalError
         try:
@@ -115,6 +121,7 @@ class Integer(Kind):
         return f"an integer from {self.least}{most or ' on'}{f' {self.unit}' if self.unit else ''}"
 
     def take(self, value: Any) -> int:
+        value = scalar(value)
         if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
             raise RefusalError
         try:
@@ -142,6 +149,7 @@ class Switch(Kind):
         return "true or false" if in_file else "True or False"
 
     def take(self, value: Any) -> bool:
+        value = scalar(value)
         if not isinstance(value, bool | np.bool_):
             raise RefusalError
         return bool(value)
