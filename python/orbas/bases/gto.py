@@ -116,7 +116,8 @@ class GTO(OrthonormalizedBasis):
             values[0, :, n] = t**n * gaussian
             if order > 0:
                 slope = n * t ** max(n - 1, 0) - t ** (n + 1)
-                curvature = n * (n - 1) * t ** max(n - 2, 0) - (2 * n + 1) * t**n + t ** (n + 2)
                 values[1, :, n] = slope * gaussian / width
+            if order > 1:
+                curvature = n * (n - 1) * t ** max(n - 2, 0) - (2 * n + 1) * t**n + t ** (n + 2)
                 values[2, :, n] = curvature * gaussian / width**2
         return values
