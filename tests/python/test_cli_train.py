@@ -308,3 +308,12 @@ def test_a_closed_pipe_ends_silently(folder, capsys):
         os.close(write)
         _, err = process.communicate(timeout=60)
         assert (process.returncode, err) == (0, "")
+
+
+def test_isolated_atoms_are_not_among_the_errors_of_training_structures(folder, capsys, train_frames):
+    """They are the zero of energies: nothing was fitted there, and their features are far from all others."""
+    atom = ase.Atoms("Si", info={"REF_energy": -1.0, "config_type": "IsolatedAtom"})
+    ase.io.write("a.xyz", atom, format="extxyz", append=True)
+    document = train(capsys)
+    assert document["train"]["all"]["n_structures"] == len(train_frames)
+    assert "IsolatedAtom" not in document["train"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from orbas.cli import inputs
+from orbas.cli.inputs import Structures
 from orbas.fit.baseline import check_species, count_atoms
 from orbas.fit.labels import labels_of
 from orbas.fit.screening import screened
@@ -21,9 +22,8 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from orbas.base.types import FloatArray
+    from orbas.base.types import FloatArray, IntArray
     from orbas.cli.console import Console
-    from orbas.cli.inputs import Structures
     from orbas.fit.findings import Finding
     from orbas.models import Potential
     from orbas.structures.io import Labels
@@ -63,6 +63,12 @@ class Labeled:
         """Return the same without what only stands for a label, and what was found of it."""
         labels, findings = screened(self.structures.frames, self.labels)
         return replace(self, labels=labels), findings
+
+    def take(self, structures: IntArray) -> Labeled:
+        """Return some of the structures."""
+        chosen = structures.tolist()
+        found = Structures([self.structures.frames[k] for k in chosen], [self.structures.places[k] for k in chosen])
+        return replace(self, structures=found, labels=self.labels.take(structures))
 
     @property
     def counts(self) -> dict[str, int]:

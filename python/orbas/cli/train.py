@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from orbas.cli import arguments, basis, evaluation, inputs
 from orbas.cli.evaluation import Labeled
 from orbas.errors import SettingsError
 from orbas.files.outputs import FileKind, check_outputs
 from orbas.fit.checkpoint import check_checkpoint, generations
 from orbas.fit.findings import say
+from orbas.fit.isolated import set_aside
 from orbas.models import recommended, settings
 from orbas.models.settings import UNLABELED
 from orbas.optimal.basis_file import load_basis
@@ -48,7 +51,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     _print_fit(model, train, console)
     console.say(f"wrote  {options.output}: see it with `orbas inspect {options.output}`")
     errors = {
-        "train": _errors(model, train, "training structures", console),
+        "train": _errors(model, _fitted_part(model, train), "training structures", console),
         "test": None if test is None else _errors(model, test, "test structures", console),
     }
     if test is not None:
@@ -191,6 +194,11 @@ def _print_fit(model: Any, train: Labeled, console: Console) -> None:
         else:
             text += f"cross-validation error {1e3 * error:.4g} meV per structure"
     console.say(text)
+
+
+def _fitted_part(model: Potential, train: Labeled) -> Labeled:
+    """Return the training structures without isolated atoms that are the zero of energies: nothing was fitted there."""
+    return train.take(np.flatnonzero(~set_aside(train.structures.frames, model.noise)))
 
 
 def _errors(model: Potential, known: Labeled, what: str, console: Console) -> dict[str, Any]:
