@@ -251,6 +251,32 @@ def test_a_structure_unlike_all_others_is_no_outlier():
     assert topics(fit(frames)) == set()
 
 
+@pytest.mark.parametrize("kinds", ["EF", "EFS"])
+@pytest.mark.parametrize("sizes", [(8.0,), (15.0, -8.0)])
+def test_outliers_behind_structures_unlike_all_others(kinds, sizes, caplog):
+    """Cells under great strain are predicted badly without their labels, hence hide what is wrong."""
+    frames = copper(40)
+    for k in range(14):
+        atoms = bulk("Cu", cubic=True)
+        atoms.set_cell(atoms.cell * (0.8 + 0.05 * k), scale_atoms=True)
+        atoms.calc = EMT()
+        atoms.info |= {
+            "REF_energy": atoms.get_potential_energy(), "REF_stress": atoms.get_stress(), "config_type": "eos"
+        }  # fmt: skip
+        atoms.arrays["REF_forces"] = np.zeros((4, 3))
+        atoms.calc = None
+        frames.append(atoms)
+    best = errors(fit(frames, kinds=kinds))
+    for k, size in zip((7, 20), sizes, strict=False):
+        frames[k].info["REF_energy"] += size
+    caplog.clear()
+    model = fit(frames, kinds=kinds)
+    outlying = [found.structures for found in model.findings_ if found.topic is Topic.OUTLIER]
+    assert sorted(np.concatenate(outlying)) == [7, 20][: len(sizes)]
+    assert Topic.SCALE not in topics(model)
+    assert (errors(model) < 1.1 * best).all()
+
+
 def test_forces_that_are_zero_by_symmetry_make_no_outliers():
     """Nor do they hide any: that a model has them right says nothing of it."""
     perfect = [copper(1)[0].copy() for _ in range(40)]

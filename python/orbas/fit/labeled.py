@@ -145,11 +145,22 @@ def fit_labeled(
         return _fit(design, frames, labels, noise, rule, folds, estimate_noise, chunk, progress, resumed)
 
     first = once(targets, checkpoint)
+    alone: list[Outliers] = []
+    pulling = _pulling(frames, targets) if robustness is Robust.OUTLIERS else None
+    if pulling is not None and Quantity.ENERGY in first.suspects:
+        # A few energies far off can be all that makes the energies of all look like those in another unit.
+        rest = _without(targets, [pulling])
+        second = once(rest)
+        if Quantity.ENERGY not in second.suspects:
+            alone, first, targets = [pulling], second, rest
     derived = _derived(design, frames, first, chunk)
     if derived is None or not isinstance(design, Evaluable):
         return LabeledFit(first.ridge, first.noise, first.findings)
     sizes = _sizes(frames, targets, derived, first.suspects)
     named = _outliers(design, frames, targets, first, derived, sizes)
+    if pulling is not None and not named and not alone:
+        # Behind structures that are unlike all others they may not stand out: a fit without them tells.
+        named = _undescribed(design, frames, targets, first, derived, [pulling])
     last = first
     if robustness is Robust.HUBER:
         for _ in range(N_REWEIGHTED):
@@ -180,7 +191,7 @@ def fit_labeled(
         named = sure
     if estimate_noise:
         last = _without_exchanged(design, frames, targets, last, derived, rule, chunk)
-    return _result(last, frames, numbers, targets, derived, named, CONSEQUENCES[robustness])
+    return _result(last, frames, numbers, targets, derived, [*alone, *named], CONSEQUENCES[robustness])
 
 
 def _fit(
@@ -298,6 +309,12 @@ def _sizes(
     return result
 
 
+def _pulling(frames: Sequence[Atoms], targets: Sequence[Target]) -> Outliers | None:
+    """Return the few energies far from those of their config_type; None without any."""
+    labels = np.array([target.energy for target in targets]) / np.sqrt(np.maximum(count_atoms(frames), 1))
+    return robust.outliers(frames, Quantity.ENERGY, robust.centered(frames, labels))
+
+
 def _outliers(
     design: Evaluable,
     frames: Sequence[Atoms],
@@ -308,6 +325,18 @@ def _outliers(
 ) -> list[Outliers]:
     """Return the few labels of each kind that are far from all others and that no fit describes."""
     named = [found for q, size in sizes.items() if (found := robust.outliers(frames, q, size)) is not None]
+    return _undescribed(design, frames, targets, done, derived, named)
+
+
+def _undescribed(
+    design: Evaluable,
+    frames: Sequence[Atoms],
+    targets: Sequence[Target],
+    done: _Pass,
+    derived: Derived,
+    named: list[Outliers],
+) -> list[Outliers]:
+    """Return those outliers that no fit describes which knows them."""
     for known in (derived.weights, done.ridge.weights):
         judged = [
             found if found.quantity in done.suspects else _contradicting(design, frames, targets, known, found)
