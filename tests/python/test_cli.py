@@ -356,6 +356,18 @@ def test_what_writes_a_file_goes_on_where_nothing_can_be_printed(tmp_path, molec
     assert np.load(tmp_path / "f.npz")["values"].any()
 
 
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="needs /dev/stdin")
+@pytest.mark.parametrize("given", ["{} < {}", "cat {1} | {0}"])
+def test_files_in_settings_of_stdin_are_those_of_the_working_folder(tmp_path, monkeypatch, given):
+    settings = {"data.train": '"missing.xyz"', "cutoff.radius": 4, "density.density_width": 1.0}
+    settings |= {"density.max_angular": 1, "basis.n_radial": 2}
+    (tmp_path / "a.toml").write_text("".join(f"{name} = {value}\n" for name, value in settings.items()))
+    monkeypatch.chdir(tmp_path)
+    command = given.format(f"{sys.executable} -m orbas train /dev/stdin --output m.orbas", "a.toml")
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == "orbas: error: missing.xyz: No such file or directory\n"
+
+
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_streams_that_the_shell_has_closed(tmp_path, closed):
     for words, code in ((f"data silicon --n 1 --output {tmp_path}/s.xyz", 0), ("inspect nothing.orbas", 1)):

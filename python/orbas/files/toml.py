@@ -55,8 +55,9 @@ class TomlFile:
 
     @property
     def folder(self) -> Path:
-        """What names of files in it are relative to: its own folder, of a pipe the working folder."""
-        return self.path.parent if self.path.is_file() else Path()
+        """What names of files in it are relative to: its own folder; of a pipe or a descriptor the working folder."""
+        is_descriptor = self.path.is_relative_to("/dev") or self.path.is_relative_to("/proc")
+        return self.path.parent if self.path.is_file() and not is_descriptor else Path()
 
     def where(self, name: str | None) -> str:
         """Return the file and, if it is found, the line of a value (``section.field``), for a message."""
