@@ -19,6 +19,7 @@ from orbas.bases.quadrature import (
     orthonormalize,
     panel_grid,
 )
+from orbas.files.stored import stored
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -106,7 +107,7 @@ def register(cls: type[Basis]) -> type[Basis]:
     if older is not None and (older.__module__, older.__qualname__) != (cls.__module__, cls.__qualname__):
         raise ValueError(f"there is a basis {cls.__name__} already, of {older.__module__}")
     BASES[cls.__name__] = cls
-    return cls
+    return stored(cls.__name__)(cls)
 
 
 class PrimitiveBasis(ABC):

@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from orbas.cli import inputs
+from orbas.fit.design import Sized
 from orbas.models.file import components_of, open_model
-from orbas.models.representation_codecs import channel_counts, is_representation, n_features
 
 if TYPE_CHECKING:
     import argparse
@@ -34,9 +34,7 @@ def describe(file: ModelFile) -> dict[str, Any]:
         "kind": type(model).__name__,
         "species": list(model.species_),
         "units": contents.document["units"],
-        "representations": [
-            _representation(part, model.species_) for part in components_of(model) if is_representation(part)
-        ],
+        "representations": [_representation(part, model.species_) for part in components_of(model) if _is_shown(part)],
         "n_weights": int(model.weights_.size),
         "regularization": str(params.get("regularization")),
         "alpha": model.alpha_,
@@ -51,20 +49,25 @@ def describe(file: ModelFile) -> dict[str, Any]:
     }
 
 
+def _is_shown(part: Any) -> bool:
+    """Whether it gives features, as many as it says, of a density."""
+    return isinstance(part, Sized) and hasattr(part, "density")
+
+
 def _representation(representation: Any, species: tuple[int, ...]) -> dict[str, Any]:
     density = representation.density
     known = getattr(density, "species_", None) or density.given_species() or species
     scaling = density.scaling
     return {
         "kind": type(representation).__name__,
-        "n_features": n_features(representation, known),
+        "n_features": representation.n_features(known),
         "species": list(known),
         "cutoff": {"radius": density.cutoff.radius, "width": density.cutoff.width, "form": density.cutoff.smoothing},
         "scaling": None if scaling is None else [scaling.rate, scaling.scale, scaling.exponent],
         "density_width": density.density_width,
         "max_angular": density.max_angular,
         "basis": repr(density.basis),
-        "channels": [list(counts) for counts in channel_counts(density, len(known))],
+        "channels": [list(counts) for counts in density.kinds_of_centers(len(known))],
     }
 
 

@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orbas.bases import PrimitiveBasis
+from orbas.files.stored import stored
+from orbas.structures.species import check_rising
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orbas.base.types import FloatArray
-    from orbas.bases import PrimitiveBasis
+
+_MOST_DEGREE = 40
 
 
+@stored("Channels")
 @dataclass(frozen=True, slots=True)
 class Channels:
     """Channels that the neighbors of one species fill at one degree: ``first .. first + matrix.shape[1]``.
@@ -29,6 +35,7 @@ class Channels:
     matrix: FloatArray
 
 
+@stored("CenterContraction")
 @dataclass(frozen=True, slots=True)
 class CenterContraction:
     """The contraction for one kind of center: ``blocks[a][l]`` for neighbor species a."""
@@ -63,6 +70,7 @@ def combined(matrices: Sequence[FloatArray], n_species: int) -> CenterContractio
     return CenterContraction(tuple(zip(*degrees, strict=True)))
 
 
+@stored("ContractedBasis")
 @dataclass(frozen=True, slots=True, eq=False)
 class ContractedBasis:
     """An optimal basis, fitted: what :attr:`orbas.OptimalBasis.expansion_` expands on.
@@ -81,6 +89,38 @@ class ContractedBasis:
     species: tuple[int, ...]
     centers: tuple[CenterContraction, ...]
 
+    @property
+    def n_degrees(self) -> int:
+        """Number of degrees l."""
+        return len(self.centers[0].blocks[0])
+
     def __repr__(self) -> str:
         sizes = " | ".join(str(list(center.counts)) for center in self.centers)
         return f"ContractedBasis(channels per l: {sizes}, from {self.primitive!r})"
+
+    def _check_restored(self) -> None:
+        check_rising("species", self.species)
+        if not isinstance(self.primitive, PrimitiveBasis) or not isinstance(self.centers, tuple):
+            raise TypeError("it is not contracted from a primitive basis")
+        if len(self.centers) not in (1, len(self.species)):
+            raise ValueError(f"{len(self.centers)} kinds of centers for {len(self.species)} species")
+        n_degrees = self.n_degrees
+        if not 0 < n_degrees <= _MOST_DEGREE + 1:
+            raise ValueError(f"{n_degrees} degrees")
+        counts = self.primitive.counts(n_degrees - 1)
+        for center in self.centers:
+            sizes = [len(by_degree) for by_degree in center.blocks]
+            if sizes != [n_degrees] * len(self.species):
+                raise ValueError(f"blocks of {sizes} degrees for the neighbor species {self.species}")
+            for l, n in enumerate(counts):
+                _check_degree([by_degree[l] for by_degree in center.blocks], n)
+
+
+def _check_degree(blocks: list[Channels], n_rows: int) -> None:
+    """Check one degree: channels of all neighbor species begin together, or one after the other."""
+    if any(block.matrix.ndim != 2 or block.matrix.shape[0] != n_rows for block in blocks):
+        raise ValueError(f"a contraction of {[block.matrix.shape for block in blocks]}, not of {n_rows} functions")
+    firsts, widths = [block.first for block in blocks], [block.matrix.shape[1] for block in blocks]
+    together = firsts == [0] * len(blocks) and len(set(widths)) == 1
+    if not together and firsts != np.cumsum([0, *widths[:-1]]).tolist():
+        raise ValueError(f"channels begin at {firsts} and are {widths}")

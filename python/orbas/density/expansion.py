@@ -15,12 +15,13 @@ from orbas.base.estimator import Estimator, Fitted
 from orbas.base.fields import check_settings, check_switches, setting
 from orbas.base.gradients import Gradients, JacobianRows
 from orbas.base.kinds import Instance, Integer, Maybe, Number
-from orbas.bases import PrimitiveBasis
+from orbas.bases import PrimitiveBasis, Setup
 from orbas.density import contraction, tables
 from orbas.density.contraction import ContractedBasis
 from orbas.density.rows import rows_of
 from orbas.density.weight import Cutoff, RadialScaling
-from orbas.structures.species import SpeciesList
+from orbas.files.stored import is_number, stored
+from orbas.structures.species import SpeciesList, check_rising
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -45,6 +46,7 @@ class _Compiled:
     plan: _core.DensityPlan
 
 
+@stored("DensityExpansion", fitted=("species_",), record=DensityRecord)
 @dataclass(eq=False, repr=False)
 class DensityExpansion(Estimator):
     """Coefficients ``c_anlm = sum_{j in a} f(r_ij) I_nl(r_ij) Y_lm(r_ij)`` of every atom (Eq. 4).
@@ -292,9 +294,20 @@ class DensityExpansion(Estimator):
         >>> density.channel_counts([1, 6])  # 2 neighbor species times 3 functions
         [(6, 6, 6), (6, 6, 6)]
         """
-        centers = self._centers(len(species))
-        counts = [center.counts for center in centers]
+        counts = self.kinds_of_centers(len(species))
         return counts * len(species) if len(counts) == 1 else counts
+
+    def kinds_of_centers(self, n_species: int) -> list[tuple[int, ...]]:
+        """Return the channels per degree of every kind of center: of one for all, or of one per center species.
+
+        Examples
+        --------
+        >>> density.kinds_of_centers(2)
+        [(6, 6, 6)]
+        """
+        if isinstance(self.basis, ContractedBasis):
+            return [center.counts for center in self.basis.centers]
+        return [tuple(n_species * n for n in self.basis.counts(self.max_angular))]
 
     def plan_for(
         self, frames: Sequence[Atoms], fitted: tuple[int, ...] | None = None
@@ -404,6 +417,19 @@ class DensityExpansion(Estimator):
         orbas.base.fields.SettingsError: DensityExpansion.max_angular must be an integer from 0 to 40, got -1
         """
         check_settings(self)
+
+    def _check_restored(self) -> None:
+        numbers = (self.density_width, self.center_weight, self.spline_accuracy)
+        if not all(map(is_number, numbers)):
+            raise TypeError(f"density_width, center_weight and spline_accuracy must be numbers, got {numbers!r}")
+        self.check()
+        Setup(self.max_angular, self.cutoff.radius, self.density_width)
+        if isinstance(self.basis, ContractedBasis) and self.basis.n_degrees != self.max_angular + 1:
+            raise ValueError(f"a basis of {self.basis.n_degrees} degrees for max_angular = {self.max_angular}")
+        if self._record is not None:
+            check_rising("species_", self.species_)
+            if self.given_species() not in (None, self.species_):
+                raise ValueError(f"species_ are {self.species_}, those of the settings {self.given_species()}")
 
 
 #: Of what stands on one.

@@ -12,6 +12,7 @@ from typing import Literal, get_args
 
 from orbas.base.fields import SettingsError, check_settings, setting
 from orbas.base.kinds import LENGTH, Choice, Number
+from orbas.files.stored import stored
 
 Smoothing = Literal["cosine", "smooth"]
 
@@ -19,6 +20,7 @@ Smoothing = Literal["cosine", "smooth"]
 _DECADES = 30
 
 
+@stored("Cutoff")
 @dataclass(frozen=True, slots=True)
 class Cutoff:
     """A smooth cutoff: 1 up to ``radius - width``, 0 from ``radius`` on.
@@ -59,6 +61,7 @@ class Cutoff:
             raise SettingsError(f"Cutoff.width must be at most the radius, {self.radius} Å, got {self.width}")
 
 
+@stored("RadialScaling")
 @dataclass(frozen=True, slots=True)
 class RadialScaling:
     """The weight ``u(r) = c / (c + (r/r0)^m)`` that looks less at far neighbors (Willatt 2018).

@@ -1,4 +1,4 @@
-"""Objects as JSON and arrays: what a codec is, and the walk that knows nothing of models.
+"""Objects as JSON and arrays: the walk, which knows no class; those are in :mod:`orbas.files.stored`.
 
 Plain values stay what they are in JSON; the others are tables with a tag:
 
@@ -13,128 +13,24 @@ Plain values stay what they are in JSON; the others are tables with a tag:
 
 from __future__ import annotations
 
-import inspect
 import math
 import reprlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from orbas.errors import ModelFileError
-
-if TYPE_CHECKING:
-    from orbas.base.estimator import Estimator
+from orbas.files.stored import Codec, codecs
 
 _KIND = "kind"
 _TAGS = (_KIND, "tuple", "dict", "array")
 
 
-@dataclass(frozen=True, slots=True)
-class Codec:
-    """How the objects of one class are written.
-
-    Attributes
-    ----------
-    cls
-        The class itself; only its own objects are meant, not those of subclasses.
-    describe
-        Returns the fields of an object: plain values, containers, arrays and objects of known classes.
-    restore
-        Makes an object of its fields again, all of which come from a file; any ValueError, TypeError or KeyError it
-        raises says that the file is wrong.
-    """
-
-    cls: type
-    describe: Callable[[Any], dict[str, Any]]
-    restore: Callable[[dict[str, Any]], Any]
-
-    @property
-    def kind(self) -> str:
-        """The name of the class in files."""
-        return self.cls.__name__
-
-
-def record_codec(cls: type, check: Callable[[Any], None] = lambda _: None) -> Codec:
-    """Return the codec of a dataclass: its fields, given to its constructor; ``check`` raises for a wrong one."""
-    types = {field.name: field.type for field in fields(cls)}
-
-    def restore(values: dict[str, Any]) -> Any:
-        check_names(cls, values)
-        for name, value in values.items():
-            _check_annotated(name, value, types[name])
-        record = cls(**values)
-        check(record)
-        return record
-
-    return Codec(cls, lambda record: {name: getattr(record, name) for name in types}, restore)
-
-
-def estimator_codec(
-    cls: type[Estimator],
-    fitted: Iterable[str] = (),
-    *,
-    optional: Iterable[str] = (),
-    record: Callable[..., Any] | None = None,
-    check: Callable[[Any], None] = lambda _: None,
-) -> Codec:
-    """Return the codec of an estimator: parameters of its constructor, and attributes of the record of its ``fit``.
-
-    Parameters
-    ----------
-    cls
-        The class.
-    fitted
-        Names of attributes that are there after every fit.
-    optional
-        Names of those that only some fits leave: an empty one is not written.
-    record
-        Makes the record of fields with these names without the underscore, and of ``params`` if it has that field.
-    check
-        Raises ValueError or TypeError if a restored object could not be used.
-    """
-    required, known = tuple(fitted), (*fitted, *optional)
-
-    def describe(estimator: Estimator) -> dict[str, Any]:
-        found = {} if estimator._record is None or record is None else {n: getattr(estimator, n) for n in known}
-        written = {name: value for name, value in found.items() if name in required or not _is_empty(value)}
-        return {**estimator._params_of_record(), **written}
-
-    def restore(values: dict[str, Any]) -> Any:
-        found = {name[:-1]: value for name, value in values.items() if name in known}
-        check_names(cls, values, required if found else (), known)
-        params = {name: value for name, value in values.items() if name not in known}
-        estimator = cls(**params)
-        if found and record is not None:
-            estimator._record = record(**found, **estimator._restored_params(found))
-        check(estimator)
-        return estimator
-
-    return Codec(cls, describe, restore)
-
-
-def _is_empty(value: Any) -> bool:
-    """Whether it is None, or holds nothing."""
-    return value is None or (hasattr(value, "__len__") and len(value) == 0)
-
-
-#: Where codecs come from: filled by the modules that know the classes, when these are loaded.
-_SOURCES: list[Callable[[], Iterable[Codec]]] = []
-
-
-def register_codecs(source: Callable[[], Iterable[Codec]]) -> None:
-    """Let files hold the classes of some codecs; the source is asked whenever a file is written or read."""
-    _SOURCES.append(source)
-
-
-def _codecs() -> list[Codec]:
-    return [codec for source in _SOURCES for codec in source()]
-
-
 def components(value: Any) -> Iterator[Any]:
     """Yield all objects of known classes that a value is made of, outer ones first."""
-    known = {codec.cls: codec for codec in _codecs()}
+    known = {codec.cls: codec for codec in codecs()}
 
     def walk(value: Any) -> Iterator[Any]:
         if type(value) in known:
@@ -156,7 +52,7 @@ def encode(value: Any) -> tuple[Any, dict[str, np.ndarray]]:
         If there is something in it that no file can hold; says what and where.
     """
     tensors: dict[str, np.ndarray] = {}
-    return _Encoder({codec.cls: codec for codec in _codecs()}, tensors).walk(value, "model"), tensors
+    return _Encoder({codec.cls: codec for codec in codecs()}, tensors).walk(value, "model"), tensors
 
 
 def decode(node: Any, tensors: Mapping[str, np.ndarray]) -> tuple[Any, set[str]]:
@@ -167,7 +63,7 @@ def decode(node: Any, tensors: Mapping[str, np.ndarray]) -> tuple[Any, set[str]]
     ModelFileError
         If the JSON does not describe known objects that fit together; says what and where.
     """
-    decoder = _Decoder({codec.kind: codec for codec in _codecs()}, dict(tensors))
+    decoder = _Decoder({codec.kind: codec for codec in codecs()}, dict(tensors))
     return decoder.walk(node, "model"), tensors.keys() - decoder.left.keys()
 
 
@@ -262,47 +158,3 @@ class _Decoder:
             raise
         except (TypeError, ValueError, KeyError, IndexError, AttributeError, ArithmeticError) as error:
             raise ModelFileError(f"{path} is no sound {kind}: {error}") from error
-
-
-def check_names(cls: type, values: Iterable[str], required: Iterable[str] = (), optional: Iterable[str] = ()) -> None:
-    """Raise ValueError if something is missing or unknown beside the parameters of a constructor.
-
-    A parameter with a default may be missing: it is younger than the file, and its default means what was before.
-    """
-    parameters = inspect.signature(cls).parameters
-    needed = [name for name, parameter in parameters.items() if parameter.default is parameter.empty]
-    missing = [name for name in (*needed, *required) if name not in values]
-    unknown = sorted(set(values) - {*parameters, *required, *optional})
-    if missing or unknown:
-        parts = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"does not know {reprlib.repr(unknown)}"] * bool(
-            unknown
-        )
-        raise ValueError(f"{cls.__name__} {' and '.join(parts)}")
-
-
-def is_number(value: Any) -> bool:
-    """Whether a value is a number and not a bool."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def is_integer(value: Any) -> bool:
-    """Whether a value is an integer and not a bool."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-#: What values of a field must be, by its annotation; those of other annotations are left to the class.
-_OF_ANNOTATION: dict[str, Callable[[Any], bool]] = {
-    "float": is_number,
-    "int": is_integer,
-    "bool": lambda value: isinstance(value, bool),
-    "tuple[float, ...]": lambda value: isinstance(value, tuple) and all(map(is_number, value)),
-    "tuple[int, ...]": lambda value: isinstance(value, tuple) and all(map(is_integer, value)),
-    "FloatArray": lambda value: isinstance(value, np.ndarray) and value.dtype == np.float64,
-    "IntArray": lambda value: isinstance(value, np.ndarray) and value.dtype == np.int64,
-    "PairArray": lambda value: isinstance(value, np.ndarray) and value.dtype == np.uint32,
-}
-
-
-def _check_annotated(name: str, value: Any, annotation: Any) -> None:
-    if not _OF_ANNOTATION.get(str(annotation), lambda _: True)(value):
-        raise TypeError(f"{name} must be {annotation}, got {reprlib.repr(value)}")

@@ -10,9 +10,10 @@ import numpy as np
 from orbas.base.estimator import Estimator, Fitted
 from orbas.base.fields import check_settings, setting
 from orbas.base.kinds import Choice, Maybe, Number, OneOf
+from orbas.files.stored import is_number, stored
 from orbas.fit.isolated import is_isolated, isolated_energies
 from orbas.structures.batch import as_frames
-from orbas.structures.species import BySpecies, atomic_number
+from orbas.structures.species import BySpecies, atomic_number, check_rising
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -47,6 +48,7 @@ class BaselineRecord:
         object.__setattr__(self, "table", table)
 
 
+@stored("CompositionBaseline", fitted=("energies_",), optional=("binding_",), record=BaselineRecord)
 @dataclass(eq=False, repr=False)
 class CompositionBaseline(Estimator):
     """``E0(A) = sum_i e(species of i)``: fitted to atom counts, or from given isolated-atom energies.
@@ -171,6 +173,16 @@ class CompositionBaseline(Estimator):
         """
         table = self.table
         return np.array([np.bincount(frame.numbers, minlength=256) @ table for frame in frames], dtype=np.float64)
+
+    def _check_restored(self) -> None:
+        fitted, binding = (None, None) if self._record is None else (self.energies_, self.binding_)
+        for energies in (self.energies, fitted, binding):
+            if energies is not None and not (isinstance(energies, dict) and all(map(is_number, energies.values()))):
+                raise TypeError(f"baseline energies must be a dict of numbers, got {energies!r}")
+        if fitted is not None:
+            check_rising("the species of energies_", tuple(fitted))
+            if not set(self.binding_) <= set(fitted):
+                raise ValueError(f"binding_ is of the species {list(self.binding_)}, energies_ of {list(fitted)}")
 
 
 def _fitted_record(frames: Sequence[Atoms], energies: FloatArray, zeros: dict[int, float]) -> BaselineRecord:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from orbas.files.stored import is_integer, is_number, stored
 from orbas.fit.baseline import count_species
 from orbas.fit.findings import Finding, Topic, by_config, listed
+from orbas.structures.species import check_rising
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +68,7 @@ _TEXTS = {
 }
 
 
+@stored("Coverage")
 @dataclass(frozen=True, slots=True, eq=False)
 class Coverage:
     """What a training set covers.
@@ -226,6 +229,17 @@ class Coverage:
         for number, count, lonely in zip(self.species, self.environments, self.lonely, strict=True):
             table[number] = bool(holds(count, lonely))
         return table
+
+    def _check_restored(self) -> None:
+        check_rising("the species of a coverage", self.species)
+        for counts in (self.environments, self.lonely):
+            if len(counts) != len(self.species) or not all(is_integer(count) and count >= 0 for count in counts):
+                raise ValueError("a coverage counts environments of every species")
+        rows = self.compositions
+        if not isinstance(rows, np.ndarray) or rows.dtype != np.float64 or rows.shape[1:] != (len(self.species),):
+            raise ValueError(f"compositions must be float64 of {len(self.species)} columns")
+        if self.cutoff is not None and not (is_number(self.cutoff) and self.cutoff > 0):
+            raise ValueError(f"the cutoff must be a positive number, got {self.cutoff!r}")
 
 
 def training_findings(frames: Sequence[Atoms], coverage: Coverage, alone: Sequence[NDArray[np.bool_]]) -> list[Finding]:

@@ -64,6 +64,15 @@ class Differentiable(Representation, Protocol):
         ...
 
 
+@runtime_checkable
+class Sized(Protocol):
+    """A representation that knows its width: what model files with it are checked by."""
+
+    def n_features(self, species: tuple[int, ...], /) -> int:
+        """Return the number of features of an atom for sorted species; raise ValueError if it is of others."""
+        ...
+
+
 class Design(Protocol):
     """What a model with weights is linear in: a row for every structure, and its derivatives.
 

@@ -11,6 +11,7 @@ import numpy as np
 from orbas.base.fields import SettingsError, check_settings, setting
 from orbas.base.kinds import Instance, Maybe, Number, Tables
 from orbas.base.names import did_you_mean
+from orbas.files.stored import stored
 from orbas.fit.quantities import Quantity
 from orbas.structures.trust import FULL_TRUST
 
@@ -29,6 +30,7 @@ _PER_ROOT = Number(1e-10, 1e10, "eV")
 _VOIGT_WEIGHTS = np.array([1.0, 1.0, 1.0, math.sqrt(2), math.sqrt(2), math.sqrt(2)])
 
 
+@stored("Noise")
 @dataclass(frozen=True, slots=True)
 class Noise:
     """The expected error of labels after a fit; rows of the design matrix are divided by it.

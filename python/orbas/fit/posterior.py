@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orbas.base.linalg import product
+from orbas.files.stored import check_vector, is_number, stored
 
 if TYPE_CHECKING:
     from orbas.base.types import FloatArray
 
 
+@stored("Posterior")
 @dataclass(frozen=True, slots=True, eq=False)
 class Posterior:
     """The distribution of weights after a ridge regression with the rows ``X = U diag(s) V^T``.
@@ -76,3 +78,11 @@ class Posterior:
             # Squares of what is orthogonal to all rows; a difference of norms would only keep half of the digits.
             result += np.sum((rows - product(seen, self.directions.T)) ** 2, axis=1) / self.alpha
         return result
+
+    def _check_restored(self) -> None:
+        directions, singular = self.directions, self.singular_values
+        if not isinstance(directions, np.ndarray) or directions.dtype != np.float64 or directions.ndim != 2:
+            raise TypeError("directions must be a float64 array of two axes")
+        check_vector("singular_values", singular, directions.shape[1])
+        if not (is_number(self.alpha) and self.alpha > 0 and is_number(self.noise) and self.noise >= 0):
+            raise ValueError("alpha must be positive, noise not negative")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from orbas.base.linalg import eigh, product
+from orbas.files.stored import is_number, stored
 from orbas.fit.baseline import count_atoms
 from orbas.fit.environments import environments
 from orbas.fit.posterior import Posterior
@@ -46,6 +47,7 @@ _ODD = 0.1
 _LONG = 10.0
 
 
+@stored("Reach")
 @dataclass(frozen=True, slots=True, eq=False)
 class Reach:
     """The training environments of one species, as far as distances from them need.
@@ -96,6 +98,10 @@ class Reach:
             return np.where(leverages > 0, np.inf, 0.0)
         ratios: FloatArray = np.sqrt(leverages / self.largest)
         return ratios
+
+    def _check_restored(self) -> None:
+        if not isinstance(self.environments, Posterior) or not (is_number(self.largest) and self.largest >= 0):
+            raise TypeError("a reach needs environments, and a largest leverage that is not negative")
 
 
 def reach_of(design: LocalDesign, frames: Sequence[Atoms], species: Sequence[int]) -> dict[int, Reach]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from orbas.base.fields import check_settings, checked, setting
 from orbas.base.kinds import SEED, Choice, Instance, Integer, Kind, ListOf, Maybe, Number, OneOf, RefusalError, listed
+from orbas.files.stored import stored
 
 if TYPE_CHECKING:
     from orbas.base.types import IntArray
@@ -63,6 +64,7 @@ class Groups(Kind):
 GROUPS = setting(Maybe(Groups(), meaning="every structure is one of its own"), "what is held out together")
 
 
+@stored("LeaveOneOut")
 @dataclass(frozen=True, slots=True)
 class LeaveOneOut:
     """The alpha of the smallest leave-one-out MAE; exact and almost free after the factorization.
@@ -99,6 +101,7 @@ class LeaveOneOut:
         check_settings(self)
 
 
+@stored("KFold")
 @dataclass(frozen=True, slots=True)
 class KFold:
     """The alpha of the smallest K-fold MAE over folds of a seeded permutation of the structures.
@@ -155,6 +158,7 @@ class KFold:
         return [np.sort(fold) for fold in np.array_split(order, self.n_folds)]
 
 
+@stored("HoldOut")
 @dataclass(frozen=True, slots=True)
 class HoldOut:
     """The alpha of the smallest MAE on the last training structures; then all of them are fitted.
@@ -193,6 +197,7 @@ class HoldOut:
         check_settings(self)
 
 
+@stored("Evidence")
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """The alpha under which the training labels are most likely, the noise at its most likely value too.
@@ -226,6 +231,7 @@ class Evidence:
         check_settings(self)
 
 
+@stored("Fixed")
 @dataclass(frozen=True, slots=True)
 class Fixed:
     """A given relative alpha.

@@ -10,6 +10,7 @@ import numpy as np
 from orbas import _core
 from orbas.base.fields import setting
 from orbas.base.kinds import Integer, ListOf
+from orbas.files.stored import stored
 from orbas.invariants.spectra import PowerSpectrum
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from orbas.base.types import IntArray
 
 
+@stored("SelectedPowerSpectrum")
 @dataclass(eq=False, repr=False)
 class SelectedPowerSpectrum(PowerSpectrum):
     """Some features of a :class:`PowerSpectrum`, such as those that :class:`orbas.selection.CUR` picks.
@@ -62,6 +64,11 @@ class SelectedPowerSpectrum(PowerSpectrum):
             raise ValueError("features cannot be selected where center species have different numbers of channels")
         n_all = sum(q * (q + 1) // 2 for q in counts.pop())
         return _core.Invariant.selected_power_spectrum(plan, checked(self.selection, n_all).tolist())
+
+    def _width(self, kinds: list[tuple[int, ...]]) -> int:
+        if len(set(kinds)) > 1:
+            raise ValueError("the density has not the same channels for all center species")
+        return int(checked(self.selection, super()._width(kinds)).size)
 
     def _whole(self) -> PowerSpectrum:
         return PowerSpectrum(self.density.with_center())

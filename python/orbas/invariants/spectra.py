@@ -13,8 +13,9 @@ from orbas.base.energies import Energies
 from orbas.base.estimator import Estimator, Fitted
 from orbas.base.fields import check_settings, check_switches, setting
 from orbas.base.gradients import Gradients, JacobianRows
-from orbas.density.expansion import DENSITY
+from orbas.density.expansion import DENSITY, DensityExpansion
 from orbas.density.rows import rows_of
+from orbas.files.stored import stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from orbas._core import SkinList
     from orbas.base.types import FloatArray
-    from orbas.density.expansion import DensityExpansion
 
 #: A basis hardly sees the center if the norm of a lone atom is less than this part of that of one with a neighbor.
 _BLIND = 0.1
@@ -40,6 +40,20 @@ def spectrum_record(density: DensityExpansion, frames: list[Atoms]) -> SpectrumR
     """Return the species of a density, else those of structures."""
     density.check()
     return SpectrumRecord(density.given_species() or structures.species_of(frames))
+
+
+def check_density(representation: Any) -> None:
+    """Raise TypeError if what was read from a file does not stand on a density."""
+    if not isinstance(representation.density, DensityExpansion):
+        raise TypeError(f"density must be a DensityExpansion, got a {type(representation.density).__name__}")
+
+
+def channels_of(density: DensityExpansion, species: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return the channels per degree of every kind of center; raise ValueError if the density has other species."""
+    known = getattr(density, "species_", None) or density.given_species()
+    if known not in (None, species):
+        raise ValueError(f"its features are of the center species {known}, its weights of {species}")
+    return density.kinds_of_centers(len(species))
 
 
 @dataclass(eq=False, repr=False)
@@ -314,6 +328,23 @@ class Spectrum(Estimator):
         """
         raise NotImplementedError
 
+    def n_features(self, species: tuple[int, ...]) -> int:
+        """Return the number of features of an atom for sorted species, without computing any.
+
+        Examples
+        --------
+        >>> spectrum.n_features((14,))
+        6
+        """
+        return self._width(channels_of(self.density, species))
+
+    def _width(self, kinds: list[tuple[int, ...]]) -> int:
+        """Return the number of features for the channels per degree of every kind of center."""
+        raise NotImplementedError
+
+    def _check_restored(self) -> None:
+        check_density(self)
+
     def _plan_for(self, frames: list[Atoms]) -> tuple[_core.DensityPlan, tuple[int, ...]]:
         record = self._record
         return self.density.plan_for(frames, None if record is None else record.species)
@@ -347,6 +378,7 @@ class SparsePoints:
         return {**self.__dict__, "_compiled": None}
 
 
+@stored("PowerSpectrum")
 class PowerSpectrum(Spectrum):
     """The power spectrum ``p_{q1 q2 l} = (2l + 1)^(-1/2) sum_m c_{q1 lm} c_{q2 lm}`` (Eq. 10).
 
@@ -380,7 +412,11 @@ class PowerSpectrum(Spectrum):
         """
         return _core.Invariant.power_spectrum(plan)
 
+    def _width(self, kinds: list[tuple[int, ...]]) -> int:
+        return sum(q * (q + 1) // 2 for q in map(max, zip(*kinds, strict=True)))
 
+
+@stored("RadialSpectrum")
 class RadialSpectrum(Spectrum):
     """The coefficients of degree 0, ``c_q00``: two-body features, invariant as they are.
 
@@ -410,3 +446,6 @@ class RadialSpectrum(Spectrum):
         [2]
         """
         return _core.Invariant.radial_spectrum(plan)
+
+    def _width(self, kinds: list[tuple[int, ...]]) -> int:
+        return max(counts[0] for counts in kinds)

@@ -2,11 +2,9 @@
 
 - :mod:`orbas.files.container`: the file: one JSON document and named arrays, with a digest over every byte;
 - :mod:`orbas.files.encoding`: the walk from objects to JSON and arrays, and back;
-- ``representation_codecs``, ``codecs``: the table of known classes, each with what is checked when it is read.
+- :mod:`orbas.files.stored`: the decorator of the classes that files hold, each with what is checked when it is read.
 
-To add a class, add its codec to a table: :func:`~orbas.files.encoding.estimator_codec` with the names of its fitted
-attributes, or :func:`~orbas.files.encoding.record_codec` for a dataclass; :func:`~orbas.files.encoding.register_codecs`
-takes others. What is read predicts the same bits as what was written.
+What is read predicts the same bits as what was written.
 """
 
 from __future__ import annotations
@@ -16,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orbas import (
+    invariants,  # noqa: F401  its classes are in files once they are loaded, those of models by the package
+)
 from orbas.errors import ModelFileError, NotFittedError
 from orbas.files import container
 from orbas.files.encoding import components, decode
-from orbas.models import codecs, representation_codecs  # noqa: F401  registered by being loaded
 from orbas.models.potential import UNITS, Potential
 
 if TYPE_CHECKING:

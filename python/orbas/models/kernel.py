@@ -20,6 +20,9 @@ from orbas import _core, structures
 from orbas.base.gradients import JacobianRows
 from orbas.base.linalg import eigh, product
 from orbas.density.rows import rows_of
+from orbas.files.stored import is_integer, is_number, stored
+from orbas.invariants.spectra import Spectrum
+from orbas.structures.species import check_rising
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,12 +31,12 @@ if TYPE_CHECKING:
 
     from orbas.base.energies import Energies
     from orbas.base.types import FloatArray
-    from orbas.invariants.spectra import Spectrum
 
 #: Eigenvalues of K_MM below this fraction of the largest are round-off: near-duplicates among the points.
 _RANK = 1e-12
 
 
+@stored("KernelTerm")
 @dataclass(frozen=True, slots=True, eq=False)
 class KernelTerm:
     """A polynomial kernel on one representation, and its representative environments.
@@ -147,7 +150,34 @@ class KernelTerm:
             start += root.shape[1]
         return self.spectrum.sparse_points(self.zeta, parts)
 
+    def _check_restored(self) -> None:
+        if not isinstance(self.spectrum, Spectrum) or not is_integer(self.zeta) or not 1 <= self.zeta <= 64:
+            raise TypeError("a kernel needs a spectrum and an integer zeta in 1..64")
+        if not (is_number(self.delta) and self.delta > 0):
+            raise ValueError(f"delta must be positive, got {self.delta!r}")
+        if (
+            not isinstance(self.points, dict)
+            or not isinstance(self.roots, dict)
+            or list(self.points) != list(self.roots)
+        ):
+            raise TypeError("points and roots must be dicts of the same species")
+        check_rising("the species of points", tuple(self.points))
+        width = self.spectrum.n_features(tuple(self.points))
+        for number, points in self.points.items():
+            root = self.roots[number]
+            for array in (points, root):
+                if not isinstance(array, np.ndarray) or array.dtype != np.float64 or array.ndim != 2:
+                    raise TypeError(f"points and roots of species {number} must be float64 arrays of two axes")
+            if points.shape[1] != width or root.shape[0] != points.shape[0]:
+                raise ValueError(f"points {points.shape} and roots {root.shape} of species {number}: {width} features")
+            floor = self.floors.get(number, 0.0)
+            if not (is_number(floor) and floor >= 0):
+                raise ValueError(f"the floor of species {number} must be a number >= 0, got {floor!r}")
+            if not np.allclose(np.linalg.norm(points, axis=1), 1.0, rtol=0, atol=1e-8):
+                raise ValueError(f"points of species {number} are not normalized")
 
+
+@stored("KernelDesign")
 @dataclass(frozen=True, slots=True, eq=False)
 class KernelDesign:
     """The columns of several kernels side by side.
@@ -234,6 +264,10 @@ class KernelDesign:
             forces += more[1]
             virials += more[2]
         return Energies.from_core(listed, (energies, forces, virials))
+
+    def _check_restored(self) -> None:
+        if not isinstance(self.terms, tuple) or not all(isinstance(term, KernelTerm) for term in self.terms):
+            raise TypeError("terms must be a tuple of kernels")
 
 
 def normalized(features: FloatArray, floor: float) -> FloatArray:

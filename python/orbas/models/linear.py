@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 from orbas.base.estimator import Fitted
 from orbas.base.fields import check_switches, checked, setting
 from orbas.base.kinds import SKIN
+from orbas.files.stored import stored
 from orbas.fit.baseline import check_species
-from orbas.fit.design import Differentiable, LinearDesign
+from orbas.fit.design import Differentiable, LinearDesign, Sized
 from orbas.fit.settings import REPRESENTATION
 from orbas.fit.streamed import design_matrix
 from orbas.models.potential import Potential, PotentialRecord
 from orbas.models.prediction import Prediction
+from orbas.models.restored import FITTED, OPTIONAL, check_fit
 from orbas.structures.batch import as_frames
+from orbas.structures.species import check_rising
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,6 +65,7 @@ class LinearRecord(PotentialRecord):
         return representation.linear_energies(frames, self.by_species, skin_list=memory)
 
 
+@stored("LinearPotential", fitted=(*FITTED, "feature_species_"), optional=OPTIONAL, record=LinearRecord)
 @dataclass(eq=False, repr=False)
 class LinearPotential(Potential):
     """``E(A) = E0(composition) + sum_i w(species of i) . x_i``, w by ridge regression.
@@ -147,6 +151,17 @@ class LinearPotential(Potential):
     def _make_record(self, params: dict[str, Any], result: FitResult) -> LinearRecord:
         assert isinstance(result.design, LinearDesign)
         return LinearRecord(params, **LinearRecord.fields_of(result), feature_species=result.design.species)
+
+    def _check_restored(self) -> None:
+        if self._record is None:
+            return
+        species, representation = self.feature_species_, self.representation_
+        check_rising("feature_species_", species)
+        if not isinstance(representation, Sized):
+            raise TypeError(f"a {type(representation).__name__} gives no features")
+        check_fit(self, len(species) * representation.n_features(species))
+        if not set(self.species_) <= set(species):
+            raise ValueError(f"the species {self.species_} are not among those of the weights, {species}")
 
     if TYPE_CHECKING:
 

@@ -12,11 +12,13 @@ import numpy as np
 from orbas.base.estimator import Fitted
 from orbas.base.fields import SettingsError, check_settings, checked, setting
 from orbas.base.kinds import SKIN, Choice, Each, Instance, Integer, Number, OneOf, listed
+from orbas.files.stored import stored
 from orbas.fit.baseline import species_of
 from orbas.fit.noise import Noise
 from orbas.invariants.spectra import Spectrum
 from orbas.models.kernel import KernelDesign, KernelTerm, normalized
 from orbas.models.potential import Potential, PotentialRecord
+from orbas.models.restored import FITTED, OPTIONAL, check_fit
 from orbas.structures.species import BySpecies
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ _ZETA = Each(Integer(1, 64), per="representation")
 _DELTA = Each(Number(1e-10, 1e10), per="representation")
 
 
+@stored("SparseGPR", fitted=(*FITTED, "design_"), optional=OPTIONAL, record=SparseRecord)
 @dataclass(eq=False, repr=False)
 class SparseGPR(Potential):
     """``E(A) = E0(composition) + sum_i k(x_i, M) . alpha``, a Gaussian process with a sparse polynomial kernel.
@@ -167,6 +170,16 @@ class SparseGPR(Potential):
         """
         check_settings(self)
         _terms(self.get_params(deep=False))
+
+    def _check_restored(self) -> None:
+        if self._record is None:
+            return
+        if not isinstance(self.design_, KernelDesign):
+            raise TypeError("design_ is not one of kernels")
+        check_fit(self, self.design_.n_columns)
+        for term in self.design_.terms:
+            if not set(self.species_) <= set(term.points):
+                raise ValueError(f"the species {self.species_} are not among those of a kernel, {list(term.points)}")
 
     if TYPE_CHECKING:
 

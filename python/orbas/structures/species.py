@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import operator
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, SupportsIndex
 
 from orbas.base.kinds import Kind, RefusalError, listed
 from orbas.base.names import unknown_name
+from orbas.files.stored import is_integer
 
 #: The core keeps species as bytes.
 LARGEST = 255
@@ -44,6 +46,13 @@ def atomic_number(species: str | SupportsIndex) -> int:
     if not 0 <= number <= LARGEST:
         raise ValueError(f"an atomic number must lie in 0..{LARGEST}, got {number}")
     return number
+
+
+def check_rising(name: str, species: Any) -> None:
+    """Raise ValueError unless it is a tuple of rising atomic numbers."""
+    sound = isinstance(species, tuple) and all(is_integer(number) and 0 <= number <= LARGEST for number in species)
+    if not sound or not species or list(species) != sorted(set(species)):
+        raise ValueError(f"{name} must hold rising atomic numbers, got {reprlib.repr(species)}")
 
 
 def symbol(number: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -14,8 +15,9 @@ from orbas.base.estimator import Estimator, Fitted
 from orbas.base.fields import check_settings, setting
 from orbas.density.expansion import DENSITY
 from orbas.density.rows import rows_of
+from orbas.files.stored import stored
 from orbas.invariants.nice.selection import Symmetry, reached, select_couplings
-from orbas.invariants.spectra import spectrum_record
+from orbas.invariants.spectra import channels_of, check_density, spectrum_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,6 +38,7 @@ class _Compiled:
     plan: _core.EquivariantPlan
 
 
+@stored("Bispectrum")
 @dataclass(eq=False, repr=False)
 class Bispectrum(Estimator):
     """Invariants of order 3: ``(2 l3 + 1)^(-1/2) sum_m1m2m3 <l1 m1; l2 m2 | l3 m3> c_1 c_2 c_3``, up to a sign.
@@ -186,6 +189,22 @@ class Bispectrum(Estimator):
         plan, species = self._plan_for(listed)
         return rows_of(plan, self._invariant(plan, species), listed)
 
+    def n_features(self, species: tuple[int, ...]) -> int:
+        """Return the number of features of an atom for sorted species, without computing any.
+
+        Examples
+        --------
+        >>> bispectrum.n_features((14,))
+        26
+        """
+        kinds = channels_of(self.density, species)
+        if len(set(kinds)) > 1:
+            raise ValueError("the density has not the same channels for all center species")
+        return _n_triples(kinds[0])
+
+    def _check_restored(self) -> None:
+        check_density(self)
+
     def _invariant(self, plan: _core.DensityPlan, species: tuple[int, ...]) -> _core.Invariant:
         """Return the compiled features: of the three orders only the last."""
         compiled = self._plan(species)
@@ -204,6 +223,24 @@ class Bispectrum(Estimator):
             plan = _core.EquivariantPlan(counts[0], _steps(counts[0]))
             compiled = self._compiled = _Compiled(counts[0], plan)
         return compiled.plan
+
+
+def _n_triples(channels: Sequence[int]) -> int:
+    """Return how many sets of three channels have even l1 + l2 + l3 that form a triangle."""
+    total = 0
+    for a, b, c in combinations_with_replacement(range(len(channels)), 3):
+        if (a + b + c) % 2 or c > a + b:
+            continue
+        p, q, r = channels[a], channels[b], channels[c]
+        if a == b == c:
+            total += p * (p + 1) * (p + 2) // 6
+        elif a == b:
+            total += p * (p + 1) // 2 * r
+        elif b == c:
+            total += p * (q * (q + 1) // 2)
+        else:
+            total += p * q * r
+    return total
 
 
 def _steps(channels: Sequence[int]) -> list[Any]:

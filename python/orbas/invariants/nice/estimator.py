@@ -16,9 +16,12 @@ from orbas.base.kinds import Choice, Integer, Maybe, Number, Switch
 from orbas.density.expansion import DENSITY
 from orbas.density.rows import rows_of
 from orbas.errors import not_fitted
+from orbas.files.stored import check_names, stored
 from orbas.invariants.nice import environments, report
 from orbas.invariants.nice.iteration import Iteration
 from orbas.invariants.nice.limits import Count, Limits, Parity, check_limits, counts
+from orbas.invariants.nice.record import NiceRecord
+from orbas.invariants.spectra import channels_of, check_density
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,64 +31,6 @@ if TYPE_CHECKING:
     from orbas.base.gradients import JacobianRows
     from orbas.base.types import FloatArray
     from orbas.density.expansion import DensityExpansion
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class NiceRecord:
-    """What :meth:`NICE.fit` finds, with the settings and the density that it belongs to."""
-
-    params: dict[str, Any]
-    species: tuple[int, ...]
-    iterations: dict[int | None, Iteration]
-    retained: Any
-    discarded: Any
-    contractions: Any
-    n_features: list[int]
-
-    @classmethod
-    def of(
-        cls, params: dict[str, Any], species: tuple[int, ...], iterations: dict[int | None, Iteration]
-    ) -> NiceRecord:
-        """Return the record of one iteration per center species, or of one under None, from a fit or a file."""
-
-        def by_center(values: dict[int | None, Any]) -> Any:
-            return values if params["per_center"] else values[None]
-
-        widths = [it.plan.n_invariants() for it in iterations.values()]
-        return cls(
-            params,
-            species,
-            iterations,
-            by_center({kind: it.retained() for kind, it in iterations.items()}),
-            by_center({kind: report.discarded(it.contractions) for kind, it in iterations.items()}),
-            by_center({kind: it.contractions for kind, it in iterations.items()}),
-            [max(column) for column in zip(*widths, strict=True)],
-        )
-
-    @property
-    def density(self) -> DensityExpansion:
-        """The expansion as it was at the fit, with its species."""
-        density: DensityExpansion = self.params["density"]
-        return density
-
-    @property
-    def counts(self) -> list[tuple[int, ...]]:
-        """Channels of the density, [center species][l]."""
-        return self.density.channel_counts(self.species)
-
-    def of_center(self, number: int) -> Iteration:
-        """Return the iteration of a center species."""
-        return self.iterations[number if self.params["per_center"] else None]
-
-    def compiled(self, plan: _core.DensityPlan, *, single: bool = False) -> _core.Invariant:
-        """Return the compiled features on a compiled expansion; orders start where the widest of all kinds do."""
-        starts = np.cumsum([0, *self.n_features[:-1]]).tolist()
-        of_kind = (
-            [self.of_center(number) for number in self.species]
-            if self.params["per_center"]
-            else [self.iterations[None]]
-        )
-        return _core.Invariant.iteration(plan, [(it.plan, starts) for it in of_kind], sum(self.n_features), single)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,6 +50,7 @@ class _Compiled:
         return (self.given is weights and not weights.flags.writeable) or np.array_equal(self.weights, weights)
 
 
+@stored("NICE")
 @dataclass(eq=False, repr=False)
 class NICE(Estimator):
     """Correlations of the neighbor density with ever more neighbors, each order contracted before the next (Eq. 11).
@@ -421,6 +367,33 @@ class NICE(Estimator):
         _, species = self.density.plan_for(listed)
         n = len(numbers) if self.n_environments is None else min(self.n_environments, len(numbers))
         return report.estimate(self.density.channel_counts(species)[0], limits, n)
+
+    def n_features(self, species: tuple[int, ...]) -> int:
+        """Return the number of features of an atom for the species of the fit.
+
+        Examples
+        --------
+        >>> nice.n_features((14,))
+        12
+        """
+        channels_of(self.density, species)
+        return sum(self._fitted().n_features)
+
+    def _described(self) -> dict[str, Any]:
+        record: NiceRecord | None = self._record
+        fitted = {} if record is None else {"species_": record.species, "iterations_": record.iterations}
+        return {**self._params_of_record(), **fitted}
+
+    @classmethod
+    def _restored(cls, values: dict[str, Any]) -> NICE:
+        fitted = ("species_", "iterations_")
+        check_names(cls, values, fitted)
+        nice = cls(**{name: value for name, value in values.items() if name not in fitted})
+        species, iterations = (values[name] for name in fitted)
+        check_density(nice)
+        n_limits = len(nice.limits())
+        nice._record = NiceRecord.restored(nice._settled_params(species), n_limits, species, iterations)
+        return nice
 
     def check(self) -> None:
         """Raise SettingsError for a setting of a wrong type or out of its range.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import reprlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from orbas import _core
+from orbas.files.stored import is_integer, is_number, stored
 from orbas.invariants.nice.contraction import Moments, Projection
 from orbas.invariants.nice.selection import Coupling, Symmetry, parity, reached, select_couplings, select_invariants
 from orbas.parallel import each
@@ -22,11 +24,14 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("orbas")
 #: Expanded pairs held at a time while fitting, in bytes.
 CHUNK_BYTES = 1 << 27
+#: More than any density has: it bounds the work that a few bytes of a file can ask for.
+_MOST_CHANNELS = 1_000_000
 
 #: Gives the packed density coefficients [environment, width] of a fit, a chunk at a time; may be called again.
 Source = Callable[[], Iterable["FloatArray"]]
 
 
+@stored("Contraction")
 @dataclass(frozen=True, slots=True)
 class Contraction:
     """What became of the expanded pairs of one symmetry.
@@ -52,6 +57,7 @@ class Contraction:
         return max(0.0, 1.0 - self.kept / self.purified) if self.purified > 0 else 0.0
 
 
+@stored("Order")
 @dataclass(eq=False)
 class Order:
     """What one order of a fit is: couplings, symmetries, projections (None: expanded pairs as they are)."""
@@ -66,7 +72,21 @@ class Order:
         couplings = [(c.l, c.second, c.pairs, c.factors, c.distinct) for c in self.couplings]
         return couplings, list(self.outputs.items()), self.invariants
 
+    def _check_restored(self) -> None:
+        pairs, factors, projection = self.invariants
+        lists = isinstance(self.couplings, list) and isinstance(self.outputs, dict)
+        if not lists or not all(isinstance(coupling, Coupling) for coupling in self.couplings):
+            raise TypeError("couplings and outputs must be a list of couplings and a dict")
+        for item in (projection, *self.outputs.values()):
+            if item is not None:
+                _, lower = item
+                if not isinstance(lower, list) or not all(isinstance(part, tuple) for part in lower):
+                    raise TypeError("a projection is a matrix and a list of those of lower orders")
+        if pairs.dtype != np.uint32 or factors.dtype != np.float64:
+            raise TypeError(f"pairs and factors must be uint32 and float64, got {pairs.dtype} and {factors.dtype}")
 
+
+@stored("Iteration")
 @dataclass(eq=False)
 class Iteration:
     """All orders for one kind of center.
@@ -108,6 +128,33 @@ class Iteration:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.plan = self._compile()
+
+    def _described(self) -> dict[str, Any]:
+        return self.__getstate__()
+
+    @classmethod
+    def _restored(cls, values: dict[str, Any]) -> Iteration:
+        """Compile the orders again; the core checks that they fit together."""
+        names = ("channels", "n_environments", "orders", "variances", "contractions", "norms")
+        if values.keys() != set(names):
+            raise ValueError(f"its fields must be {', '.join(names)}")
+        channels, n_environments, orders, variances, contractions, norms = (values[name] for name in names)
+        if not isinstance(channels, tuple) or not all(is_integer(q) and 0 <= q <= _MOST_CHANNELS for q in channels):
+            raise ValueError(f"channels must be a tuple of counts, got {reprlib.repr(channels)}")
+        if not is_integer(n_environments) or n_environments < 1:
+            raise ValueError(f"n_environments must be a positive integer, got {n_environments!r}")
+        if not isinstance(orders, list) or [order.nu for order in orders] != list(range(2, len(orders) + 2)):
+            raise ValueError("its orders are not 2, 3, ...")
+        if not isinstance(contractions, list) or not all(isinstance(c, Contraction) for c in contractions):
+            raise TypeError("contractions must be a list of them")
+        if not isinstance(norms, list) or len(norms) <= len(orders) or not all(map(is_number, norms)):
+            raise TypeError("norms must be a number for every order")
+        iteration = cls.__new__(cls)
+        iteration.__setstate__(values)
+        blocks = [{(l, s): (q,) for l, s, q in iteration.plan.blocks(nu)} for nu in range(1, len(orders) + 2)]
+        if [{symmetry: array.shape for symmetry, array in by.items()} for by in variances] != blocks:
+            raise ValueError("variances are not those of its symmetries and channels")
+        return iteration
 
     def retained(self) -> dict[int, float]:
         """Return the fraction of the norm kept up to each order that has equivariants (Eq. 15)."""

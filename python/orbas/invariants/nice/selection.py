@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orbas.files.stored import stored
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -21,6 +23,7 @@ Symmetry = tuple[int, int]
 TIE = 1e-9
 
 
+@stored("Coupling")
 @dataclass(frozen=True, slots=True, eq=False)
 class Coupling:
     """Pairs of a density channel of degree l and a channel of the order below.
