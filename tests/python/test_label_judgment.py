@@ -277,6 +277,18 @@ def test_outliers_behind_structures_unlike_all_others(kinds, sizes, caplog):
     assert (errors(model) < 1.1 * best).all()
 
 
+def test_gradients_in_some_structures(caplog):
+    frames, best = copper(60), copper(60)
+    for k in range(0, 60, 5):
+        frames[k].arrays["REF_forces"] *= -1.0
+        del best[k].arrays["REF_forces"]
+    model = fit(frames, kinds="EF")
+    (finding,) = [found for found in model.findings_ if found.is_warning]
+    assert (finding.topic, finding.structures) == (Topic.SCALE, tuple(range(0, 60, 5)))
+    assert "forces of 12 structures" in said(caplog)
+    assert (errors(model) < 1.05 * errors(fit(best, kinds="EF"))).all()
+
+
 def test_forces_that_are_zero_by_symmetry_make_no_outliers():
     """Nor do they hide any: that a model has them right says nothing of it."""
     perfect = [copper(1)[0].copy() for _ in range(40)]

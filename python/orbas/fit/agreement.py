@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orbas.base.energies import VOIGT
-from orbas.fit.findings import Finding, Topic, config_of
+from orbas.fit.findings import Finding, Topic, by_config, config_of, listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +25,10 @@ _FEWEST = 5
 _EXCHANGED = 0.3
 #: An offset is named from this size (eV/Å^3) on, if it is larger than so many times the scatter around it.
 _OFFSET, _SCATTERS = 0.008, 2.0
+#: Errors relative to the forces below which forces agree, and are likely to.
+_AGREES, _LIKELY = 0.5, 0.8
+#: Least root mean square of a component in eV/Å to tell, and fewest structures.
+_WEAK, _FEWEST_REVERSED = 0.02, 3
 _GPA = 160.2176634
 _NAMES = tuple("xyz"[a] + "xyz"[b] for a, b in VOIGT)
 
@@ -150,3 +154,41 @@ def _cycles(places: tuple[int, ...]) -> str:
 
 
 __all__ = ["exchange", "offset", "stress_findings"]
+
+
+def reversed_forces(labels: Sequence[FloatArray | None], derived: Sequence[FloatArray]) -> list[int]:
+    """Return the structures whose forces point against what all others imply, where those of the most do not.
+
+    Parameters
+    ----------
+    labels, derived
+        Forces of every structure, [n_atoms, 3], and what held-out fits say of them.
+    """
+    errors, turned = np.full((2, len(labels)), np.nan)
+    for k, (own, other) in enumerate(zip(labels, derived, strict=True)):
+        if own is not None and own.size:
+            known = np.isfinite(own)
+            size = float(np.linalg.norm(own[known]))
+            if size > _WEAK * np.sqrt(known.sum()):
+                errors[k] = np.linalg.norm(own[known] - other[known]) / size
+                turned[k] = np.linalg.norm(own[known] + other[known]) / size
+    sure = turned < _AGREES
+    # A model that is wrong by more than the forces elsewhere too says nothing.
+    n_bad = int(np.count_nonzero((errors > 1.0) & ~(turned < _LIKELY)))
+    if sure.sum() < max(_FEWEST_REVERSED, 2 * n_bad) or not np.nanmedian(errors) < _AGREES:
+        return []
+    against: list[int] = np.flatnonzero(turned < _LIKELY).tolist()
+    return against
+
+
+def reversed_finding(
+    frames: Sequence[Atoms], structures: list[int], numbers: IntArray, consequence: str
+) -> list[Finding]:
+    """Name the structures of :func:`reversed_forces`, if any, by ``numbers``, and what became of them."""
+    if not structures:
+        return []
+    message = (
+        f"forces of {len(structures)} structures{by_config(frames, structures)} point against what the labels of all "
+        f"others imply, as gradients (dE/dr) do: {listed(numbers[structures].tolist())}; {consequence}"
+    )
+    return [Finding(Topic.SCALE, tuple(structures), message).renumbered(numbers)]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 
 from orbas.fit import robust, scales
-from orbas.fit.agreement import exchanges, stress_findings
+from orbas.fit.agreement import exchanges, reversed_finding, reversed_forces, stress_findings
 from orbas.fit.baseline import count_atoms
 from orbas.fit.design import pieces
 from orbas.fit.folds import Folds
@@ -156,6 +156,11 @@ def fit_labeled(
     derived = _derived(design, frames, first, chunk)
     if derived is None or not isinstance(design, Evaluable):
         return LabeledFit(first.ridge, first.noise, first.findings)
+    against = [] if Quantity.FORCES in first.suspects else reversed_forces([t.forces for t in targets], derived.forces)
+    if against and robustness is Robust.OUTLIERS:
+        targets = [t.without(Quantity.FORCES) if k in against else t for k, t in enumerate(targets)]
+        first = once(targets)
+        derived = _derived(design, frames, first, chunk) or derived
     sizes = _sizes(frames, targets, derived, first.suspects)
     named = _outliers(design, frames, targets, first, derived, sizes)
     if pulling is not None and not named and not alone:
@@ -191,7 +196,9 @@ def fit_labeled(
         named = sure
     if estimate_noise:
         last = _without_exchanged(design, frames, targets, last, derived, rule, chunk)
-    return _result(last, frames, numbers, targets, derived, [*alone, *named], CONSEQUENCES[robustness])
+    done = _result(last, frames, numbers, targets, derived, [*alone, *named], CONSEQUENCES[robustness])
+    turned = reversed_finding(frames, against, numbers, CONSEQUENCES[robustness])
+    return replace(done, findings=(*done.findings, *turned))
 
 
 def _fit(
