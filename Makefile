@@ -40,6 +40,7 @@ check-rust:
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	cargo test --quiet
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --package orbas
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --workspace --document-private-items
 
 check-python: $(STAMP)-test
 	$(BIN)/ruff format --check python tests benches scripts examples

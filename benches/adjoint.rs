@@ -54,7 +54,7 @@ fn linear(c: &mut Criterion) {
 
 /// One packed row of dE/dc for every atom, laid end to end, and where each begins.
 fn gradients(batch: &Batch, plan: &DensityPlan) -> (Vec<u32>, Vec<f64>, usize) {
-    let width = plan.center(0).layout.width();
+    let width = plan.center(0).layout().width();
     (plan.species_indices(batch).expect("known species"), numbers(batch.n_atoms() * width), width)
 }
 

@@ -2,6 +2,7 @@
 
 /// Everything that can go wrong between a structure and its features.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     // --- structures -----------------------------------------------------------------------------------------
     /// A coordinate is NaN, infinite or absurdly large.

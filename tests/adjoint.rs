@@ -1,5 +1,7 @@
 //! The adjoint against its plain form, pair by pair, at every instruction set.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where something fails")]
+
 #[path = "../benches/common/mod.rs"]
 mod common;
 
@@ -47,7 +49,7 @@ fn check(batch: &Batch, settings: &PlanSettings) {
     close(&fast, &expected, 1e-12);
 
     let species = plan.species_indices(batch).unwrap();
-    let width = plan.center(0).layout.width();
+    let width = plan.center(0).layout().width();
     let rows = random(species.len() * width);
     let readout = WeightedCoefficients::new(&plan, &species, rows.chunks_exact(width).collect()).unwrap();
     let fast = run(energies(batch, &plan, &readout, Run::default()));

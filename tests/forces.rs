@@ -1,5 +1,7 @@
 //! Forces and virials of every readout against finite differences of its energy, over every option that enters.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where something fails")]
+
 #[path = "../benches/common/mod.rs"]
 mod common;
 
@@ -162,7 +164,7 @@ fn forces_and_virials_are_finite_differences() {
                 &LinearRadialSpectrum::new(&RadialSpectrum::new(plan), &random_weights(n)).unwrap(),
             );
             let species = plan.species_indices(&structure.batch()).unwrap();
-            let width = plan.center(0).layout.width();
+            let width = plan.center(0).layout().width();
             let weights = random_weights(species.len() * width);
             let rows = weights.chunks_exact(width).collect();
             check(&structure, plan, &WeightedCoefficients::new(plan, &species, rows).unwrap());

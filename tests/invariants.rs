@@ -1,5 +1,7 @@
 //! Every invariant against finite differences, its way back, and itself in other blocks, at every instruction set.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where something fails")]
+
 #[path = "../benches/common/mod.rs"]
 mod common;
 
@@ -87,7 +89,7 @@ fn every_invariant_keeps_what_it_must() {
     for level in Level::available() {
         for combined in [true, false] {
             let density = common::plan(vec![1, 6], 3, 2, combined, 32, level);
-            let layout = &density.center(1).layout;
+            let layout = density.center(1).layout();
             let atoms: Vec<u32> = (0..19).collect();
             let packed = random(atoms.len() * layout.width());
             // Through a row and back, so that the padding is zero.

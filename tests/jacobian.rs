@@ -1,5 +1,7 @@
 //! Jacobian rows and gradients of every center: against the adjoint, which is held to finite differences elsewhere.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where something fails")]
+
 #[path = "../benches/common/mod.rs"]
 mod common;
 
@@ -123,7 +125,7 @@ fn rows_times_weights_are_forces_and_virials() {
             let weights = random(row_width(&coefficients, plan));
             let mut starts = vec![0];
             for a in 0..4 {
-                starts.push(starts[a] + plan.center(a).layout.width());
+                starts.push(starts[a] + plan.center(a).layout().width());
             }
             let species = plan.species_indices(&batch).unwrap();
             let of_atom = species.iter().map(|&a| &weights[starts[a as usize]..starts[a as usize + 1]]);

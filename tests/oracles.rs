@@ -1,5 +1,7 @@
 //! Every fast path against its slow, obvious form: neighbors by trying all pairs, densities by the plain sum.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where something fails")]
+
 #[path = "../benches/common/mod.rs"]
 mod common;
 
@@ -87,7 +89,7 @@ fn rows_in_order(batch: &Batch, plan: &DensityPlan, arrays: &[Vec<f64>]) -> Vec<
     species
         .iter()
         .map(|&a| {
-            let (a, width) = (a as usize, plan.center(a as usize).layout.width());
+            let (a, width) = (a as usize, plan.center(a as usize).layout().width());
             next[a] += 1;
             arrays[a][(next[a] - 1) * width..next[a] * width].to_vec()
         })

@@ -1,7 +1,7 @@
 //! Structures, plans and slow versions that the benches and the tests share; seeded, no files.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "no bench and no test uses everything")]
 
-pub mod plain;
+pub(crate) mod plain;
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use orbas::simd::Level;
 use orbas::structure::{Batch, Matrix, Vector};
 
 /// A small generator (SplitMix64): uniform numbers in [-0.5, 0.5).
-pub struct Random(pub u64);
+pub(crate) struct Random(pub u64);
 
 impl Random {
-    pub fn next(&mut self) -> f64 {
+    pub(crate) fn next(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -25,7 +25,7 @@ impl Random {
 }
 
 /// Short runs: all stages together stay below some minutes. Flags of the command line go first.
-pub fn criterion() -> Criterion {
+pub(crate) fn criterion() -> Criterion {
     orbas::parallel::set_num_threads(1).expect("one thread");
     Criterion::default()
         .sample_size(20)
@@ -35,12 +35,12 @@ pub fn criterion() -> Criterion {
 
 /// Silicon, 43 neighbors within 6 Å: rattled diamond, 8 n^3 atoms of the first `n_species` atomic numbers from 14 on in
 /// turn.
-pub fn diamond(n: usize, n_species: usize) -> Batch {
+pub(crate) fn diamond(n: usize, n_species: usize) -> Batch {
     crystal(5.43, n, n_species)
 }
 
 /// The same at the lattice constant of carbon: 160 neighbors within 6 Å.
-pub fn dense(n: usize) -> Batch {
+pub(crate) fn dense(n: usize) -> Batch {
     crystal(3.57, n, 1)
 }
 
@@ -74,7 +74,7 @@ fn crystal(lattice_constant: f64, n: usize, n_species: usize) -> Batch {
 }
 
 /// A gas: n^3 atoms of silicon at random places in a periodic box, 5 neighbors within 6 Å on average.
-pub fn gas(n: usize) -> Batch {
+pub(crate) fn gas(n: usize) -> Batch {
     let mut random = Random(4);
     let length = 5.66 * n as f64;
     let positions: Vec<Vector> =
@@ -85,7 +85,7 @@ pub fn gas(n: usize) -> Batch {
 }
 
 /// `n` molecules of 18 atoms in a ball, of 5 species.
-pub fn molecules(n: usize) -> Batch {
+pub(crate) fn molecules(n: usize) -> Batch {
     let mut random = Random(2);
     let mut positions: Vec<Vector> = Vec::new();
     for _ in 0..n {
@@ -105,7 +105,7 @@ pub fn molecules(n: usize) -> Batch {
 }
 
 /// Structures of one regime, and the expansions that are timed on them.
-pub struct Regime {
+pub(crate) struct Regime {
     /// Part of the id.
     pub name: &'static str,
     /// The structures.
@@ -122,7 +122,7 @@ const SMALL: &[(usize, usize)] = &[(8, 6)];
 const SMALL_AND_LARGE: &[(usize, usize)] = &[(8, 6), (12, 9)];
 
 /// Big cells and small molecules, dense and sparse, of one, four and five species.
-pub fn regimes() -> Vec<Regime> {
+pub(crate) fn regimes() -> Vec<Regime> {
     let regime = |name, batch, species, combined, sizes| Regime { name, batch, species, combined, sizes };
     let si = || vec![14];
     let qm9 = || vec![1, 6, 7, 8, 9];
@@ -138,7 +138,7 @@ pub fn regimes() -> Vec<Regime> {
 }
 
 /// The same for slow versions, smaller.
-pub fn oracle_regimes() -> Vec<Regime> {
+pub(crate) fn oracle_regimes() -> Vec<Regime> {
     let regime = |name, batch, species| Regime { name, batch, species, combined: true, sizes: SMALL };
     vec![
         regime("big-cell-si64", diamond(2, 1), vec![14]),
@@ -147,7 +147,7 @@ pub fn oracle_regimes() -> Vec<Regime> {
 }
 
 /// Gaussians in r as radial functions: what is tabulated does not matter for speed.
-pub fn plan(
+pub(crate) fn plan(
     species: Vec<i32>,
     n: usize,
     max_angular: usize,
@@ -159,7 +159,7 @@ pub fn plan(
 }
 
 /// The settings of [`plan`].
-pub fn settings(
+pub(crate) fn settings(
     species: Vec<i32>,
     n: usize,
     max_angular: usize,

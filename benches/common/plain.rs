@@ -33,7 +33,7 @@ fn place(channels: &[usize], l: usize, m: usize, q: usize) -> usize {
 }
 
 /// Power spectrum of one packed row of coefficients with `channels[l]` channels.
-pub fn power_spectrum(row: &[f64], channels: &[usize]) -> Vec<f64> {
+pub(crate) fn power_spectrum(row: &[f64], channels: &[usize]) -> Vec<f64> {
     let mut out = Vec::new();
     for_each_product(channels, |_, l, q1, q2, factor| {
         let c = |m, q| row[place(channels, l, m, q)];
@@ -43,7 +43,7 @@ pub fn power_spectrum(row: &[f64], channels: &[usize]) -> Vec<f64> {
 }
 
 /// The weighted sum of the power spectrum of one row, and its gradient with respect to the coefficients.
-pub fn linear_power_spectrum(row: &[f64], channels: &[usize], weights: &[f64]) -> (f64, Vec<f64>) {
+pub(crate) fn linear_power_spectrum(row: &[f64], channels: &[usize], weights: &[f64]) -> (f64, Vec<f64>) {
     let energy = power_spectrum(row, channels).iter().zip(weights).map(|(p, w)| p * w).sum();
     let mut gradient = vec![0.0; row.len()];
     for_each_product(channels, |k, l, q1, q2, factor| {
@@ -57,12 +57,12 @@ pub fn linear_power_spectrum(row: &[f64], channels: &[usize], weights: &[f64]) -
 }
 
 /// The sum of the coefficients of one row times a weight each, and its gradient: the weights.
-pub fn weighted_coefficients(row: &[f64], weights: &[f64]) -> (f64, Vec<f64>) {
+pub(crate) fn weighted_coefficients(row: &[f64], weights: &[f64]) -> (f64, Vec<f64>) {
     (row.iter().zip(weights).map(|(c, w)| c * w).sum(), weights.to_vec())
 }
 
 /// The adjoint of the expansion, pair by pair.
-pub struct Adjoint<'p> {
+pub(crate) struct Adjoint<'p> {
     plan: &'p DensityPlan,
     settings: &'p PlanSettings,
     /// [center kind][neighbor species]
@@ -71,7 +71,7 @@ pub struct Adjoint<'p> {
 
 impl<'p> Adjoint<'p> {
     /// For a plan and the settings that it was made of.
-    pub fn new(plan: &'p DensityPlan, settings: &'p PlanSettings) -> Self {
+    pub(crate) fn new(plan: &'p DensityPlan, settings: &'p PlanSettings) -> Self {
         let (radius, lanes) = (settings.weight.cutoff.radius(), settings.level.lanes());
         let table = |species: &Vec<orbas::density::DegreeData>| {
             let degrees: Vec<_> = species.iter().map(|d| (d.channel, d.count, d.data.as_slice())).collect();
@@ -83,7 +83,7 @@ impl<'p> Adjoint<'p> {
 
     /// Energies, forces and virials. `readout(atom, species, c)` returns the energy of an atom of the batch, whose
     /// species is given by index, and its gradient with respect to the packed coefficients c.
-    pub fn energies_and_forces(
+    pub(crate) fn energies_and_forces(
         &self,
         batch: &Batch,
         readout: impl Fn(usize, usize, &[f64]) -> (f64, Vec<f64>),
@@ -133,7 +133,7 @@ impl<'p> Adjoint<'p> {
         for (l, section) in table.sections().iter().enumerate() {
             for (q, [integral, slope]) in table.evaluate(l, r).into_iter().enumerate() {
                 for m in 0..=2 * l {
-                    let g = gradient[place(channels, l, m, section.channel + q)];
+                    let g = gradient[place(channels, l, m, section.channel() + q)];
                     let lm = l * l + m;
                     for x in 0..3 {
                         let along = (df * integral + f * slope) * y[lm] * vector[x] / r;

@@ -12,7 +12,7 @@ type Harmonics<'py> = (Bound<'py, PyArray2<f64>>, Option<Bound<'py, PyArray3<f64
 
 /// Values [n, (L + 1)^2] and, on request, gradients [n, 3, (L + 1)^2].
 #[pyfunction]
-pub fn spherical_harmonics<'py>(
+pub(crate) fn spherical_harmonics<'py>(
     py: Python<'py>,
     vectors: PyReadonlyArray2<'py, f64>,
     max_angular: usize,

@@ -11,7 +11,7 @@ use pyo3::types::PySlice;
 use crate::errors::to_python;
 
 /// Rows of three, [n, 3].
-pub fn vectors(name: &str, array: &PyReadonlyArray2<'_, f64>) -> PyResult<Vec<Vector>> {
+pub(crate) fn vectors(name: &str, array: &PyReadonlyArray2<'_, f64>) -> PyResult<Vec<Vector>> {
     let view = array.as_array();
     if view.ncols() != 3 {
         return Err(PyValueError::new_err(format!(
@@ -23,18 +23,18 @@ pub fn vectors(name: &str, array: &PyReadonlyArray2<'_, f64>) -> PyResult<Vec<Ve
 }
 
 /// A copy of numbers of the interpreter.
-pub fn copied<T>(numbers: impl IntoIterator<Item = T>) -> PyResult<Vec<T>> {
+pub(crate) fn copied<T>(numbers: impl IntoIterator<Item = T>) -> PyResult<Vec<T>> {
     collected(numbers).map_err(|error| to_python(&error))
 }
 
 /// `n` zeros.
-pub fn zeroed<T: Clone + Default>(n: usize) -> PyResult<Vec<T>> {
+pub(crate) fn zeroed<T: Clone + Default>(n: usize) -> PyResult<Vec<T>> {
     filled(n, T::default()).map_err(|error| to_python(&error))
 }
 
 /// A new array of which every number will be written, in numpy's own memory: it asks for huge pages, which are touched
 /// five times faster than small ones, and raises `MemoryError` where there is none.
-pub fn empty<T: Element, D: Dimension, const N: usize>(
+pub(crate) fn empty<T: Element, D: Dimension, const N: usize>(
     py: Python<'_>,
     shape: [usize; N],
 ) -> PyResult<Bound<'_, PyArray<T, D>>> {
@@ -42,7 +42,7 @@ pub fn empty<T: Element, D: Dimension, const N: usize>(
 }
 
 /// As [`empty`], of zeros.
-pub fn zeros<T: Element, D: Dimension, const N: usize>(
+pub(crate) fn zeros<T: Element, D: Dimension, const N: usize>(
     py: Python<'_>,
     shape: [usize; N],
 ) -> PyResult<Bound<'_, PyArray<T, D>>> {
@@ -58,7 +58,7 @@ fn new<'py, T: Element, D: Dimension, const N: usize>(
 }
 
 /// A view of a flat array from `start` on, of three axes.
-pub fn view<'py>(
+pub(crate) fn view<'py>(
     flat: &Bound<'py, PyArray1<f64>>,
     start: usize,
     shape: [usize; 3],
@@ -69,7 +69,7 @@ pub fn view<'py>(
 }
 
 /// The numbers of an array [n, width] that lies in memory row after row.
-pub fn contiguous<'a>(name: &str, array: &'a PyReadonlyArray2<'_, f64>) -> PyResult<&'a [f64]> {
+pub(crate) fn contiguous<'a>(name: &str, array: &'a PyReadonlyArray2<'_, f64>) -> PyResult<&'a [f64]> {
     array.as_slice().map_err(|_| PyValueError::new_err(format!("{name} must be C-contiguous")))
 }
 
@@ -77,11 +77,11 @@ fn fits<T>(shape: impl std::fmt::Display) -> impl FnOnce(T) -> PyErr {
     move |_| PyValueError::new_err(format!("internal shape mismatch: {shape}"))
 }
 
-pub fn one<T: numpy::Element>(py: Python<'_>, data: Vec<T>) -> Bound<'_, PyArray1<T>> {
+pub(crate) fn one<T: numpy::Element>(py: Python<'_>, data: Vec<T>) -> Bound<'_, PyArray1<T>> {
     Array1::from_vec(data).into_pyarray(py)
 }
 
-pub fn two<T: numpy::Element>(
+pub(crate) fn two<T: numpy::Element>(
     py: Python<'_>,
     shape: [usize; 2],
     data: Vec<T>,
@@ -90,7 +90,7 @@ pub fn two<T: numpy::Element>(
     Ok(array.into_pyarray(py))
 }
 
-pub fn three<T: numpy::Element>(
+pub(crate) fn three<T: numpy::Element>(
     py: Python<'_>,
     shape: [usize; 3],
     data: Vec<T>,

@@ -137,7 +137,7 @@ impl EquivariantPlan {
 
 /// Real Clebsch-Gordan coefficients [2 l1 + 1, 2 l2 + 1, 2 lambda + 1].
 #[pyfunction]
-pub fn clebsch_gordan(
+pub(crate) fn clebsch_gordan(
     py: Python<'_>,
     l1: usize,
     l2: usize,

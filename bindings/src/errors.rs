@@ -40,14 +40,14 @@ True
 "
 );
 
-pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("UnknownSpeciesError", m.py().get_type::<UnknownSpeciesError>())?;
     m.add("InternalError", m.py().get_type::<InternalError>())?;
     m.add_function(wrap_pyfunction!(_panic_for_tests, m)?)
 }
 
 /// The Python exception of an error of the core.
-pub fn to_python(error: &Error) -> PyErr {
+pub(crate) fn to_python(error: &Error) -> PyErr {
     let message = error.to_string();
     match error {
         Error::UnknownSpecies { .. } => UnknownSpeciesError::new_err(message),
@@ -58,7 +58,10 @@ pub fn to_python(error: &Error) -> PyErr {
 }
 
 /// Runs `work` without the interpreter lock; a panic becomes an `InternalError`.
-pub fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> orbas::Result<T> + Send) -> PyResult<T> {
+pub(crate) fn detached<T: Send>(
+    py: Python<'_>,
+    work: impl FnOnce() -> orbas::Result<T> + Send,
+) -> PyResult<T> {
     match py.detach(|| catch_unwind(AssertUnwindSafe(work))) {
         Ok(result) => result.map_err(|error| to_python(&error)),
         Err(panic) => {
@@ -74,7 +77,7 @@ const PATIENCE: Duration = Duration::from_millis(5);
 
 /// As [`detached`], for work that asks now and then whether it should stop: Python's signals are polled there, and the
 /// exception of a signal handler is the one raised.
-pub fn interruptible<T: Send>(
+pub(crate) fn interruptible<T: Send>(
     py: Python<'_>,
     work: impl FnOnce(&mut dyn FnMut() -> bool) -> orbas::Result<T> + Send,
 ) -> PyResult<T> {

@@ -122,7 +122,7 @@ impl Energy {
         Ok(Self { plan: Arc::clone(&invariant.plan), energy: energy.ok_or_else(none)? })
     }
 
-    /// Of a sparse kernel model: points [point, feature], weights [point] and the floor of the norm of every species.
+    /// Of a sparse kernel model: points [point, feature], weights `[point]` and the floor of the norm of every species.
     #[staticmethod]
     fn sparse(
         py: Python<'_>,
@@ -151,7 +151,7 @@ fn flat(array: &PyReadonlyArray2<'_, f64>) -> PyResult<Vec<f64>> {
 /// Features [atom, feature].
 #[pyfunction]
 #[pyo3(signature = (invariant, batch, single=false))]
-pub fn values<'py>(
+pub(crate) fn values<'py>(
     py: Python<'py>,
     invariant: &Invariant,
     batch: &Batch,
@@ -185,13 +185,14 @@ fn same_width(of: &Invariant) -> PyResult<()> {
     Err(PyValueError::new_err("center species have different numbers of features"))
 }
 
-/// Energies [atom], forces [atom, 3] and virials [structure, 3, 3].
-pub type Energies<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray2<f64>>, Bound<'py, PyArray3<f64>>);
+/// Energies `[atom]`, forces [atom, 3] and virials [structure, 3, 3].
+pub(crate) type Energies<'py> =
+    (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray2<f64>>, Bound<'py, PyArray3<f64>>);
 
 /// Energies, forces and virials.
 #[pyfunction]
 #[pyo3(signature = (energy, batch, skin_list=None))]
-pub fn energies<'py>(
+pub(crate) fn energies<'py>(
     py: Python<'py>,
     energy: &Energy,
     batch: &Batch,
@@ -201,7 +202,7 @@ pub fn energies<'py>(
 }
 
 /// [`energies`] of an energy that is made without the interpreter lock.
-pub fn energies_of<'py, E: invariants::Energy>(
+pub(crate) fn energies_of<'py, E: invariants::Energy>(
     py: Python<'py>,
     plan: &Plan,
     batch: &Batch,
@@ -227,7 +228,7 @@ type Rows<'py> = (Bound<'py, PyArray3<f64>>, Bound<'py, PyArray3<f64>>);
 
 /// Derivatives of the summed features of one structure: by positions [atom, 3, column], by strain [3, 3, column].
 #[pyfunction]
-pub fn rows<'py>(
+pub(crate) fn rows<'py>(
     py: Python<'py>,
     invariant: &Invariant,
     batch: &Batch,
@@ -255,12 +256,12 @@ pub fn rows<'py>(
     Ok((rows, strain))
 }
 
-/// Values [pair, 3, feature], offsets [center + 1] and neighbors [pair].
+/// Values [pair, 3, feature], offsets [center + 1] and neighbors `[pair]`.
 type Gradients<'py> = (Bound<'py, PyArray3<f64>>, Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<i64>>);
 
 /// Gradients of the features of every center; of coefficients one set per center species, else one set.
 #[pyfunction]
-pub fn gradients<'py>(
+pub(crate) fn gradients<'py>(
     py: Python<'py>,
     invariant: &Invariant,
     batch: &Batch,
@@ -295,7 +296,7 @@ pub fn gradients<'py>(
 
 /// Derivatives of the features of every center by the strain [atom, 6, feature], Voigt order.
 #[pyfunction]
-pub fn strain_gradients<'py>(
+pub(crate) fn strain_gradients<'py>(
     py: Python<'py>,
     invariant: &Invariant,
     batch: &Batch,

@@ -1,9 +1,14 @@
 //! Python bindings of orbas. Every function converts, checks, detaches from the interpreter, calls, converts.
 
-// Classes of the interpreter have their own ways to show themselves.
-#![allow(missing_debug_implementations)]
-// Arguments arrive by value from the interpreter, and closures over its handles need their lifetimes spelled out.
-#![allow(clippy::needless_pass_by_value, clippy::redundant_closure_for_method_calls)]
+#![expect(
+    missing_debug_implementations,
+    reason = "classes of the interpreter have their own ways to show themselves"
+)]
+#![expect(clippy::needless_pass_by_value, reason = "arguments arrive by value from the interpreter")]
+#![expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "closures over its handles spell out their lifetimes"
+)]
 
 mod angular;
 mod arrays;

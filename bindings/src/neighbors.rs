@@ -12,7 +12,7 @@ use crate::arrays;
 use crate::errors::{detached, interruptible};
 use crate::structures::Batch;
 
-/// i [pair], j [pair], S [pair, 3], D [pair, 3], d [pair]; `None` where not asked for.
+/// i `[pair]`, j `[pair]`, S [pair, 3], D [pair, 3], d `[pair]`; `None` where not asked for.
 type Pairs<'py> = (
     Option<Bound<'py, PyArray1<i64>>>,
     Option<Bound<'py, PyArray1<i64>>>,
@@ -103,7 +103,7 @@ impl SkinList {
 
 /// The pairs of one structure; `quantities` is made of the letters ijSDd.
 #[pyfunction]
-pub fn neighbor_list<'py>(
+pub(crate) fn neighbor_list<'py>(
     py: Python<'py>,
     batch: &Batch,
     structure: usize,
@@ -143,7 +143,7 @@ pub fn neighbor_list<'py>(
 
 /// The pairs of one structure by trying all: i, j, S, D, d.
 #[pyfunction]
-pub fn brute_force_neighbor_list<'py>(
+pub(crate) fn brute_force_neighbor_list<'py>(
     py: Python<'py>,
     batch: &Batch,
     structure: usize,

@@ -30,7 +30,7 @@ pub struct DensityPlan(pub Arc<density::DensityPlan>);
 impl DensityPlan {
     #[new]
     #[pyo3(signature = (*, cutoff, scaling, species, center_weight, n_nodes, channels, functions, level=None))]
-    #[allow(clippy::too_many_arguments)]
+    #[expect(clippy::too_many_arguments, reason = "the keywords of a call from Python")]
     fn new(
         py: Python<'_>,
         cutoff: (f64, f64, String),
@@ -90,7 +90,7 @@ impl DensityPlan {
         let weights = weights.iter().map(copy).collect::<PyResult<Vec<Vec<f64>>>>()?;
         let species = detached(py, || self.0.species_indices(&batch.0))?;
         let mut rows: Vec<_> = (0..weights.len().min(self.0.species().len()))
-            .map(|a| weights[a].chunks_exact(self.0.center(a).layout.width().max(1)))
+            .map(|a| weights[a].chunks_exact(self.0.center(a).layout().width().max(1)))
             .collect();
         let of_atom = |&a: &u32| rows.get_mut(a as usize).and_then(Iterator::next).unwrap_or_default();
         let rows = arrays::copied(species.iter().map(of_atom))?;
@@ -101,13 +101,13 @@ impl DensityPlan {
 
 /// Raises `UnknownSpeciesError` for a species without channels.
 #[pyfunction]
-pub fn check_species(py: Python<'_>, plan: &DensityPlan, batch: &Batch) -> PyResult<()> {
+pub(crate) fn check_species(py: Python<'_>, plan: &DensityPlan, batch: &Batch) -> PyResult<()> {
     detached(py, || plan.0.species_indices(&batch.0)).map(|_| ())
 }
 
 /// Value and derivative at radii [r, channel, 2] of functions given on nodes over [0, radius], [3, node, channel].
 #[pyfunction]
-pub fn interpolate<'py>(
+pub(crate) fn interpolate<'py>(
     py: Python<'py>,
     radius: f64,
     nodes: PyReadonlyArray3<'py, f64>,

@@ -13,7 +13,7 @@ pub struct Batch(pub orbas::structure::Batch);
 
 #[pymethods]
 impl Batch {
-    /// positions [atom, 3], numbers [atom], offsets [n + 1], cells [n, 3, 3], pbc [n, 3]
+    /// positions [atom, 3], numbers `[atom]`, offsets [n + 1], cells [n, 3, 3], pbc [n, 3]
     #[new]
     fn new(
         py: Python<'_>,

@@ -18,7 +18,7 @@ use crate::simd::{Kernel, Level, MAX_LANES, Simd, columns_to_rows, harmonic_grad
 #[derive(Debug, Clone)]
 pub struct Harmonics {
     max_angular: usize,
-    /// `Q_mm`, with the factor sqrt 2 of `m > 0`. [m]
+    /// `Q_mm`, with the factor sqrt 2 of `m > 0`. `[m]`
     start: Vec<f64>,
     /// `(a_lm, b_lm)` for `m = 0..=L`, `l = m + 1..=L`, in this order.
     steps: Vec<[f64; 2]>,
@@ -218,7 +218,7 @@ impl Kernel for Many<'_> {
 
 /// Directions and lengths of a block of vectors.
 struct Directions {
-    /// [xyz][lane]
+    /// `[xyz][lane]`
     units: [[f64; BLOCK]; 3],
     inverse_lengths: [f64; BLOCK],
 }

@@ -20,11 +20,11 @@ use crate::structure::{Vector, dot};
 /// Scratch memory of the backward pass.
 #[derive(Debug, Default)]
 pub(crate) struct Backward {
-    /// Gradients of the harmonics. [xyz][lm][STRIDE]
+    /// Gradients of the harmonics. `[xyz][lm][STRIDE]`
     pub(crate) slopes_of_harmonics: [Vec<f64>; 3],
     /// `d(f I)/dr`. [pair][row of the table]
     pub(crate) slopes: Vec<f64>,
-    /// Weights of the splines' coefficients for `d(f I)/dr`. [6][pair]
+    /// Weights of the splines' coefficients for `d(f I)/dr`. `[6][pair]`
     pub(crate) weights: Vec<[f64; PAIRS]>,
 }
 

@@ -14,15 +14,15 @@ use crate::simd::{Aligned, Simd, accumulate_all, spline_row};
 /// One block of pairs.
 #[derive(Debug)]
 pub(crate) struct Block {
-    /// Unit vectors. [xyz][pair]
+    /// Unit vectors. `[xyz][pair]`
     pub(crate) units: [[f64; PAIRS]; 3],
-    /// Squared distances, and after `prepare` distances in Å. [pair]
+    /// Squared distances, and after `prepare` distances in Å. `[pair]`
     pub(crate) distances: [f64; PAIRS],
-    /// Interval of the table. [pair]
+    /// Interval of the table. `[pair]`
     pub(crate) intervals: [u32; PAIRS],
-    /// Place in the interval. [pair]
+    /// Place in the interval. `[pair]`
     pub(crate) fractions: [f64; PAIRS],
-    /// Weights of the splines' coefficients, times `f(r)`. [6][pair]
+    /// Weights of the splines' coefficients, times `f(r)`. `[6][pair]`
     pub(crate) weights: [[f64; PAIRS]; ORDER],
     /// [lm][STRIDE], by pair
     pub(crate) harmonics: Aligned,

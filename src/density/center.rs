@@ -18,9 +18,9 @@ pub(crate) struct Workspace {
 /// All of it but the neighbors, which a search borrows.
 #[derive(Debug)]
 pub(crate) struct Scratch {
-    /// Neighbors in the order of their species. [pair]
+    /// Neighbors in the order of their species. `[pair]`
     pub(crate) order: Vec<u32>,
-    /// Species index of each neighbor, in that order. [pair]
+    /// Species index of each neighbor, in that order. `[pair]`
     pub(crate) kinds: Vec<u32>,
     /// Where the neighbors of each species start. [species + 1]
     starts: Vec<u32>,

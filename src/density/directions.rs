@@ -25,19 +25,19 @@ pub(crate) struct Directions {
     pub(crate) n: usize,
     /// From a coefficient to the next; what is behind the directions is zero.
     pub(crate) stride: usize,
-    /// [padded coefficient][stride]
+    /// `[padded coefficient][stride]`
     pub(crate) values: Vec<f64>,
     sorted: Vec<(u32, u32)>,
     shifts: Vec<[i64; 3]>,
     translations: Vec<Vector>,
     lanes: Lanes,
     scaled: [Vec<f64>; 2],
-    /// By the motion of an atom, and by the strain. [direction][padded]
+    /// By the motion of an atom, and by the strain. `[direction][padded]`
     moved: [Vec<f64>; 3],
     strained: [Vec<f64>; 6],
 }
 
-/// Weights of the pairs of a block in sums by the strain. [component][pair], [xyz][pair]
+/// Weights of the pairs of a block in sums by the strain. `[component][pair]`, `[xyz][pair]`
 struct StrainWeights {
     along: [[f64; PAIRS]; 6],
     across: [[f64; PAIRS]; 3],
@@ -132,7 +132,7 @@ impl Directions {
         Ok(())
     }
 
-    /// The six directions of the strain as they were summed. [component][padded]
+    /// The six directions of the strain as they were summed. `[component][padded]`
     pub(crate) fn strained(&self) -> &[Vec<f64>; 6] {
         &self.strained
     }

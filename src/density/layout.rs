@@ -42,7 +42,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// From the (first channel, count) of each neighbor species at each degree, [l][species]; species with the same
+    /// From the (first channel, count) of each neighbor species at each degree, `[l][species]`; species with the same
     /// channels share a group.
     pub(crate) fn new(channels: &[usize], sections: &[Vec<(usize, usize)>], lanes: usize) -> Self {
         let mut degrees = Vec::with_capacity(channels.len());
@@ -159,7 +159,7 @@ impl Layout {
         c
     }
 
-    /// Where the channels of a degree stand in a padded row. [channel]
+    /// Where the channels of a degree stand in a padded row. `[channel]`
     pub(crate) fn padded_places(&self, l: usize) -> Vec<usize> {
         let degree = &self.degrees[l];
         let mut places = vec![0; degree.channels];

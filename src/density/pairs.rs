@@ -21,11 +21,11 @@ use crate::simd::{Kernel, Simd, accumulate, spline_row};
 /// What belongs to the pairs of a block, one per lane, besides their harmonics.
 #[derive(Debug)]
 pub(crate) struct Lanes {
-    /// Unit vectors; zero for an image of the center, whose motion changes nothing. [xyz][pair]
+    /// Unit vectors; zero for an image of the center, whose motion changes nothing. `[xyz][pair]`
     pub(crate) units: [[f64; PAIRS]; 3],
-    /// 1 / r, or zero likewise. [pair]
+    /// 1 / r, or zero likewise. `[pair]`
     pub(crate) inverse: [f64; PAIRS],
-    /// Where the coefficients of the center begin. [pair]
+    /// Where the coefficients of the center begin. `[pair]`
     pub(crate) places: [usize; PAIRS],
 }
 
@@ -62,7 +62,7 @@ pub struct PairRun<'a> {
     pub(crate) neighbor: usize,
     /// Which pairs of the block.
     pub(crate) range: Range<usize>,
-    /// Values and gradients of the harmonics. [4][lm][STRIDE]
+    /// Values and gradients of the harmonics. `[4][lm][STRIDE]`
     pub(crate) harmonics: [&'a [f64]; 4],
     /// `f I` and its slope. [pair][row of the table]
     pub(crate) radial: &'a [f64],
@@ -142,7 +142,7 @@ impl<'a> PairRun<'a> {
         ([x[lane], y[lane], z[lane]], self.lanes.inverse[lane])
     }
 
-    /// Adds the change of the coefficients by the motion of the neighbors to `deltas`. [xyz][padded]
+    /// Adds the change of the coefficients by the motion of the neighbors to `deltas`. `[xyz][padded]`
     pub(crate) fn add_gradient(
         &self,
         plan: &DensityPlan,
@@ -161,9 +161,9 @@ impl<'a> PairRun<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Component<'a> {
     pub(crate) axis: usize,
-    /// [pair]
+    /// `[pair]`
     pub(crate) along: &'a [f64; PAIRS],
-    /// [pair]
+    /// `[pair]`
     pub(crate) across: &'a [f64; PAIRS],
 }
 
@@ -176,7 +176,7 @@ pub(crate) struct Accumulate<'r, 'a> {
     pub(crate) n_degrees: usize,
     /// Scratch: the two kinds of harmonics, scaled. [lm][STRIDE]
     pub(crate) scaled: &'r mut [Vec<f64>; 2],
-    /// [component][padded]
+    /// `[component][padded]`
     pub(crate) deltas: &'r mut [Vec<f64>],
 }
 
@@ -292,7 +292,7 @@ impl Reversed {
 struct Interpolate<'r, 'a> {
     run: &'r PairRun<'a>,
     kind: &'r CenterTables,
-    /// Weights of the splines' coefficients. [6][pair]
+    /// Weights of the splines' coefficients. `[6][pair]`
     weights: &'r [[f64; PAIRS]],
     intervals: &'r [u32; PAIRS],
     /// [pair][row of the table]

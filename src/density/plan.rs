@@ -45,10 +45,10 @@ pub struct PlanSettings {
 #[derive(Debug)]
 pub struct CenterTables {
     /// Arrangement of the coefficients.
-    pub layout: Layout,
+    pub(crate) layout: Layout,
     /// [neighbor species]
     pub(crate) tables: Vec<RadialTable>,
-    /// Where a species' channels start in a padded row. [neighbor species][l]
+    /// Where a species' channels start in a padded row. `[neighbor species][l]`
     targets: Vec<Vec<usize>>,
     /// Whether all species add to the same channels, so that their neighbors need no sorting.
     pub(crate) combined: bool,
@@ -58,7 +58,7 @@ pub struct CenterTables {
     pub(crate) row: usize,
     /// Pairs that are worked on at a time.
     pub(crate) chunk: usize,
-    /// The center's own density, in the padded l = 0 row. [center species][channel]
+    /// The center's own density, in the padded l = 0 row. `[center species][channel]`
     pub(crate) own: Vec<Vec<f64>>,
 }
 
@@ -176,6 +176,12 @@ impl DensityPlan {
 }
 
 impl CenterTables {
+    /// Arrangement of the coefficients.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     /// Where the channels of a neighbor species start in a padded row of degree l.
     #[inline(always)]
     pub(crate) fn target(&self, species: usize, l: usize) -> usize {

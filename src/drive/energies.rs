@@ -26,7 +26,7 @@ pub struct Energies {
 /// Sums are made in the order of the tasks, which does not depend on the number of threads; nor do the bits.
 ///
 /// # Errors
-/// As [`super::values`], and as [`crate::neighbors::SkinLists::update`].
+/// As [`super::values()`], and as [`crate::neighbors::SkinLists::update`].
 pub fn energies(batch: &Batch, plan: &DensityPlan, energy: &dyn Energy, run: Run<'_>) -> Result<Energies> {
     let species = plan.species_indices(batch)?;
     let mut result = Energies {

@@ -36,7 +36,7 @@ impl GradientArrays<'_> {
 /// Number of distinct atoms in the features of every center of a batch, itself included.
 ///
 /// # Errors
-/// As [`super::values`].
+/// As [`super::values()`].
 pub fn count_gradients(batch: &Batch, plan: &DensityPlan, run: Run<'_>) -> Result<Vec<usize>> {
     let species = plan.species_indices(batch)?;
     let mut counts = filled(batch.n_atoms(), 0)?;
@@ -48,7 +48,7 @@ pub fn count_gradients(batch: &Batch, plan: &DensityPlan, run: Run<'_>) -> Resul
 /// Gradients of the features of all centers of a batch: one pair of arrays for all, or one per center species.
 ///
 /// # Errors
-/// As [`super::values`].
+/// As [`super::values()`].
 ///
 /// # Panics
 /// If an array is shorter than `counts`, made by [`count_gradients`], tell.
@@ -182,7 +182,7 @@ impl Job for Fill<'_> {
 }
 
 impl Fill<'_> {
-    /// The derivatives of the features of an environment along its directions, [feature][stride].
+    /// The derivatives of the features of an environment along its directions, `[feature][stride]`.
     fn follow(
         &self,
         e: Environments<'_>,
@@ -252,7 +252,10 @@ impl PairMemory {
 }
 
 impl Fill<'_> {
-    #[allow(clippy::too_many_arguments)]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a center, the memory of its worker, and where its gradients go"
+    )]
     fn fill(
         &self,
         sums: &dyn PairSums,

@@ -3,6 +3,7 @@
 /// Memory that features are written to. All arithmetic is in double precision; a number of single precision is the one
 /// nearest to the result, at most `2^-24 = 6e-8` of it away.
 #[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "there are two precisions, and whoever matches must serve both")]
 pub enum Numbers<'o> {
     /// Double precision.
     F64(&'o mut [f64]),

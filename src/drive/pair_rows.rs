@@ -23,7 +23,7 @@ use crate::simd::{self, Simd};
 use crate::structure::{Frame, Matrix, Vector};
 
 /// Fills `rows` [atom, 3, column], and adds the strain rows to `strain` [component, column].
-#[allow(clippy::too_many_arguments)]
+#[expect(clippy::too_many_arguments, reason = "a structure, how it is expanded, and where its rows go")]
 pub(super) fn gather(
     frame: Frame<'_>,
     neighbors: &NeighborList<'_>,
@@ -53,7 +53,7 @@ pub(super) fn gather(
     drive_structure(structure, neighbors, plan, species, 1, &job, items, &mut merge, interrupt)
 }
 
-/// Coefficients of all centers of a structure as the kernel has them. [atom][stride]
+/// Coefficients of all centers of a structure as the kernel has them. `[atom][stride]`
 struct Padded<'j> {
     plan: &'j DensityPlan,
 }
@@ -91,7 +91,7 @@ struct Rows<'d> {
     /// What positions are counted from, so that they are no larger than the structure.
     origin: Vector,
     columns: &'d Columns,
-    /// Padded coefficients. [atom][stride]
+    /// Padded coefficients. `[atom][stride]`
     coefficients: Vec<f64>,
     stride: usize,
 }
@@ -109,7 +109,7 @@ struct PairMemory {
     lanes: Lanes,
     reversed: Reversed,
     scaled: [Vec<f64>; 2],
-    /// Translation of every neighbor. [pair]
+    /// Translation of every neighbor. `[pair]`
     translations: Vec<Vector>,
     across_border: AcrossBorder,
     /// Lattice shift of each pair of the center.
@@ -117,16 +117,16 @@ struct PairMemory {
     /// Whether a pair of the center has a translation.
     crosses: bool,
     /// Derivatives of the center's coefficients by its own position, with the opposite sign, then the second sum of
-    /// those by the strain. [xyz, then strain][padded]
+    /// those by the strain. `[xyz, then strain][padded]`
     deltas: [Vec<f64>; 12],
 }
 
 /// Weights of the pairs of a block in the second sum of the strain.
 #[derive(Debug)]
 struct AcrossBorder {
-    /// `u_x t_y`. [strain][pair]
+    /// `u_x t_y`. `[strain][pair]`
     along: [[f64; PAIRS]; 9],
-    /// `t_y / r`. [xyz][pair]
+    /// `t_y / r`. `[xyz][pair]`
     across: [[f64; PAIRS]; 3],
 }
 
@@ -249,7 +249,10 @@ impl Rows<'_> {
         if self.invariant.is_invariant() { 6 } else { 9 }
     }
 
-    #[allow(clippy::too_many_arguments)]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a center, where its rows go, and the memory of its worker"
+    )]
     fn center(
         &self,
         scratch: &mut Scratch,

@@ -35,7 +35,7 @@ pub fn row_width(invariant: &dyn Invariant, plan: &DensityPlan) -> usize {
 /// Writes `rows` [atom, 3, column] and `strain` [3, 3, column] of one structure; columns [center species, feature].
 ///
 /// # Errors
-/// As [`super::values`], for this structure.
+/// As [`super::values()`], for this structure.
 ///
 /// # Panics
 /// If an array has not its shape.
@@ -87,11 +87,11 @@ struct Followed {
     crosses: bool,
     /// From a feature to the next.
     stride: usize,
-    /// [feature][stride]
+    /// `[feature][stride]`
     values: Vec<f64>,
 }
 
-#[allow(clippy::too_many_arguments)]
+#[expect(clippy::too_many_arguments, reason = "a structure, how it is expanded, and where its rows go")]
 fn follow(
     frame: Frame<'_>,
     neighbors: &NeighborList<'_>,

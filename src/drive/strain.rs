@@ -15,7 +15,7 @@ use crate::structure::Batch;
 /// Writes the derivatives of invariant features of all centers, in the order of Voigt: `values` [atom, 6, feature].
 ///
 /// # Errors
-/// As [`super::values`].
+/// As [`super::values()`].
 ///
 /// # Panics
 /// If the array has not its shape, or the features are not invariant.

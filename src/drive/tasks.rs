@@ -49,7 +49,7 @@ pub(super) trait Job: Sync {
 ///
 /// # Errors
 /// The first error in the order of the tasks, or [`crate::Error::Interrupted`].
-#[allow(clippy::too_many_arguments)]
+#[expect(clippy::too_many_arguments, reason = "what to expand, what to do with it, and where the results go")]
 pub(super) fn drive<J: Job>(
     batch: &Batch,
     plan: &DensityPlan,
@@ -103,7 +103,7 @@ fn neighbor_lists<'a>(
 ///
 /// # Errors
 /// As [`drive`].
-#[allow(clippy::too_many_arguments)]
+#[expect(clippy::too_many_arguments, reason = "what to expand, what to do with it, and where the results go")]
 pub(super) fn drive_structure<J: Job>(
     structure: usize,
     neighbors: &NeighborList<'_>,
@@ -127,7 +127,7 @@ struct Tasks<'a, I> {
     /// Centers of a task where the grain is one.
     centers: usize,
     whole: Vec<Task<'a, I>>,
-    /// The blocks of each species, and how many centers the last one has. [species]
+    /// The blocks of each species, and how many centers the last one has. `[species]`
     by_species: Vec<(Vec<Task<'a, I>>, usize)>,
 }
 

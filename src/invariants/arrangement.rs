@@ -7,11 +7,11 @@ use crate::simd::Level;
 /// Which channels the features are products of, and where these stand.
 #[derive(Debug, Clone)]
 pub(super) struct Arrangement {
-    /// Channels of each degree; where center species differ, the largest number, and missing channels are zero. [l]
+    /// Channels of each degree; where center species differ, the largest number, and missing channels are zero. `[l]`
     pub(super) channels: Vec<usize>,
-    /// Where each channel stands in a padded row. [species][l][channel]
+    /// Where each channel stands in a padded row. `[species][l][channel]`
     pub(super) places: Vec<Vec<Vec<usize>>>,
-    /// Where a degree begins in padded coefficients, and the length of its rows. [species][l]
+    /// Where a degree begins in padded coefficients, and the length of its rows. `[species][l]`
     pub(super) padded: Vec<Vec<(usize, usize)>>,
     pub(super) level: Level,
 }

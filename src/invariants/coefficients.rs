@@ -10,7 +10,7 @@ use crate::simd::{self, Level, Simd, copy_past_caches};
 #[derive(Debug)]
 pub struct Coefficients {
     n_degrees: usize,
-    /// [species]
+    /// `[species]`
     widths: Vec<usize>,
     /// All rows together are larger than the caches.
     large: bool,
@@ -101,7 +101,7 @@ impl Invariant for Coefficients {
 #[derive(Debug, Default)]
 pub(super) struct LinearMemory {
     scaled: [Vec<f64>; 2],
-    /// [xyz][padded]
+    /// `[xyz][padded]`
     deltas: [Vec<f64>; 3],
     picked: Vec<f64>,
 }
@@ -188,7 +188,7 @@ impl PairSums for Coefficients {
 /// expansion, `w = dE/dc` of whatever energy comes after it.
 #[derive(Debug, Clone)]
 pub struct WeightedCoefficients<'w> {
-    /// Packed rows, as the coefficients. [atom][width]
+    /// Packed rows, as the coefficients. `[atom][width]`
     rows: Vec<&'w [f64]>,
 }
 

@@ -78,7 +78,7 @@ pub struct Kernel {
 
 struct KernelMemory {
     inner: Memory,
-    /// Normalized features of a block, and their norms. [environment, width], [environment]
+    /// Normalized features of a block, and their norms. [environment, width], `[environment]`
     units: Vec<f64>,
     norms: Vec<f64>,
     /// The same, or their derivatives. [feature, stride]
@@ -237,7 +237,7 @@ impl Invariant for Kernel {
 pub struct SparseKernel {
     inner: Arc<dyn Reversible>,
     zeta: i32,
-    /// Features and weights, arranged as [`polynomial_kernel`] wants them, and the square of the floor. [species]
+    /// Features and weights, arranged as [`polynomial_kernel`] wants them, and the square of the floor. `[species]`
     points: Vec<(Aligned, Vec<f64>, f64)>,
     /// Length of the longest row of features, filled up to whole vectors.
     stride: usize,

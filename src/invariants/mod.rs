@@ -283,7 +283,7 @@ fn check_weights(weights: &[f64], n_species: usize, width: usize) -> Result<()> 
     })
 }
 
-/// Where each channel stands in a padded row of its degree. [species][l][channel]
+/// Where each channel stands in a padded row of its degree. `[species][l][channel]`
 fn padded_places(plan: &DensityPlan) -> Vec<Vec<Vec<usize>>> {
     let of_center = |a| {
         let layout = &plan.center(a).layout;

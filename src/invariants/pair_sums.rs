@@ -19,9 +19,9 @@ use crate::simd::{Kernel, Simd, accumulate_outer, contract_harmonics};
 /// Sums over pairs.
 #[derive(Debug, Default)]
 pub(super) struct SquareMemory {
-    /// `u A^0` and `A / r` of every pair of a run, for one degree. [pair][2][xyz][padded channel]
+    /// `u A^0` and `A / r` of every pair of a run, for one degree. `[pair][2][xyz][padded channel]`
     sums: Vec<f64>,
-    /// Sums of outer products, one degree after the other. [channel of the neighbor][xyz][padded channel]
+    /// Sums of outer products, one degree after the other. `[channel of the neighbor][xyz][padded channel]`
     products: Vec<f64>,
 }
 
@@ -87,7 +87,7 @@ impl Kernel for Outer<'_> {
     }
 }
 
-/// [`PairSums::add`] of the power spectrum.
+/// [`super::PairSums::add`] of the power spectrum.
 struct AddPairs<'p, 'a> {
     n_degrees: usize,
     run: &'p PairRun<'a>,
@@ -148,7 +148,6 @@ fn contract_run<S: Simd>(s: S, run: &PairRun<'_>, l: usize, sums: &mut Vec<f64>)
 
 /// What [`super::PairSums`] asks for.
 impl Arrangement {
-    #[allow(clippy::too_many_arguments)]
     pub(super) fn along(
         &self,
         plan: &DensityPlan,

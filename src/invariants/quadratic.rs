@@ -75,7 +75,7 @@ fn times_form<S: Simd>(s: S, l: usize, layout: &Layout, c: &[f64], matrix: &[f64
 /// As a quadratic form of the coefficients it is `sum_lm c^T A_al c`; the gradient is `2 A c`.
 #[derive(Debug, Clone)]
 pub struct LinearPowerSpectrum {
-    /// `2 A` of each center species and degree, padded. [species][l][q, q]
+    /// `2 A` of each center species and degree, padded. `[species][l][q, q]`
     matrices: Vec<Vec<Vec<f64>>>,
     level: Level,
 }

@@ -14,7 +14,7 @@ use crate::memory::{all_of, filled};
 #[derive(Debug)]
 pub struct RadialSpectrum {
     width: usize,
-    /// Where each channel stands in a padded row, and the length of that. [species]
+    /// Where each channel stands in a padded row, and the length of that. `[species]`
     places: Vec<(Vec<usize>, usize)>,
 }
 

@@ -13,7 +13,7 @@ pub struct CellList<'a> {
     frame: Frame<'a>,
     cutoff: f64,
     pub(super) grid: Grid,
-    /// Whole cells (of the user's) by which each atom was moved into the reduced cell. [atom]
+    /// Whole cells (of the user's) by which each atom was moved into the reduced cell. `[atom]`
     wraps: Vec<[i32; 3]>,
     /// Positions as given, in the order of the bins. [xyz][sorted atom]
     sorted: [Vec<f64>; 3],

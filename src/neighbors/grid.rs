@@ -130,15 +130,15 @@ pub(super) struct Grid {
     /// Cutoff with a margin for the rounding of coordinates, in Å.
     reach: f64,
     /// Atom indices in the order of their bins.
-    pub order: Vec<u32>,
-    /// Coordinates of the (wrapped) atoms along the normals in Å. [atom]
+    pub(super) order: Vec<u32>,
+    /// Coordinates of the (wrapped) atoms along the normals in Å. `[atom]`
     coordinates: Vec<Vector>,
     store: Store,
 }
 
 impl Grid {
     /// Sorts atoms by their coordinates: fractional and wrapped on periodic axes, Å on the others.
-    pub fn new(frame: &Frame<'_>, cutoff: f64, mut coordinates: Vec<Vector>) -> Result<Self> {
+    pub(super) fn new(frame: &Frame<'_>, cutoff: f64, mut coordinates: Vec<Vector>) -> Result<Self> {
         let n = coordinates.len();
         let cell = frame.cell;
         for u in &mut coordinates {
@@ -160,7 +160,7 @@ impl Grid {
 
     /// The window that an atom stands in.
     #[inline(always)]
-    pub fn window_of(&self, atom: usize) -> Window {
+    pub(super) fn window_of(&self, atom: usize) -> Window {
         let u = &self.coordinates[atom];
         let [x, y, z] = std::array::from_fn(|d| self.axes[d].bin_of_atom(u[d]));
         Window { column: [x, y], height: z / WINDOW }
@@ -170,7 +170,7 @@ impl Grid {
     ///
     /// # Errors
     /// Those of `row`.
-    pub fn rows_around(
+    pub(super) fn rows_around(
         &self,
         window: Window,
         mut row: impl FnMut(Range<usize>, [i64; 3]) -> Result<()>,

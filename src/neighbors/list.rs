@@ -7,6 +7,7 @@ use crate::structure::Frame;
 
 /// The neighbors of one structure, freshly sorted or remembered.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum NeighborList<'a> {
     /// Sorted for this search.
     Cells(Box<CellList<'a>>),

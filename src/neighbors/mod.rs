@@ -1,7 +1,7 @@
 //! Neighbors of a center: `r_ij = r_j - r_i + S . cell`, `|r_ij| < rc` (the cutoff itself is outside).
 //!
 //! [`CellList`] is the fast search; [`SkinList`] remembers its pairs from one step of a simulation to the next;
-//! [`brute_force`] is the slow, obvious search that tests and benches compare with. All evaluate the same formula on the
+//! [`brute_force()`] is the slow, obvious search that tests and benches compare with. All evaluate the same formula on the
 //! positions as given, so that their pairs agree to the bit.
 //!
 //! What is not guaranteed: the order of the neighbors of one center (it is deterministic, but may change between

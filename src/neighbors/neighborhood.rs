@@ -12,7 +12,7 @@ use crate::structure::{Frame, Vector, dot};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Gathered {
     pub points: Candidates,
-    /// Index in the structure. [candidate]
+    /// Index in the structure. `[candidate]`
     pub atoms: Vec<u32>,
     /// Candidates in the same image of the cell stand together.
     pub runs: Vec<Run>,
@@ -170,7 +170,7 @@ impl<'s, 'a> Search<'s, 'a> {
     #[inline(always)]
     #[must_use]
     pub fn atom(&self, pair: usize) -> u32 {
-        self.scratch.gathered.atoms[self.scratch.near.slots[pair] as usize]
+        self.scratch.gathered.atoms[self.scratch.near.slots()[pair] as usize]
     }
 
     /// `r_ij` in Å and `|r_ij|^2` of the neighbors, as columns that may be longer than there are neighbors.
@@ -178,8 +178,7 @@ impl<'s, 'a> Search<'s, 'a> {
     #[must_use]
     pub fn columns(&self) -> ([&[f64]; 3], &[f64]) {
         let near = &self.scratch.near;
-        let [x, y, z] = &near.vectors;
-        ([x, y, z], &near.distances2)
+        (near.vectors(), near.distances2())
     }
 
     /// `r_ij` in Å and `|r_ij|^2` of a neighbor.
@@ -192,7 +191,7 @@ impl<'s, 'a> Search<'s, 'a> {
 
     /// Writes the lattice shifts `S` of the neighbors along the user's cell vectors.
     pub fn shifts_into(&self, out: &mut [[i64; 3]]) {
-        let slots = &self.scratch.near.slots[..self.len()];
+        let slots = &self.scratch.near.slots()[..self.len()];
         self.source.shifts(self.center, &self.scratch.gathered, slots, out);
     }
 

@@ -24,9 +24,9 @@ pub struct SkinList {
     pbc: [bool; 3],
     /// Where the pairs of each center start. [center + 1]
     starts: Vec<usize>,
-    /// Neighbor of each pair. [pair]
+    /// Neighbor of each pair. `[pair]`
     atoms: Vec<u32>,
-    /// Its lattice shift. [pair]
+    /// Its lattice shift. `[pair]`
     shifts: Vec<[i32; 3]>,
     /// Centers in the order in which a search is fastest.
     visits: Vec<u32>,

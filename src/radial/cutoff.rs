@@ -7,6 +7,7 @@ use crate::simd::Simd;
 
 /// Shape of the transition, as a function of `u = (radius - r) / width` in [0, 1].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Smoothing {
     /// `(1 - cos(pi u)) / 2`: continuous first derivative.
     Cosine,

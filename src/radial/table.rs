@@ -12,13 +12,27 @@ use crate::simd::Aligned;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TableSection {
     /// First output channel of this degree.
-    pub channel: usize,
+    pub(crate) channel: usize,
     /// Number of channels.
-    pub count: usize,
+    pub(crate) count: usize,
     /// Where the section starts in a (padded) row of the table.
     pub(crate) start: usize,
     /// Numbers it takes there: `count` rounded up to whole vectors.
     pub(crate) padded: usize,
+}
+
+impl TableSection {
+    /// First output channel of this degree.
+    #[must_use]
+    pub fn channel(&self) -> usize {
+        self.channel
+    }
+
+    /// Number of channels.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
 }
 
 /// Radial integrals on a uniform grid over [0, radius], for all degrees, ready for vector loads.

@@ -1,6 +1,6 @@
 //! Products of equivariants, environments in lanes: a coupling coefficient is a number times a vector of environments.
 //!
-//! Arrays are [channel][m][environment]; kernels work on [`Element::ENVIRONMENTS`] neighboring environments at a time.
+//! Arrays are `[channel][m][environment]`; kernels work on [`Element::ENVIRONMENTS`] neighboring ones at a time.
 //! Coefficients are in double precision, and rounded to that of the arrays when they are used.
 
 use super::{Element, Lanes, Simd};
@@ -80,7 +80,6 @@ pub struct Place {
 /// # Panics
 /// If a slice is too short.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 pub fn outer_product<S: Lanes>(
     s: S,
     x: &[S::Element],
@@ -99,7 +98,6 @@ pub fn outer_product<S: Lanes>(
 }
 
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 fn outer_vectors<S: Lanes, const V: usize>(
     s: S,
     x: &[S::Element],
@@ -300,7 +298,6 @@ fn add_vectors<S: Lanes, const V: usize>(
 /// # Panics
 /// If a slice is too short.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 pub fn inner_product<S: Lanes>(
     s: S,
     x: &[S::Element],
@@ -319,7 +316,6 @@ pub fn inner_product<S: Lanes>(
 }
 
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 fn inner_vectors<S: Lanes, const V: usize>(
     s: S,
     x: &[S::Element],
@@ -378,7 +374,6 @@ pub fn add_scaled<S: Simd>(s: S, weight: f64, from: &[f64], n: usize, stride: us
 /// # Panics
 /// If a slice is too short.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 pub fn pull_back<S: Simd>(
     s: S,
     sums: &Sums,
@@ -400,7 +395,6 @@ pub fn pull_back<S: Simd>(
 }
 
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 fn pull_vectors<S: Simd, const V: usize>(
     s: S,
     sums: &Sums,

@@ -8,9 +8,9 @@ use crate::memory::Grow;
 /// nothing, so that there are no remainders.
 #[derive(Debug, Clone, Default)]
 pub struct Candidates {
-    /// Positions as given. [xyz][candidate]
+    /// Positions as given. `[xyz][candidate]`
     positions: [Vec<f64>; 3],
-    /// `S . cell` of each. [xyz][candidate]
+    /// `S . cell` of each. `[xyz][candidate]`
     shifts: [Vec<f64>; 3],
     /// Whether any shift is not zero.
     shifted: bool,
@@ -119,12 +119,12 @@ impl Candidates {
 /// The candidates that are near.
 #[derive(Debug, Clone, Default)]
 pub struct Near {
-    /// `r_ij`. `[xyz][pair]`; whole vectors can be read beyond the last pair
-    pub vectors: [Vec<f64>; 3],
-    /// `|r_ij|^2`. `[pair]`
-    pub distances2: Vec<f64>,
-    /// Places among the candidates. `[pair]`
-    pub slots: Vec<u32>,
+    /// `[xyz][pair]`
+    vectors: [Vec<f64>; 3],
+    /// `[pair]`
+    distances2: Vec<f64>,
+    /// `[pair]`
+    slots: Vec<u32>,
     len: usize,
 }
 
@@ -140,6 +140,28 @@ impl Near {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// `r_ij`. `[xyz][pair]`; whole vectors can be read beyond the last pair
+    #[inline(always)]
+    #[must_use]
+    pub fn vectors(&self) -> [&[f64]; 3] {
+        let [x, y, z] = &self.vectors;
+        [x, y, z]
+    }
+
+    /// `|r_ij|^2`. `[pair]`; as long as the vectors
+    #[inline(always)]
+    #[must_use]
+    pub fn distances2(&self) -> &[f64] {
+        &self.distances2
+    }
+
+    /// Places among the candidates. `[pair]`; as long as the vectors
+    #[inline(always)]
+    #[must_use]
+    pub fn slots(&self) -> &[u32] {
+        &self.slots
     }
 }
 

@@ -20,7 +20,6 @@ pub fn upper_products_scratch(n: usize) -> usize {
 /// # Panics
 /// If a slice is too short for its shape.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 pub fn upper_products<S: Simd>(
     s: S,
     c: &[f64],
@@ -77,7 +76,6 @@ pub fn upper_products<S: Simd>(
 /// `c` must be valid for `n_m` rows of `stride` numbers, `square` for rows of `padded` numbers from `q1` on, and the
 /// columns must lie inside both.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 unsafe fn products<S: Simd, const Q: usize>(
     s: S,
     c: *const f64,

@@ -73,7 +73,6 @@ pub fn harmonic_values<S: Simd, const W: usize>(
 /// # Panics
 /// If an output is too short, or the tables do not fit together.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 pub fn harmonic_gradients<S: Simd>(
     s: S,
     start: &[f64],

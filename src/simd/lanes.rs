@@ -68,7 +68,7 @@ pub trait Lanes: Copy + Send + Sync {
 
 /// The same instruction set for numbers of single precision, twice as many to a vector. A token as `S` is.
 #[derive(Debug, Clone, Copy)]
-pub struct Single<S>(#[allow(dead_code)] S);
+pub struct Single<S>(S);
 
 impl<S: Simd> Single<S> {
     #[inline(always)]

@@ -13,7 +13,6 @@ use super::Simd;
 /// # Panics
 /// If a slice is too short for its shape.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 pub fn accumulate<S: Simd>(
     s: S,
     y: &[f64],
@@ -71,7 +70,6 @@ pub(super) fn block_size(n_vectors: usize) -> (usize, usize) {
 /// # Safety
 /// As [`register_block`].
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 pub(super) unsafe fn block_of<S: Simd>(
     s: S,
     width: usize,
@@ -103,7 +101,6 @@ pub(super) unsafe fn block_of<S: Simd>(
 /// `y` must be valid for rows 0..M at the pairs, `r` for the pairs' rows of `Q` vectors, `c` for `M` rows of `Q`
 /// vectors.
 #[inline(always)]
-#[allow(clippy::too_many_arguments, clippy::needless_range_loop)]
 unsafe fn register_block<S: Simd, const M: usize, const Q: usize>(
     s: S,
     y: *const f64,

@@ -13,7 +13,6 @@ use super::Simd;
 /// # Panics
 /// If a slice is too short for its shape.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 pub fn contract_harmonics<S: Simd>(
     s: S,
     c: &[f64],
@@ -52,7 +51,6 @@ pub fn contract_harmonics<S: Simd>(
 /// # Safety
 /// `c` must be valid for `n_m` rows and `out` for six rows of `Q` vectors, the harmonics for `n_m` rows.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 unsafe fn contract_vectors<S: Simd, const Q: usize>(
     s: S,
     c: *const f64,
@@ -97,7 +95,6 @@ unsafe fn contract_vectors<S: Simd, const Q: usize>(
 /// # Panics
 /// If a slice is too short for its shape.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 pub fn accumulate_outer<S: Simd>(
     s: S,
     a: &[f64],
@@ -144,7 +141,6 @@ pub fn accumulate_outer<S: Simd>(
 /// # Safety
 /// As [`outer_block`].
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 unsafe fn block_of<S: Simd>(
     s: S,
     vectors: usize,
@@ -178,7 +174,6 @@ unsafe fn block_of<S: Simd>(
 /// # Safety
 /// For all k of the range, `a` must be valid for `P` numbers and `b` for `Q` vectors; `out` for `P` rows of `Q` vectors.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 unsafe fn outer_block<S: Simd, const P: usize, const Q: usize>(
     s: S,
     a: *const f64,

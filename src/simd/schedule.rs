@@ -91,7 +91,6 @@ fn register_blocks(n_vectors: usize, n_m: usize) -> Vec<(usize, usize, usize, us
 /// # Panics
 /// If a slice is too short for the schedule, or it was made for other vectors.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 pub fn accumulate_all<S: Simd>(
     s: S,
     schedule: &Schedule,
@@ -132,7 +131,6 @@ pub fn accumulate_all<S: Simd>(
 /// # Panics
 /// If a slice is too short for the schedule, or it was made for other vectors.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 pub fn contract_pair<S: Simd>(
     s: S,
     schedule: &Schedule,
@@ -189,7 +187,6 @@ pub fn contract_pair<S: Simd>(
 /// `g` must be valid for `n_m` rows of `Q` vectors, each pointer of `y` for `n_m` numbers `y_stride` apart, `radial` and
 /// `slopes` for `Q` vectors.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 unsafe fn contract_vectors<S: Simd, const Q: usize>(
     s: S,
     g: *const f64,

@@ -1,6 +1,6 @@
 //! AVX2 + FMA and AVX-512: the same trait over two register widths.
 
-#[allow(clippy::wildcard_imports)] // the whole instruction set, by its own names
+#[allow(clippy::wildcard_imports, reason = "the whole instruction set, by its own names")]
 use std::arch::x86_64::*;
 
 use super::{Kernel, Lanes, Simd, Single};

@@ -20,10 +20,10 @@ use crate::simd::{
 
 /// An energy linear in the invariants of a plan: a number for every expanded pair.
 #[derive(Debug, Clone, PartialEq)]
-pub struct PairWeights {
+pub(super) struct PairWeights {
     /// Of the density channels of degree 0.
     density: Vec<f64>,
-    /// Of the pairs of each order, in units of `sum_m c a`. [nu - 2][pair]
+    /// Of the pairs of each order, in units of `sum_m c a`. `[nu - 2][pair]`
     pairs: Vec<Vec<f64>>,
 }
 
@@ -33,7 +33,7 @@ impl PairWeights {
     /// # Errors
     /// [`Error::BadParameter`] if there are not as many weights as features, or one is not finite;
     /// [`Error::OutOfMemory`].
-    pub fn new(plan: &Plan, weights: &[f64]) -> Result<Self> {
+    pub(super) fn new(plan: &Plan, weights: &[f64]) -> Result<Self> {
         if weights.len() != plan.n_features() || !weights.iter().all(|w| w.is_finite()) {
             return Err(Error::BadParameter {
                 name: "weights",
@@ -102,24 +102,24 @@ impl Transposed {
     }
 }
 
-/// The backward pass: energies [environment] and their gradients by the density coefficients.
+/// The backward pass: energies `[environment]` and their gradients by the density coefficients.
 #[derive(Debug)]
 pub(super) struct Adjoint {
     pub(super) plan: Arc<Plan>,
     weights: PairWeights,
     demand: Demand,
-    /// [nu - 2][coupling]
+    /// `[nu - 2][coupling]`
     transposed: Vec<Vec<Transposed>>,
 }
 
 /// Scratch memory of one worker.
 pub(super) struct Memory {
     forward: Workspace,
-    /// Gradients with respect to what the orders hold; of the density as the second factor, for the first. [nu - 1][block]
+    /// Gradients by what the orders hold; of the density as the second factor, for the first. `[nu - 1][block]`
     orders: Vec<Vec<Aligned>>,
-    /// The same with respect to the density as the first factor. [l]
+    /// The same with respect to the density as the first factor. `[l]`
     density: Vec<Aligned>,
-    /// Of expanded pairs. [pair of the tile][target, mu][environment]
+    /// Of expanded pairs. `[pair of the tile][target, mu][environment]`
     expanded: Aligned,
     energies: Aligned,
 }

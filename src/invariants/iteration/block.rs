@@ -1,4 +1,4 @@
-//! The values of a block of environments, environments contiguous: [channel][m][environment].
+//! The values of a block of environments, environments contiguous: `[channel][m][environment]`.
 
 use super::demand::Demand;
 use super::plan::Plan;
@@ -117,7 +117,7 @@ impl<T: Element> Workspace<T> {
     }
 }
 
-/// The equivariants of one environment, which directions are taken at. [nu - 1][block][channel, m]
+/// The equivariants of one environment, which directions are taken at. `[nu - 1][block][channel, m]`
 #[derive(Debug, Default)]
 pub(super) struct Fixed<T = f64>(pub(super) Vec<Vec<Vec<T>>>);
 

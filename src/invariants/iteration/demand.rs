@@ -8,7 +8,7 @@ use super::plan::{Coupling, Plan, Projection, Step};
 /// How many components of every block are needed: the first ones.
 #[derive(Debug, Clone)]
 pub(super) struct Demand {
-    /// [nu - 2][output]
+    /// `[nu - 2][output]`
     pub(super) outputs: Vec<Vec<usize>>,
     /// Whether the contracted invariants of an order are. [nu - 2]
     pub(super) invariants: Vec<bool>,

@@ -101,7 +101,7 @@ impl Equivariants<'_> {
 
     /// Expands all pairs of a coupling.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments)]
+    #[expect(clippy::too_many_arguments, reason = "factors, their strides, and where the products go")]
     fn couple<S: Lanes<Element: Precision>>(
         &self,
         s: S,
@@ -223,7 +223,6 @@ type FixedBlocks<'a, T> = Option<[&'a [Vec<T>]; 2]>;
 
 /// Invariants of an order: `x = <l m; l m | 0 0> sum_m c a`, contracted.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 fn contract_invariants<S: Lanes<Element: Precision>>(
     s: S,
     invariants: &Invariants,
@@ -247,7 +246,7 @@ fn contract_invariants<S: Lanes<Element: Precision>>(
 }
 
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
+#[expect(clippy::too_many_arguments, reason = "factors, their strides, and where the products go")]
 fn contract<S: Lanes<Element: Precision>>(
     s: S,
     invariants: &Invariants,
@@ -270,7 +269,7 @@ fn contract<S: Lanes<Element: Precision>>(
 
 /// Expanded invariants of some pairs; the k-th one stands at k times `row`.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
+#[expect(clippy::too_many_arguments, reason = "factors, their strides, and where the products go")]
 fn expand_invariants<S: Lanes<Element: Precision>>(
     s: S,
     invariants: &Invariants,

@@ -52,7 +52,7 @@ impl IterationKind {
 #[derive(Debug)]
 pub struct Iteration {
     kinds: Vec<(IterationKind, Demand)>,
-    /// Which kind the centers of a species are of. [species]
+    /// Which kind the centers of a species are of. `[species]`
     of_species: Vec<usize>,
     width: usize,
     single: bool,
@@ -260,7 +260,7 @@ impl Invariant for Iteration {
 /// An energy linear in the invariants of an iteration. Double precision.
 #[derive(Debug)]
 pub struct LinearIteration {
-    /// [species]
+    /// `[species]`
     adjoints: Vec<Adjoint>,
     of_species: Vec<usize>,
     n_kinds: usize,

@@ -73,7 +73,7 @@ pub(super) struct Invariants {
     /// (degree, density channel, channel of the order below)
     pub(super) pairs: Vec<[u32; 3]>,
     pub(super) factors: Vec<f64>,
-    /// Where the even equivariants of a degree stand in the order below. [l]
+    /// Where the even equivariants of a degree stand in the order below. `[l]`
     pub(super) seconds: Vec<usize>,
     pub(super) width: usize,
     pub(super) projection: Option<Projection>,

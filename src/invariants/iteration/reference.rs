@@ -74,7 +74,7 @@ pub fn iterate(settings: &PlanSettings, c: &[f64]) -> Environment {
     all
 }
 
-/// `sum_m1m2 <l1 m1; l2 m2 | lambda mu> x[m1] y[m2]`, [mu].
+/// `sum_m1m2 <l1 m1; l2 m2 | lambda mu> x[m1] y[m2]`, `[mu]`.
 fn couple(x: &Block, y: &Block, [q1, q2]: [u32; 2], lambda: usize) -> Vec<f64> {
     let (l1, l2) = (x.len() / 2, y.len() / 2);
     let mut product = vec![0.0; 2 * lambda + 1];
