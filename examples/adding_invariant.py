@@ -1,12 +1,14 @@
 """Features of your own: representations side by side, say a radial spectrum to 6 Å and a power spectrum to 4 Å.
 
 Run it: `python examples/adding_invariant.py` (a second). A model takes anything with `transform`; with `jacobian_rows`
-it is fitted to forces, with `linear_energies` it has forces.
+it is fitted to forces, with `linear_energies` it has forces. `stored` and `n_features` let model files hold it.
 """
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -14,6 +16,7 @@ import orbas
 from orbas.base import Estimator, JacobianRows
 from orbas.base.fields import setting
 from orbas.base.kinds import Having, ListOf
+from orbas.files.stored import stored
 from orbas.models import Fixed, LinearPotential
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 PART = Having(("transform", "jacobian_rows", "linear_energies"), "a representation with derivatives")
 
 
+@stored("SideBySide")
 @dataclass(eq=False, repr=False)
 class SideBySide(Estimator):
     """The features of several representations, one after the other.
@@ -42,6 +46,10 @@ class SideBySide(Estimator):
         for part in self.parts:
             part.fit(frames)
         return self
+
+    def n_features(self, species: tuple[int, ...]) -> int:
+        """Return the number of features of an atom: what model files are checked by."""
+        return sum(part.n_features(species) for part in self.parts)
 
     def transform(self, frames: Sequence[Atoms]) -> orbas.Features:
         """Return the features of every atom, [n_atoms, n_features]."""
@@ -101,6 +109,12 @@ def main() -> None:
         errors = [f - atoms.arrays["REF_forces"] for f, atoms in zip(model.predict(test).forces, test, strict=True)]
         rmse = np.sqrt(np.mean(np.concatenate(errors) ** 2))
         print(f"{name:<13} {model.weights_.size:>4} weights, force RMSE {1e3 * rmse:.0f} meV/Å")
+
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(Path(folder, "silicon.orbas"))
+        again = orbas.load(Path(folder, "silicon.orbas"))
+    same = np.array_equal(again.predict(test).energies, model.predict(test).energies)
+    print(f"read again: {'the same' if same else 'other'} energies")
 
     atoms = test[0].copy()
     force = model.predict([atoms]).forces[0][0, 0]

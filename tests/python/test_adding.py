@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import orbas
 import pytest
+from orbas.files.stored import stored
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "adding.md").read_text(encoding="utf-8")
@@ -70,3 +72,15 @@ def test_places_named_by_the_recipes_exist():
     named = set(re.findall(r"`((?:src|bindings|python|tests|examples|docs)/[\w./]*)`", TEXT))
     assert len(named) > 15
     assert not [path for path in sorted(named) if not (ROOT / path).exists()]
+
+
+def test_files_hold_features_of_ones_own(tmp_path):
+    done = run(ROOT / "examples" / "adding_invariant.py", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "read again: the same energies" in done.stdout
+
+
+def test_a_name_in_files_is_of_one_class():
+    other = type(orbas.Cutoff.__name__, (), {})
+    with pytest.raises(ValueError, match="files hold a Cutoff already"):
+        stored("Cutoff")(other)
