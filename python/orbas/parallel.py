@@ -70,14 +70,17 @@ def each(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     """
     waiting = list(items)
     threads = _with_room(min(get_num_threads(), len(waiting)))
-    with one_blas_thread:
-        if threads <= 1:
-            return [patiently(partial(work, item)) for item in waiting]
-        team = _Team(work, waiting)
-        try:
-            return team.run(threads)
-        finally:
-            team.stop()
+    return one_blas_thread.run(_each, work, waiting, threads)
+
+
+def _each(work: Callable[[Item], Result], items: list[Item], threads: int) -> list[Result]:
+    if threads <= 1:
+        return [patiently(partial(work, item)) for item in items]
+    team = _Team(work, items)
+    try:
+        return team.run(threads)
+    finally:
+        team.stop()
 
 
 def _with_room(threads: int) -> int:

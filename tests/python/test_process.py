@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import locale
 import os
 import signal
@@ -122,12 +123,14 @@ def test_fits_that_overlap_restore_the_threads_of_blas():
         first, second = threading.Event(), threading.Event()
 
         def fit(enter, leave):
-            with one_blas_thread:
-                enter.set()
-                assert leave.wait(10)
+            enter.set()
+            assert leave.wait(10)
 
         entered = [threading.Event(), threading.Event()]
-        threads = [threading.Thread(target=fit, args=pair) for pair in zip(entered, (first, second), strict=True)]
+        threads = [
+            threading.Thread(target=one_blas_thread.run, args=(fit, *pair))
+            for pair in zip(entered, (first, second), strict=True)
+        ]
         for thread, event in zip(threads, entered, strict=True):
             thread.start()
             assert event.wait(10)
@@ -146,6 +149,37 @@ def test_a_fit_that_fails_restores_the_threads_of_blas():
         assert blas_threads() == {2}
 
 
+def test_an_interrupt_at_any_line_leaves_nobody_inside():
+    """As a signal does it: an exception between any two lines of entry, work and exit."""
+    path, guarded = one_blas_thread.run.__func__.__code__.co_filename, {"run", "_enter", "_leave", "_restore"}
+    with threadpoolctl.threadpool_limits(2, "blas"):
+        for line in itertools.count():
+            left = [line]
+
+            def tracer(frame, event, _, left=left):
+                if frame.f_code.co_filename != path or frame.f_code.co_name not in guarded:
+                    return None
+                if event == "line":
+                    left[0] -= 1
+                    if left[0] == -1:
+                        raise KeyboardInterrupt
+                return tracer
+
+            sys.settrace(tracer)
+            try:
+                one_blas_thread.run(abs, -1)
+            except KeyboardInterrupt:
+                pass
+            finally:
+                sys.settrace(None)
+            one_blas_thread.run(abs, -1)
+            assert not one_blas_thread._users
+            assert blas_threads() == {2}
+            if left[0] >= 0:
+                break
+    assert line > 20
+
+
 @needs_fork
 def test_a_fork_inside_a_fit_has_its_own_threads_of_blas():
     """A child of a thread that fits nothing has as many as before, whatever others were doing."""
@@ -153,11 +187,10 @@ def test_a_fork_inside_a_fit_has_its_own_threads_of_blas():
         inside, leave = threading.Event(), threading.Event()
 
         def fit():
-            with one_blas_thread:
-                inside.set()
-                leave.wait(10)
+            inside.set()
+            leave.wait(10)
 
-        thread = threading.Thread(target=fit)
+        thread = threading.Thread(target=one_blas_thread.run, args=(fit,))
         thread.start()
         assert inside.wait(10)
         code = in_child(lambda: blas_threads() == {2} and FITS["CUR"]() is not None)
@@ -272,7 +305,7 @@ LONG = {
     "sparse": lambda: SparseGPR(orbas.PowerSpectrum(density(6, 5)), n_sparse=900).fit(
         crystals(2, 30), forces_key="REF_forces"
     ),
-    "NICE": lambda: orbas.NICE(density(6, 5), 3, n_pairs=400, n_components=200).fit(crystals(3, 4)),
+    "NICE": lambda: orbas.NICE(density(6, 5), 3, n_pairs=400, n_components=200).fit(crystals(3, 40)),
     "svd": lambda: linalg.svd(MATRIX),
     "eigh": lambda: linalg.eigh(MATRIX + MATRIX.T),
     "factor": lambda: linalg.upper_factor(MATRIX),

@@ -9,11 +9,12 @@ from __future__ import annotations
 import inspect
 import os
 import threading
+import weakref
 from contextlib import contextmanager, suppress
 from functools import cache, partial, wraps
 from itertools import filterfalse
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -93,36 +94,57 @@ def _is_per_thread(library: Any) -> bool:
     return getattr(library, "threading_layer", None) == "openmp"
 
 
+class _User:
+    """One call inside."""
+
+
 class _OneThread:
-    """BLAS with one thread while anybody is inside, and as it was when the last one leaves."""
+    """BLAS with one thread while anybody is inside, and as it was when the last one leaves.
+
+    Every user is known by an object of its own, which is taken out in a ``finally`` around its entry, and vanishes with
+    its call at the latest: an interrupt at any point, also at those of a ``with`` statement that nothing guards, leaves
+    nobody inside for ever.
+    """
 
     def __init__(self) -> None:
         # An interrupt may come where nothing releases a lock any more: who holds it takes it again, others do not wait.
         self._lock = threading.RLock()
-        self._depths: dict[int, int] = {}
+        self._users: weakref.WeakKeyDictionary[_User, int] = weakref.WeakKeyDictionary()
         self._of_thread: dict[int, _Limit] = {}
         self._of_process: _Limit | None = None
 
-    def __enter__(self) -> Self:
-        own = threading.get_ident()
-        with self._locked():
-            if own not in self._depths:
-                libraries = _blas_libraries()
-                self._of_thread[own] = _Limit(filter(_is_per_thread, libraries))
-                if self._of_process is None:
-                    self._of_process = _Limit(filterfalse(_is_per_thread, libraries))
-            self._depths[own] = self._depths.get(own, 0) + 1
-        return self
+    def run(self, function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
+        """Return what a function returns; BLAS has one thread meanwhile."""
+        user = _User()
+        try:
+            self._enter(user)
+            return function(*args, **kwargs)
+        finally:
+            self._leave(user)
 
-    def __exit__(self, *error: object) -> None:
+    def _enter(self, user: _User) -> None:
         own = threading.get_ident()
         with self._locked():
-            self._depths[own] = self._depths.get(own, 1) - 1
-            if self._depths[own] <= 0:
-                del self._depths[own]
-                if own in self._of_thread:
-                    self._of_thread.pop(own).undo()
-            self._leave()
+            self._restore(own)
+            libraries = _blas_libraries()
+            if own not in self._of_thread:
+                self._of_thread[own] = _Limit(filter(_is_per_thread, libraries))
+            if self._of_process is None:
+                self._of_process = _Limit(filterfalse(_is_per_thread, libraries))
+            self._users[user] = own
+
+    def _leave(self, user: _User) -> None:
+        with self._locked():
+            self._users.pop(user, None)
+            self._restore(threading.get_ident())
+
+    def _restore(self, own: int) -> None:
+        """Undo what nobody needs any more: of this thread, and of the process."""
+        if own in self._of_thread and own not in self._users.values():
+            self._of_thread.pop(own).undo()
+        if not self._users and self._of_process is not None:
+            self._of_process.undo()
+            self._of_process = None
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -133,18 +155,13 @@ class _OneThread:
             if taken:
                 self._lock.release()
 
-    def _leave(self) -> None:
-        if not self._depths and self._of_process is not None:
-            self._of_process.undo()
-            self._of_process = None
-
     def renew(self) -> None:
         """Forget the threads that a fork has left behind."""
         own = threading.get_ident()
         self._lock = threading.RLock()
-        self._depths = {thread: depth for thread, depth in self._depths.items() if thread == own}
+        self._users = weakref.WeakKeyDictionary({user: t for user, t in self._users.items() if t == own})
         self._of_thread = {thread: limit for thread, limit in self._of_thread.items() if thread == own}
-        self._leave()
+        self._restore(own)
 
 
 #: For fits: small calls to LAPACK are many times slower with several threads, which wait for each other by spinning,
@@ -160,8 +177,8 @@ def fitting(function: Callable[P, Result]) -> Callable[P, Result]:
 
     @wraps(function)
     def fitted(*args: P.args, **kwargs: P.kwargs) -> Result:
-        with _errstate(), one_blas_thread:
-            return function(*args, **kwargs)
+        with _errstate():
+            return one_blas_thread.run(function, *args, **kwargs)
 
     return fitted
 
