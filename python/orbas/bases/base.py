@@ -106,8 +106,9 @@ def register(cls: type[Basis]) -> type[Basis]:
     older = BASES.get(cls.__name__)
     if older is not None and (older.__module__, older.__qualname__) != (cls.__module__, cls.__qualname__):
         raise ValueError(f"there is a basis {cls.__name__} already, of {older.__module__}")
+    stored(cls.__name__)(cls)  # raises for a name that files have for something else
     BASES[cls.__name__] = cls
-    return stored(cls.__name__)(cls)
+    return cls
 
 
 class PrimitiveBasis(ABC):
