@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
-from orbas.fit import robust, scales
+from orbas.fit import config_noise, robust, scales
 from orbas.fit.agreement import exchanges, reversed_finding, reversed_forces, stress_findings
 from orbas.fit.baseline import count_atoms
 from orbas.fit.design import pieces
@@ -156,6 +156,18 @@ def fit_labeled(
     derived = _derived(design, frames, first, chunk)
     if derived is None or not isinstance(design, Evaluable):
         return LabeledFit(first.ridge, first.noise, first.findings)
+    names: tuple[str, ...] = ()
+    if estimate_noise and first.spoiling:
+        stress = _stress(frames, targets)
+        names = config_noise.contradicting(frames, stress, derived.stress)
+        before, noise = noise, config_noise.raised(noise, names)
+        second = once(targets) if names else first
+        if second.spoiling:
+            names, noise = (), before
+        else:
+            said = config_noise.finding(frames, names, stress).renumbered(numbers)
+            first = replace(second, findings=(*second.findings, said))
+            derived = _derived(design, frames, first, chunk) or derived
     against = [] if Quantity.FORCES in first.suspects else reversed_forces([t.forces for t in targets], derived.forces)
     if against and robustness is Robust.OUTLIERS:
         targets = [t.without(Quantity.FORCES) if k in against else t for k, t in enumerate(targets)]
@@ -194,7 +206,7 @@ def fit_labeled(
             if not named:
                 break
         named = sure
-    if estimate_noise:
+    if estimate_noise and not names:
         last = _without_exchanged(design, frames, targets, last, derived, rule, chunk)
     done = _result(last, frames, numbers, targets, derived, [*alone, *named], CONSEQUENCES[robustness])
     turned = reversed_finding(frames, against, numbers, CONSEQUENCES[robustness])
